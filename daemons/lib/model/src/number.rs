@@ -1,0 +1,159 @@
+//! Floats as Go prints and parses them.
+
+use std::fmt::{self, Write};
+
+/// Prints as Prometheus's JSON and LogQL's `%v` do: shortest text that reads back the same, plain decimals unless
+/// the magnitude is below 1e-6 or at least 1e21, then `1e-09`, `1e+21` (two exponent digits at least).
+///
+/// # Errors
+/// Only those of the writer.
+pub fn write_json_float(out: &mut impl Write, value: f64) -> fmt::Result {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-6..1e21).contains(&magnitude) {
+        return write_exponent(out, value);
+    }
+    write_plain_float(out, value)
+}
+
+/// Prints as Loki's JSON and Go's `strconv.FormatFloat(v, 'f', -1, 64)` do: shortest text, never an exponent;
+/// `NaN`, `+Inf`, `-Inf`.
+///
+/// # Errors
+/// Only those of the writer.
+pub fn write_plain_float(out: &mut impl Write, value: f64) -> fmt::Result {
+    if value.is_nan() {
+        out.write_str("NaN")
+    } else if value.is_infinite() {
+        out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
+    } else {
+        // Rust's Display for floats is the shortest round-trip decimal without exponent.
+        write!(out, "{value}")
+    }
+}
+
+/// Prints as Go's `%g` / `FormatFloat(v, 'g', -1, 64)`: exponent form when the exponent is below -4 or at least 21.
+///
+/// # Errors
+/// Only those of the writer.
+pub fn write_general_float(out: &mut impl Write, value: f64) -> fmt::Result {
+    let magnitude = value.abs();
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+        return write_exponent(out, value);
+    }
+    write_plain_float(out, value)
+}
+
+/// `1e+21`: Rust writes `1e21`, Go adds the sign and a second digit.
+fn write_exponent(out: &mut impl Write, value: f64) -> fmt::Result {
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').expect("`{:e}` always writes an e");
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+    write!(out, "{mantissa}e{sign}{digits:0>2}")
+}
+
+/// [`write_json_float`] into a new string.
+pub fn json_float(value: f64) -> String {
+    let mut out = String::new();
+    write_json_float(&mut out, value).expect("writing to a String does not fail");
+    out
+}
+
+/// [`write_plain_float`] into a new string.
+pub fn plain_float(value: f64) -> String {
+    let mut out = String::new();
+    write_plain_float(&mut out, value).expect("writing to a String does not fail");
+    out
+}
+
+/// [`write_general_float`] into a new string.
+pub fn general_float(value: f64) -> String {
+    let mut out = String::new();
+    write_general_float(&mut out, value).expect("writing to a String does not fail");
+    out
+}
+
+/// Parses what Go's `strconv.ParseFloat(text, 64)` accepts: decimals, exponents, `Inf`, `Infinity`, `NaN` in any
+/// case with an optional sign, and hexadecimal floats (`0x1p-2`). No blanks. An overflow is an error, as in Go.
+pub fn parse_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let lower_start = unsigned.bytes().next()?.to_ascii_lowercase();
+    match lower_start {
+        b'i' | b'n' => {
+            let word = unsigned.to_ascii_lowercase();
+            let value = match word.as_str() {
+                "inf" | "infinity" => f64::INFINITY,
+                "nan" if unsigned.len() == text.len() => return Some(f64::NAN),
+                _ => return None,
+            };
+            Some(if text.starts_with('-') { -value } else { value })
+        }
+        b'0' if unsigned.len() > 2 && matches!(unsigned.as_bytes()[1], b'x' | b'X') => {
+            let value = parse_hex_float(&unsigned[2..])?;
+            Some(if text.starts_with('-') { -value } else { value })
+        }
+        b'0'..=b'9' | b'.' => text.parse::<f64>().ok().filter(|v| v.is_finite()),
+        _ => None,
+    }
+}
+
+/// Mantissa and mandatory `p` exponent of a hexadecimal float, after the `0x`.
+fn parse_hex_float(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut value = 0f64;
+    for digit in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    let exponent: i32 = exponent.parse().ok()?;
+    let shift = exponent.checked_sub(i32::try_from(fraction.len()).ok()?.checked_mul(4)?)?;
+    Some(value * 2f64.powi(shift)).filter(|v| v.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_like_the_peers() {
+        for (value, json, plain) in [
+            (1.0, "1", "1"),
+            (-0.0, "-0", "-0"),
+            (0.1 + 0.2, "0.30000000000000004", "0.30000000000000004"),
+            (1e21, "1e+21", "1000000000000000000000"),
+            (1e20, "100000000000000000000", "100000000000000000000"),
+            (1e-6, "0.000001", "0.000001"),
+            (1e-7, "1e-07", "0.0000001"),
+            (1.5e-9, "1.5e-09", "0.0000000015"),
+            (f64::NAN, "NaN", "NaN"),
+            (f64::NEG_INFINITY, "-Inf", "-Inf"),
+        ] {
+            assert_eq!((json_float(value).as_str(), plain_float(value).as_str()), (json, plain));
+        }
+        assert_eq!(general_float(0.00001), "1e-05");
+        assert_eq!(general_float(0.0001), "0.0001");
+    }
+
+    #[test]
+    fn parses_like_go() {
+        assert_eq!(parse_float("0x1p-2"), Some(0.25));
+        assert_eq!(parse_float("+Inf"), Some(f64::INFINITY));
+        assert_eq!(parse_float("-inf"), Some(f64::NEG_INFINITY));
+        assert_eq!(parse_float(".5e1"), Some(5.0));
+        assert!(parse_float("nan").is_some_and(f64::is_nan));
+        for bad in ["", " 1", "1 ", "0x10", "1e999", "in", "+nan", "abc", "-", "1_0"] {
+            assert_eq!(parse_float(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_form_reads_back(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
+            for text in [json_float(value), plain_float(value), general_float(value)] {
+                proptest::prop_assert_eq!(parse_float(&text).map(f64::to_bits), Some(value.to_bits()), "{}", text);
+            }
+        }
+    }
+}
