@@ -1,1 +1,18 @@
-//! placeholder
+//! Wire formats that strangers speak to Cairn and Cairn to strangers. Bytes in, plain values or a typed error out:
+//! no I/O, no clock, no HTTP status.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`decompress`] | what do these snappy, gzip or deflate bytes hold, under a limit |
+//! | [`push`] | which streams does this body of `POST /loki/api/v1/push` carry (entry point of the push part) |
+//! | [`push_protobuf`] | the protobuf form of a push |
+//! | [`push_json`] | the JSON forms of a push, today's and the legacy one |
+//! | [`push_labels`] | what does `{a="b", c="d"}` say, and what does Loki say when it is wrong |
+//! | [`push_encode`] | how the shipper writes a push without building it in memory twice |
+
+pub mod decompress;
+pub mod push;
+pub mod push_encode;
+pub mod push_json;
+pub mod push_labels;
+pub mod push_protobuf;
