@@ -32,18 +32,3 @@ pub enum MaintainError {
         source: io::Error,
     },
 }
-
-/// Why a question about labels or volumes has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueryError {
-    /// A chunk cannot be read.
-    #[error("read {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}

@@ -26,7 +26,7 @@ pub mod stats;
 pub mod store;
 pub mod view;
 
-pub use error::{MaintainError, OpenError, QueryError};
+pub use error::{MaintainError, OpenError};
 pub use options::Options;
 pub use push::{Entry, PushError, PushReport, RejectReason, RejectedStream, StreamBatch};
 pub use retention::{Retention, RetentionRule, TenantRetention};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher, TimeNs};
 
-use crate::error::{MaintainError, OpenError, QueryError};
+use crate::error::{MaintainError, OpenError};
 use crate::options::Options;
 use crate::push::{PushError, PushReport, StreamBatch};
 use crate::retention::Retention;
@@ -42,7 +42,7 @@ impl Store {
         _matchers: &[Matcher],
         _start: TimeNs,
         _end: TimeNs,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Vec<String> {
         unimplemented!()
     }
 
@@ -53,7 +53,7 @@ impl Store {
         _matchers: &[Matcher],
         _start: TimeNs,
         _end: TimeNs,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Vec<String> {
         unimplemented!()
     }
 
@@ -64,17 +64,11 @@ impl Store {
         _selectors: &[Vec<Matcher>],
         _start: TimeNs,
         _end: TimeNs,
-    ) -> Result<Vec<Arc<Labels>>, QueryError> {
+    ) -> Vec<Arc<Labels>> {
         unimplemented!()
     }
 
-    pub fn stats(
-        &self,
-        _tenant: &str,
-        _matchers: &[Matcher],
-        _start: TimeNs,
-        _end: TimeNs,
-    ) -> Result<Stats, QueryError> {
+    pub fn stats(&self, _tenant: &str, _matchers: &[Matcher], _start: TimeNs, _end: TimeNs) -> Stats {
         unimplemented!()
     }
 
@@ -85,7 +79,7 @@ impl Store {
         _matchers: &[Matcher],
         _start: TimeNs,
         _end: TimeNs,
-    ) -> Result<Vec<StreamVolume>, QueryError> {
+    ) -> Vec<StreamVolume> {
         unimplemented!()
     }
 
