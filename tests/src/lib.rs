@@ -1,1 +1,23 @@
-//! placeholder
+//! End-to-end tests: real binaries on loopback, spoken to over HTTP.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`daemon`] | one daemon as a child process: start, addresses, log, stop, kill |
+//! | [`http`] | asking a daemon something, with JSON answers |
+//! | [`stack`] | the four daemons, wired together in one state directory |
+//! | [`corpus`] | real log files where there are some, else a small corpus of its own |
+//! | [`target`] | something to scrape, served from inside a test |
+//! | [`tailing`] | a log file that is written and rotated while the shipper follows it |
+//! | [`grafana`] | stock Grafana beside the stack, where it is installed |
+//! | [`chain`] | the assertions of `scripts/up --check`: from a request to an answer |
+//!
+//! `src/bin/cairn-stack.rs` is the program behind `scripts/up`.
+
+pub mod chain;
+pub mod corpus;
+pub mod daemon;
+pub mod grafana;
+pub mod http;
+pub mod stack;
+pub mod tailing;
+pub mod target;

@@ -97,7 +97,7 @@ pub fn format_prometheus(ms: i64) -> String {
     for (unit, length) in PROMETHEUS_UNITS {
         let length = length.unsigned_abs();
         let must_divide = matches!(unit, "y" | "w" | "d");
-        if rest >= length && !(must_divide && rest % length != 0) {
+        if rest >= length && (!must_divide || rest.is_multiple_of(length)) {
             let _ = write!(out, "{}{unit}", rest / length);
             rest %= length;
         }
