@@ -1,4 +1,5 @@
 //! A daemon that cannot start says what is wrong, where, and ends with the exit code that systemd understands.
+#![allow(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,9 @@
 //! A full disk: writes are refused cleanly, reads go on, freed space heals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; clippy knows only the test functions themselves"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! `kill -9` of the log store under load, ten times: every acknowledged line is there, once.
+#![allow(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

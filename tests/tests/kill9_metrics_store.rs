@@ -1,4 +1,5 @@
 //! `kill -9` of the metrics store while it scrapes, ten times: every sample scraped more than a second before is there.
+#![allow(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
