@@ -11,6 +11,7 @@
 //! | [`push_encode`] | how the shipper writes a push without building it in memory twice |
 
 pub mod decompress;
+pub mod exposition;
 pub mod push;
 pub mod push_encode;
 pub mod push_json;
