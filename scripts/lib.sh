@@ -16,8 +16,9 @@ need() {
       if sudo -n true 2>/dev/null; then sudo=sudo; else die "$command is missing; install it with: sudo apt-get install -y $package"; fi
     fi
     say "$command is missing: installing the package $package with apt-get"
-    $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null \
-      || die "could not install $package; try: sudo apt-get install -y $package"
+    if ! { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package"; } >/dev/null; then
+      die "could not install $package; try: sudo apt-get install -y $package"
+    fi
     command -v "$command" >/dev/null 2>&1 || die "$package was installed, but $command is still not found in PATH"
   else
     die "$command is missing; install it with your package manager (Debian's package is called $package)"
