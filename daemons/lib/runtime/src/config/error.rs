@@ -1,0 +1,111 @@
+//! The error of a configuration: what, in which file, at which line and key, with the line itself.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::position::{LineColumn, is_secret_key, line_column};
+
+/// Why a configuration cannot be used.
+///
+/// Displays as `file:line:column: key: message`, followed by the line and a caret where the position is known.
+#[derive(Debug)]
+pub struct ConfigError {
+    path: PathBuf,
+    position: Option<LineColumn>,
+    key: String,
+    message: String,
+    snippet: Option<String>,
+    source: Option<io::Error>,
+}
+
+impl ConfigError {
+    /// A rule that the file breaks although it is well-formed, such as two keys that contradict each other.
+    ///
+    /// `key` is the full name (`limits.max_line_size`), empty where it is not about one key. `path` may be any text that
+    /// names the source, such as `built-in defaults`.
+    pub fn rule(path: impl AsRef<Path>, key: &str, message: impl Into<String>) -> Self {
+        Self {
+            path: path.as_ref().to_owned(),
+            position: None,
+            key: key.to_owned(),
+            message: message.into(),
+            snippet: None,
+            source: None,
+        }
+    }
+
+    pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
+        Self { source: Some(source), ..Self::rule(path, "", "") }
+    }
+
+    /// An error about the bytes `span` of `text`.
+    pub(super) fn at(path: &Path, text: &str, span: Range<usize>, key: String, message: String) -> Self {
+        let position = line_column(text, span.start);
+        let snippet = (!is_secret_key(&key)).then(|| render_snippet(text, span, position)).flatten();
+        Self { position: Some(position), snippet, ..Self::rule(path, &key, message) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Line and column, both from 1, where they are known. The column counts characters.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.position.map(|position| (position.line, position.column))
+    }
+
+    /// The key with the tables around it, as `limits.max_line_size`; empty where it is not known.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What is wrong and what was expected, without file, position and key.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(LineColumn { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        match &self.source {
+            // Shown here and not as a source: the file's name alone would say nothing.
+            Some(error) => write!(f, ": {error}")?,
+            None => write!(f, ": {}", self.message)?,
+        }
+        match &self.snippet {
+            Some(snippet) => write!(f, "\n{snippet}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Longest line that is shown with a caret; longer ones are data, not configuration.
+const MAX_SNIPPET_CHARS: usize = 200;
+
+fn render_snippet(text: &str, span: Range<usize>, position: LineColumn) -> Option<String> {
+    let line = text.lines().nth(position.line - 1)?;
+    if line.chars().count() > MAX_SNIPPET_CHARS {
+        return None;
+    }
+    let n_marked = text.get(span).map_or(1, |marked| marked.lines().next().unwrap_or("").chars().count());
+    let n_left = (line.chars().count() + 1).saturating_sub(position.column);
+    let carets = "^".repeat(n_marked.min(n_left).max(1));
+    let number = position.line.to_string();
+    let gutter = " ".repeat(number.len());
+    // Tabs are kept so that the caret stands under the word however wide they are drawn.
+    let indent: String =
+        line.chars().take(position.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    Some(format!("{gutter} |\n{number} | {line}\n{gutter} | {indent}{carets}"))
+}
