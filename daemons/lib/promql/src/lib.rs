@@ -2,6 +2,20 @@
 //!
 //! No I/O, no clock, no async: `&str` in, tree or positioned error out; series in, answers out.
 
+pub mod answer;
+pub mod ast;
+pub mod error;
+pub mod functions;
 pub mod source;
 
+mod eval;
+mod parser;
+
+pub use answer::{
+    Answer, EvalError, MatrixSeries, Options, Point, Stats, Stop, StopCheck, Value, VectorSample,
+};
+pub use ast::Expr;
+pub use error::ParseError;
+pub use eval::{eval_instant, eval_range};
+pub use parser::{parse, parse_selector};
 pub use source::{SampleSource, Selection, SeriesData, SourceError};

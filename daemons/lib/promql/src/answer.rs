@@ -1,0 +1,145 @@
+//! What evaluation gives: values, annotations, errors, and the options it takes.
+
+use std::sync::Arc;
+
+use cairn_model::{Labels, TimeMs};
+
+use crate::source::SourceError;
+
+/// Why a running query must stop. Asked for now and then while evaluating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its time is over.
+    TimedOut,
+    /// Nobody waits for the answer any more.
+    Canceled,
+}
+
+/// Tells whether the query must stop. The engine has no clock: the caller compares with its deadline.
+pub type StopCheck<'a> = &'a (dyn Fn() -> Option<Stop> + Sync);
+
+/// Settings of an evaluation.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// How far an instant selector looks back, in milliseconds.
+    pub lookback_ms: i64,
+    /// Most samples held in memory at once: decoded input plus results.
+    pub max_samples: u64,
+    /// Step of a subquery that names none, in milliseconds (`evaluation_interval`).
+    pub default_subquery_step_ms: i64,
+    /// Drop metric names at the end of the query instead of at each function
+    /// (Prometheus's `promql-delayed-name-removal`; off as shipped).
+    pub delayed_name_removal: bool,
+    /// Polled every few thousand samples.
+    pub stop: Option<StopCheck<'a>>,
+}
+
+impl Default for Options<'_> {
+    /// Prometheus's defaults: 5 minutes of lookback, 50 million samples, subqueries every minute.
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            default_subquery_step_ms: 60_000,
+            delayed_name_removal: false,
+            stop: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("lookback_ms", &self.lookback_ms)
+            .field("max_samples", &self.max_samples)
+            .field("default_subquery_step_ms", &self.default_subquery_step_ms)
+            .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("stop", &self.stop.is_some())
+            .finish()
+    }
+}
+
+/// One value at one time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// When.
+    pub time: TimeMs,
+    /// What.
+    pub value: f64,
+}
+
+/// One element of an instant vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// The series.
+    pub labels: Arc<Labels>,
+    /// Its sample; the time is the evaluation's.
+    pub point: Point,
+}
+
+/// One series of a matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSeries {
+    /// The series.
+    pub labels: Arc<Labels>,
+    /// Its points, ascending by time, never empty.
+    pub points: Vec<Point>,
+}
+
+/// The result of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Scalar(Point),
+    /// A string.
+    String(TimeMs, String),
+    /// Sorted by labels, except where the query asks for another order (`sort`, `topk`).
+    Vector(Vec<VectorSample>),
+    /// Sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// What the evaluation cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Samples decoded from the source.
+    pub samples_read: u64,
+    /// Most samples held at once.
+    pub peak_samples: u64,
+}
+
+/// A query's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The result.
+    pub value: Value,
+    /// `PromQL warning: ... (1:5)`, each once.
+    pub warnings: Vec<String>,
+    /// `PromQL info: ... (1:5)`, each once.
+    pub infos: Vec<String>,
+    /// What it cost.
+    pub stats: Stats,
+}
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The request is wrong: `bad_data`, 400.
+    #[error("{0}")]
+    BadData(String),
+    /// The query cannot be computed: `execution`, 422.
+    #[error("{0}")]
+    Execution(String),
+    /// More samples than [`Options::max_samples`]: `execution`, 422.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// [`Stop::TimedOut`]: `timeout`, 503.
+    #[error("query timed out in expression evaluation")]
+    TimedOut,
+    /// [`Stop::Canceled`]: `canceled`, 499.
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
+    /// The store failed: `internal`, 500.
+    #[error("{0}")]
+    Source(SourceError),
+}
