@@ -451,6 +451,8 @@ pub struct VectorMatching {
 pub struct Binary {
     /// The operator.
     pub op: BinaryOp,
+    /// Where the operator stands.
+    pub op_span: Span,
     /// Left side.
     pub lhs: Box<Expr>,
     /// Right side.

@@ -9,7 +9,14 @@ pub mod functions;
 pub mod source;
 
 mod eval;
+mod lexer;
 mod parser;
+mod parser_check;
+mod parser_duration;
+mod parser_expr;
+mod parser_selector;
+mod printer;
+mod token;
 
 pub use answer::{
     Answer, EvalError, MatrixSeries, Options, Point, Stats, Stop, StopCheck, Value, VectorSample,

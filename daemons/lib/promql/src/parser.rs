@@ -1,23 +1,136 @@
-//! From text to tree.
+//! From text to tree: the parser's state and entry points. The grammar lies beside: `parser_expr.rs`,
+//! `parser_selector.rs`, `parser_duration.rs`; types are checked in `parser_check.rs`.
 
 use cairn_model::Matcher;
 
-use crate::ast::Expr;
+use crate::ast::{Expr, ExprKind, Span};
 use crate::error::ParseError;
+use crate::lexer;
+use crate::parser_check;
+use crate::token::{Token, TokenKind};
 
-/// Parses a query.
+/// Deepest nesting of a query. Every level costs stack in the parser, the checks and the evaluation; real queries
+/// stay below 30.
+pub(crate) const MAX_DEPTH: usize = 200;
+
+/// Parses a query and checks its types. Experimental functions and modifiers are on.
 ///
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    let _ = text;
-    Err(ParseError { position: None, message: "no expression found in input".to_owned() })
+    let tokens = lexer::tokens(text)?;
+    if tokens.len() == 1 {
+        return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
+    }
+    let mut parser = Parser::new(tokens);
+    let mut expr = parser.expr(0)?;
+    parser.expect_end()?;
+    parser_check::check(&mut expr)?;
+    Ok(expr)
 }
 
-/// Parses a plain selector such as `up{job="a"}`: the `match[]` parameter.
+/// Parses a plain selector such as `up{job="a"}`: the `match[]` parameter of the HTTP API.
+///
+/// A selector that every series passes is let through: the caller refuses it in its own words
+/// (`match[] must contain at least one non-empty matcher`).
 ///
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    parse(text).map(|_| Vec::new())
+    let tokens = lexer::tokens(text)?;
+    if tokens.len() == 1 {
+        return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
+    }
+    let mut parser = Parser::new(tokens);
+    let expr = parser.plain_selector()?;
+    parser.expect_end()?;
+    match expr.kind {
+        ExprKind::Vector(selector) => {
+            parser_check::check_name_set_once(&selector, expr.span)?;
+            Ok(selector.matchers)
+        }
+        _ => unreachable!("plain_selector() makes vector selectors"),
+    }
+}
+
+/// Tokens with a place in them, and the depth of the node being read.
+pub(crate) struct Parser<'a> {
+    tokens: Vec<Token<'a>>,
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn new(tokens: Vec<Token<'a>>) -> Self {
+        Self { tokens, at: 0, depth: 0 }
+    }
+
+    /// The next token, which stays.
+    pub(crate) fn peek(&self) -> Token<'a> {
+        self.tokens[self.at]
+    }
+
+    /// The token after the next one.
+    pub(crate) fn peek_second(&self) -> Token<'a> {
+        self.tokens[(self.at + 1).min(self.tokens.len() - 1)]
+    }
+
+    /// Takes the next token. The last one, the end of the input, can be taken any number of times.
+    pub(crate) fn take(&mut self) -> Token<'a> {
+        let token = self.tokens[self.at];
+        if self.at + 1 < self.tokens.len() {
+            self.at += 1;
+        }
+        token
+    }
+
+    /// Takes the next token if it is of this kind.
+    pub(crate) fn take_if(&mut self, kind: TokenKind) -> Option<Token<'a>> {
+        (self.peek().kind == kind).then(|| self.take())
+    }
+
+    /// The span from `start` to the last token taken.
+    pub(crate) fn span_from(&self, start: Span) -> Span {
+        let end = self.tokens[self.at.saturating_sub(1)].span.end;
+        Span { end: end.max(start.end), ..start }
+    }
+
+    /// `unexpected X in CONTEXT, expected EXPECTED` about the next token.
+    pub(crate) fn unexpected(&self, context: &str, expected: &str) -> ParseError {
+        let token = self.peek();
+        let mut message = format!("unexpected {}", token.describe());
+        if !context.is_empty() {
+            message.push_str(" in ");
+            message.push_str(context);
+        }
+        if !expected.is_empty() {
+            message.push_str(", expected ");
+            message.push_str(expected);
+        }
+        ParseError::at(token.span, message)
+    }
+
+    /// Runs `read` one level deeper.
+    pub(crate) fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(ParseError::at(
+                self.peek().span,
+                format!("expression is nested deeper than {MAX_DEPTH} levels"),
+            ));
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn expect_end(&self) -> Result<(), ParseError> {
+        match self.peek().kind {
+            TokenKind::Eof => Ok(()),
+            _ => Err(self.unexpected("", "")),
+        }
+    }
 }
