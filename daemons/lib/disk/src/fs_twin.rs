@@ -78,7 +78,9 @@ impl TwinFs {
     /// With [`changes`](Self::changes) of an undisturbed run, a test can put the crash at every place there is.
     pub fn power_off_at(&self, nth: u64) {
         let mut disk = self.lock();
-        disk.power_off_at = Some(disk.changes + nth);
+        // Power that is off, or goes off earlier, does not come back by asking for a later place.
+        let at = disk.changes + nth;
+        disk.power_off_at = Some(disk.power_off_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     /// Changes so far: each write, truncation, sync, creation, rename and removal is one.

@@ -115,7 +115,7 @@ pub fn read_records<E: From<RecordFileError>>(
     fs: &dyn Fs,
     path: &Path,
     format: Format,
-    visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), E>,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<u64, E> {
     let io = |source| RecordFileError::Io { path: path.to_owned(), source };
     let file = open_record_file(fs, path, format)?;

@@ -7,7 +7,7 @@
 //! * After a failed sync the unsynced tail of that segment is never trusted again (the kernel reports a failed
 //!   write-back once and forgets it): the records are kept in memory until they are durable, and are written again
 //!   to a new segment. So memory and log stay the same sequence, whatever a caller was told.
-//! * Opening always starts a new segment: what can be read after a restart may sit in the page cache only, and a
+//! * A log that was opened never goes on in an old segment: what can be read after a restart may sit in the page cache only, and a
 //!   hole in front of later records would take those with it.
 //! * A segment's header carries the number of its first record, so that records written twice are replayed once, and
 //!   a missing segment is noticed.
@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::fs::{Fs, is_no_space};
 use crate::header::{Format, HeaderError};
 
-pub use replay::{Damage, ReplayError, ReplayReport};
+pub use replay::{Damage, Replay, ReplayError, ReplayReport};
 pub use segment::{SEGMENT_HEADER_BYTES, segment_name};
 use writer::Writer;
 
@@ -47,6 +47,9 @@ pub struct Lsn(pub u64);
 pub struct WalOptions {
     /// Magic and version of the engine's records; a segment of a newer version is refused.
     pub format: Format,
+    /// No new segment gets a smaller number than this. An engine whose checkpoint says "replay from segment n" passes
+    /// n, so that numbers never go back even if every segment is gone.
+    pub first_segment: SegmentId,
     /// A new segment is started before one would grow past this.
     pub segment_bytes: u64,
     /// A longer record is refused.
@@ -59,7 +62,14 @@ impl WalOptions {
     /// Segments of 32 MiB (small enough to be dropped early, large enough for few files), records of at most 64 MiB,
     /// 16 MiB waiting for a sync.
     pub fn new(format: Format) -> Self {
-        Self { format, segment_bytes: 32 << 20, max_record_bytes: 64 << 20, max_unsynced_bytes: 16 << 20 }
+        let first_segment = SegmentId(1);
+        Self {
+            format,
+            first_segment,
+            segment_bytes: 32 << 20,
+            max_record_bytes: 64 << 20,
+            max_unsynced_bytes: 16 << 20,
+        }
     }
 }
 
@@ -168,7 +178,8 @@ struct Failure {
 
 impl Wal {
     /// Opens the log in `dir` (created where missing), hands every whole record to `replay` in the order of their
-    /// appending, cuts a torn tail off, and starts a new segment.
+    /// appending, and cuts a torn tail off. Nothing else is written before the first append, so that a store can
+    /// be opened on a full disk.
     ///
     /// # Errors
     /// [`WalError`]: the directory cannot be used, a segment is of a newer version, or `replay` refused a record.
@@ -177,10 +188,11 @@ impl Wal {
         fs: Arc<dyn Fs>,
         dir: &Path,
         options: WalOptions,
-        replay: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), ReplayError>,
+        replay: Replay<'_>,
     ) -> Result<(Self, ReplayReport), WalError> {
         let replayed = replay::replay_all(&*fs, dir, options.format, replay)?;
-        let writer = Writer::open(fs, dir, options, replayed.kept, replayed.next_id, replayed.next_record)?;
+        let next_id = replayed.next_id.max(options.first_segment);
+        let writer = Writer::new(fs, dir, options, replayed.kept, next_id, replayed.next_record);
         let state = State { writer, syncing: false, failure: None, failures: 0 };
         let wal = Self { state: Mutex::new(state), sync_ended: Condvar::new(), options };
         Ok((wal, replayed.report))
@@ -248,11 +260,11 @@ impl Wal {
         self.lock().writer.appended()
     }
 
-    /// Syncs, and starts a new segment unless the current one is empty. Answers its number: every earlier record
+    /// Syncs and closes the current segment. Answers the number that the next one will have: every earlier record
     /// lies in a smaller one.
     ///
     /// # Errors
-    /// [`WalError`]; the log goes on in the segment it had.
+    /// [`WalError`] of the sync; the log goes on in the segment it had.
     pub fn cut(&self) -> Result<SegmentId, WalError> {
         let mut state = self.lock();
         // Of two syncs of one file the kernel tells only one about a failed write-back: never run them side by side.
@@ -290,8 +302,10 @@ impl Wal {
         // A segment that failed before is replaced under the lock, since nothing may be appended meanwhile.
         let mut outcome = if state.writer.is_broken() { state.writer.replace_segment() } else { Ok(()) };
         let target = state.writer.appended();
-        if outcome.is_ok() && state.writer.durable() < lsn {
-            let ticket = state.writer.sync_ticket();
+        if outcome.is_ok()
+            && state.writer.durable() < lsn
+            && let Some(ticket) = state.writer.sync_ticket()
+        {
             state.syncing = true;
             drop(state);
             let synced = ticket.run();

@@ -13,6 +13,9 @@ use crate::header::Format;
 /// Why an engine refused a record; it stops the replay.
 pub type ReplayError = Box<dyn Error + Send + Sync>;
 
+/// Takes each whole record with the segment it lies in.
+pub type Replay<'a> = &'a mut dyn FnMut(SegmentId, &[u8]) -> Result<(), ReplayError>;
+
 /// What a replay found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayReport {
@@ -61,7 +64,7 @@ pub(super) fn replay_all(
     fs: &dyn Fs,
     dir: &Path,
     format: Format,
-    replay: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), ReplayError>,
+    replay: Replay<'_>,
 ) -> Result<Replayed, WalError> {
     let io = |action| move |source| WalError::io(action, dir, source);
     if !fs.exists(dir) {
@@ -151,7 +154,7 @@ impl Replayed {
         found: &Found,
         first_record: u64,
         next_first: Option<u64>,
-        replay: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), ReplayError>,
+        replay: Replay<'_>,
     ) -> Result<Option<u64>, WalError> {
         let Found { id, path, len, .. } = found;
         let io = |action| move |source| WalError::io(action, path, source);

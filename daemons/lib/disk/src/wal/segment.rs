@@ -52,7 +52,7 @@ pub(super) fn header(format: Format, id: SegmentId, first_record: u64) -> [u8; S
 pub(super) enum Opening {
     /// The number of its first record.
     Valid { first_record: u64 },
-    /// Creation was interrupted: there cannot be a record in it.
+    /// Ends in its header: creation was interrupted, or no record followed.
     Unborn,
     /// The header is damaged, or belongs to another segment.
     Damaged,
@@ -76,6 +76,9 @@ pub(super) fn judge(
         Ok(_) => {}
         Err(error @ HeaderError::Version { .. }) => return Err(error),
         Err(_) => return Ok(damaged),
+    }
+    if no_record {
+        return Ok(Opening::Unborn);
     }
     let Some(head) = head.first_chunk::<SEGMENT_HEADER_BYTES>() else { return Ok(damaged) };
     let sum = u32::from_le_bytes([head[32], head[33], head[34], head[35]]);

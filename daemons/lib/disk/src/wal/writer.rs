@@ -1,6 +1,6 @@
 //! The segment that is being written, and the records that are not durable yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ pub(super) struct Writer {
     options: WalOptions,
     /// Earlier segments and their lengths.
     sealed: BTreeMap<SegmentId, u64>,
-    current: Segment,
+    /// `None` until the first record: a store opens and serves reads on a full disk too.
+    current: Option<Segment>,
     next_id: SegmentId,
     /// Number that the next record gets.
     next_record: u64,
@@ -29,7 +30,7 @@ pub(super) struct Writer {
     /// The frames between `durable` and `appended`: what must be written again if a sync fails.
     pending: Vec<u8>,
     /// How many records lie in `pending`, with the position after each.
-    pending_ends: std::collections::VecDeque<Lsn>,
+    pending_ends: VecDeque<Lsn>,
     /// A sync or a roll-back failed: nothing may be appended to `current` again.
     broken: bool,
 }
@@ -59,48 +60,54 @@ impl SyncTicket {
 }
 
 impl Writer {
-    pub(super) fn open(
+    pub(super) fn new(
         fs: Arc<dyn Fs>,
         dir: &Path,
         options: WalOptions,
         sealed: BTreeMap<SegmentId, u64>,
         next_id: SegmentId,
         next_record: u64,
-    ) -> Result<Self, WalError> {
-        let current = create_segment(&*fs, dir, options, next_id, next_record)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             fs,
             dir: dir.to_owned(),
             options,
             sealed,
-            current,
-            next_id: SegmentId(next_id.0 + 1),
+            current: None,
+            next_id,
             next_record,
             appended: Lsn(0),
             durable: Lsn(0),
             pending: Vec::new(),
-            pending_ends: std::collections::VecDeque::new(),
+            pending_ends: VecDeque::new(),
             broken: false,
-        })
+        }
     }
 
     pub(super) fn append(&mut self, record: &[u8]) -> Result<Lsn, WalError> {
         if self.broken {
             self.replace_segment()?;
         }
-        let frame_len = (FRAME_HEADER_BYTES + record.len()) as u64;
         if self.starts_new_segment_for(record.len()) {
             self.cut()?;
         }
+        let current = match &mut self.current {
+            Some(current) => current,
+            None => {
+                let fresh = self.create_next(self.next_record)?;
+                self.current.insert(fresh)
+            }
+        };
         let start = self.pending.len();
         push_frame(&mut self.pending, record);
-        if let Err(source) = self.current.file.write_all_at(&self.pending[start..], self.current.len) {
+        if let Err(source) = current.file.write_all_at(&self.pending[start..], current.len) {
             self.pending.truncate(start);
             // Whole records only: what was written of this one goes. If even that fails, the segment is given up.
-            self.broken = self.current.file.truncate(self.current.len).is_err();
-            return Err(WalError::io("append to", &self.current.path, source));
+            self.broken = current.file.truncate(current.len).is_err();
+            return Err(WalError::io("append to", &current.path, source));
         }
-        self.current.len += frame_len;
+        let frame_len = (self.pending.len() - start) as u64;
+        current.len += frame_len;
         self.next_record += 1;
         self.appended.0 += frame_len;
         self.pending_ends.push_back(self.appended);
@@ -109,16 +116,19 @@ impl Writer {
 
     /// Whether a record of this length no longer fits the current segment.
     pub(super) fn starts_new_segment_for(&self, record_len: usize) -> bool {
-        self.current.len > SEGMENT_HEADER_BYTES as u64
-            && self.current.len + (FRAME_HEADER_BYTES + record_len) as u64 > self.options.segment_bytes
+        self.current.as_ref().is_some_and(|current| {
+            current.len > SEGMENT_HEADER_BYTES as u64
+                && current.len + (FRAME_HEADER_BYTES + record_len) as u64 > self.options.segment_bytes
+        })
     }
 
-    pub(super) fn sync_ticket(&self) -> SyncTicket {
-        SyncTicket {
-            segment: self.current.id,
-            path: self.current.path.clone(),
-            file: Arc::clone(&self.current.file),
-        }
+    /// `None` when there is no segment, and so nothing to sync.
+    pub(super) fn sync_ticket(&self) -> Option<SyncTicket> {
+        self.current.as_ref().map(|current| SyncTicket {
+            segment: current.id,
+            path: current.path.clone(),
+            file: Arc::clone(&current.file),
+        })
     }
 
     pub(super) fn mark_durable(&mut self, lsn: Lsn) {
@@ -135,7 +145,9 @@ impl Writer {
             self.pending_ends.pop_front();
         }
         self.durable = lsn;
-        self.current.synced_len = self.current.len - self.pending.len() as u64;
+        if let Some(current) = &mut self.current {
+            current.synced_len = current.len - self.pending.len() as u64;
+        }
     }
 
     /// Gives the segment up whose sync failed and writes what is not durable to a new one.
@@ -147,7 +159,7 @@ impl Writer {
         let error = WalError::io("sync", &ticket.path, source);
         tracing::warn!(path = %ticket.path.display(), error = %error, "sync of the write-ahead log failed, its tail is written again");
         // An append that could not roll back has replaced the segment meanwhile, and synced everything elsewhere.
-        if ticket.segment != self.current.id {
+        if self.current.as_ref().is_none_or(|current| current.id != ticket.segment) {
             return Ok(());
         }
         match self.replace_segment() {
@@ -168,38 +180,34 @@ impl Writer {
                 fresh.file.write_all_at(&self.pending, fresh.len).and_then(|()| fresh.file.sync_data());
             if let Err(source) = written {
                 let error = WalError::io("write again to", &fresh.path, source);
-                // Best effort: if it stays, its records are numbered and not replayed twice.
-                let _ = self.fs.remove_file(&fresh.path);
+                self.give_up(fresh.id, &fresh.path);
                 return Err(error);
             }
             fresh.len += self.pending.len() as u64;
         }
-        // The old tail is doubtful. If it cannot be cut, replay skips it by the records' numbers.
-        let old = &self.current;
-        let cut = old.file.truncate(old.synced_len).and_then(|()| old.file.sync_data());
-        let old_len = if cut.is_ok() { old.synced_len } else { old.len };
-        self.sealed.insert(old.id, old_len);
-        self.current = fresh;
+        if let Some(old) = self.current.replace(fresh) {
+            // The old tail is doubtful. If it cannot be cut, replay skips it by the records' numbers.
+            let cut = old.file.truncate(old.synced_len).and_then(|()| old.file.sync_data());
+            self.sealed.insert(old.id, if cut.is_ok() { old.synced_len } else { old.len });
+        }
         self.broken = false;
         self.mark_durable(self.appended);
         Ok(())
     }
 
+    /// Syncs and closes the current segment; the next record starts a new one.
     pub(super) fn cut(&mut self) -> Result<(), WalError> {
         if self.broken {
             self.replace_segment()?;
         }
-        if self.current.len == SEGMENT_HEADER_BYTES as u64 {
-            return Ok(());
-        }
-        if let Err(source) = self.current.file.sync_data() {
-            let ticket = self.sync_ticket();
+        let Some(ticket) = self.sync_ticket() else { return Ok(()) };
+        if let Err(source) = ticket.run() {
             self.recover_from_failed_sync(&ticket, source)?;
         }
         self.mark_durable(self.appended);
-        let fresh = self.create_next(self.next_record)?;
-        let old = std::mem::replace(&mut self.current, fresh);
-        self.sealed.insert(old.id, old.len);
+        if let Some(old) = self.current.take() {
+            self.sealed.insert(old.id, old.len);
+        }
         Ok(())
     }
 
@@ -207,7 +215,26 @@ impl Writer {
         let id = self.next_id;
         // Not reused even if creation fails: a half-made file of that name may be left.
         self.next_id = SegmentId(id.0 + 1);
-        create_segment(&*self.fs, &self.dir, self.options, id, first_record)
+        match create_segment(&*self.fs, &self.dir, self.options, id, first_record) {
+            Ok(segment) => Ok(segment),
+            Err((path, source)) => {
+                self.give_up(id, &path);
+                Err(WalError::io("create", &path, source))
+            }
+        }
+    }
+
+    /// Removes a segment that could not be used. If even that fails it is dropped later, with the ones of its age;
+    /// until then its records, being numbered, are not replayed twice.
+    fn give_up(&mut self, id: SegmentId, path: &Path) {
+        match self.fs.remove_file(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => {
+                let len = self.fs.len(path).unwrap_or(0);
+                self.sealed.insert(id, len);
+            }
+        }
     }
 
     pub(super) fn drop_before(&mut self, first_kept: SegmentId) -> Result<usize, WalError> {
@@ -245,16 +272,17 @@ impl Writer {
         self.broken
     }
 
+    /// The segment that the next record goes to.
     pub(super) fn segment(&self) -> SegmentId {
-        self.current.id
+        self.current.as_ref().map_or(self.next_id, |current| current.id)
     }
 
     pub(super) fn first_segment(&self) -> SegmentId {
-        self.sealed.first_key_value().map_or(self.current.id, |(&id, _)| id)
+        self.sealed.first_key_value().map_or_else(|| self.segment(), |(&id, _)| id)
     }
 
     pub(super) fn bytes_on_disk(&self) -> u64 {
-        self.sealed.values().sum::<u64>() + self.current.len
+        self.sealed.values().sum::<u64>() + self.current.as_ref().map_or(0, |current| current.len)
     }
 }
 
@@ -265,7 +293,7 @@ fn create_segment(
     options: WalOptions,
     id: SegmentId,
     first_record: u64,
-) -> Result<Segment, WalError> {
+) -> Result<Segment, (PathBuf, io::Error)> {
     let path = dir.join(segment::segment_name(id));
     let header = segment::header(options.format, id, first_record);
     let create = || -> io::Result<Arc<dyn FsFile>> {
@@ -280,10 +308,6 @@ fn create_segment(
             let len = SEGMENT_HEADER_BYTES as u64;
             Ok(Segment { id, path, file, len, synced_len: len })
         }
-        Err(source) => {
-            // Best effort: replay knows a segment without records and removes it.
-            let _ = fs.remove_file(&path);
-            Err(WalError::io("create", &path, source))
-        }
+        Err(source) => Err((path, source)),
     }
 }
