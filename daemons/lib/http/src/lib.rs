@@ -1,1 +1,37 @@
-//! placeholder
+//! HTTP for the daemons: serving within limits, health, `/metrics`, and a client.
+//!
+//! * [`Listener::bind`] takes a port early, so that a conflict fails fast; [`serve`] runs an axum router on it (or
+//!   [`serve_handler`] a plain [`Handler`], for hot paths) until it is told to stop, then lets running requests finish.
+//! * Every request passes the same steps, in [`pipeline`]'s order: admission, body limit, time limit, panic guard,
+//!   compression, observation. TLS will be one step in [`accept`], authentication one step in [`pipeline`].
+//! * [`health`], [`exposition`], [`process`] and [`request_metrics`] are what every daemon shows about itself.
+//! * [`client`] asks others, with a deadline and a cap on what comes back.
+//!
+//! No daemon's statuses or error bodies are decided here: a daemon hands in its words as [`RefusalText`].
+
+pub mod body;
+pub mod client;
+pub mod exposition;
+pub mod health;
+pub mod observe;
+pub mod process;
+pub mod request_metrics;
+pub mod router;
+
+mod accept;
+mod compress;
+mod limits;
+mod listener;
+mod pipeline;
+mod refusal;
+mod serve;
+mod stall;
+
+pub use axum::body::Body;
+pub use health::Health;
+pub use limits::Limits;
+pub use listener::{BindError, Listener};
+pub use observe::{Observation, Observer, RouteSlot};
+pub use pipeline::PeerAddr;
+pub use refusal::{PlainText, Refusal, RefusalBody, RefusalText};
+pub use serve::{Handler, ServeOptions, ServeReport, serve, serve_handler};

@@ -119,7 +119,7 @@ mod tests {
         check(
             "nested:\n  scrap: 1\n",
             "x.yml:2:3: nested.scrap: unknown field `scrap`",
-            "expected one of `honor_labels`",
+            "expected one of honor_labels, ",
         );
         check(
             "nested:\n  batchsize: many\n",

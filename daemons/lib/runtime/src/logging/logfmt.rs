@@ -206,14 +206,18 @@ mod tests {
 
     #[test]
     fn errors_come_with_their_causes() {
-        let error = io::Error::other(ParentError);
+        let error = ParentError(ChildError);
         let line = logged(|| tracing::error!(error = &error as &dyn std::error::Error, "failed"));
         assert!(line.ends_with("msg=failed error=\"parent: child\"\n"), "{line}");
     }
 
     #[derive(Debug, thiserror::Error)]
     #[error("parent")]
-    struct ParentError;
+    struct ParentError(#[source] ChildError);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("child")]
+    struct ChildError;
 
     #[test]
     fn values_are_quoted_only_where_needed() {

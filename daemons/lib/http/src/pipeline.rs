@@ -1,0 +1,162 @@
+//! The steps that every request passes, in this order:
+//!
+//! 1. admission: at most so many requests at once;
+//! 2. (authentication: goes here, before any byte of the body is read; an `Option<Response>` from the headers);
+//! 3. the body's limit;
+//! 4. the handler, under the time limit and behind the panic guard;
+//! 5. compression;
+//! 6. observation, and the permit of step 1, both ending with the answer's last byte.
+
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::observe::{Watch, WatchedBody};
+use crate::refusal::{self, Refusal};
+use crate::serve::{Handler, ServeOptions};
+use crate::{Body, RouteSlot, compress};
+
+/// The client's address, in a request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// What the requests of one listener share.
+pub(crate) struct Shared {
+    pub(crate) options: ServeOptions,
+    running: Arc<Semaphore>,
+}
+
+/// How much of a body that is refused by its announced length is still read, so that the client gets to see the
+/// answer: closing a socket with unread bytes resets it.
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// How long that may take.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+impl Shared {
+    pub(crate) fn new(options: ServeOptions) -> Self {
+        let running = Arc::new(Semaphore::new(options.limits.concurrent_requests));
+        Self { options, running }
+    }
+
+    /// Takes one request through all steps.
+    pub(crate) async fn answer<H: Handler>(
+        &self,
+        handler: &H,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let start = Instant::now();
+        let accepts_gzip = self.options.compress && compress::accepts_gzip(request.headers());
+        let watched = self.options.observer.as_ref().map(|observer| {
+            observer.started();
+            (Arc::clone(observer), RouteSlot::default(), request.method().clone())
+        });
+        let route = watched.as_ref().map(|(_, route, _)| route.clone());
+        let (response, permit) = match self.admit(request.uri().path()) {
+            Ok(permit) => (self.run(handler, peer, request, route).await, permit),
+            Err(refusal) => (self.refuse(refusal), None),
+        };
+        let response = compress::apply(accepts_gzip, response);
+        let status = response.status();
+        let watch = watched.map(|(observer, route, method)| Watch {
+            observer,
+            route,
+            method,
+            status,
+            start,
+            response_bytes: 0,
+        });
+        if watch.is_none() && permit.is_none() {
+            return response;
+        }
+        response.map(|body| Body::new(WatchedBody::new(body, watch, permit)))
+    }
+
+    fn admit(&self, path: &str) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        match Arc::clone(&self.running).try_acquire_owned() {
+            Ok(permit) => Ok(Some(permit)),
+            Err(_) if self.options.limits.always_admitted.contains(&path) => Ok(None),
+            Err(_) => Err(Refusal::Busy { limit: self.options.limits.concurrent_requests }),
+        }
+    }
+
+    async fn run<H: Handler>(
+        &self,
+        handler: &H,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+        route: Option<RouteSlot>,
+    ) -> Response<Body> {
+        let limits = &self.options.limits;
+        let announced =
+            request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|bytes: u64| bytes > limits.body_bytes as u64) {
+            return self.refuse_body(request.into_body()).await;
+        }
+        let mut request = request.map(|body| Body::new(Limited::new(body, limits.body_bytes)));
+        request.extensions_mut().insert(PeerAddr(peer));
+        if let Some(route) = route {
+            request.extensions_mut().insert(route);
+        }
+        let path = tracing::enabled!(tracing::Level::DEBUG).then(|| request.uri().path().to_owned());
+        let handled = guard_panics(handler.handle(request));
+        match tokio::time::timeout(limits.request_time, handled).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_payload)) => {
+                // The panic itself was logged where it happened.
+                tracing::error!(path, "handler panicked, answered 500");
+                self.refuse(Refusal::Panicked)
+            }
+            Err(_) => {
+                tracing::debug!(path, "request took too long");
+                self.refuse(Refusal::Timeout { seconds: limits.request_time.as_secs() })
+            }
+        }
+    }
+
+    async fn refuse_body(&self, mut body: Incoming) -> Response<Body> {
+        let linger = async {
+            let mut n_read = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                n_read += frame.data_ref().map_or(0, bytes::Bytes::len);
+                if n_read > LINGER_BYTES {
+                    break;
+                }
+            }
+        };
+        // Out of time or not: the answer is the same.
+        let _ = tokio::time::timeout(LINGER_TIME, linger).await;
+        let mut response = self.refuse(Refusal::BodyTooLarge { limit: self.options.limits.body_bytes });
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Body> {
+        refusal::respond(refusal, &*self.options.refusals, self.options.limits.timeout_status)
+    }
+}
+
+/// Awaits a future, and returns its panic instead of passing it on.
+async fn guard_panics<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // The future is dropped after a panic and never polled again, so no broken state is seen.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    })
+    .await
+}
