@@ -1,13 +1,18 @@
 //! Sizes, ages and limits of the engine, already resolved: no text, no defaults of a configuration file.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use cairn_disk::{Fs, RealFs};
 
 use crate::retention::Retention;
 
 /// How a store is opened. [`Options::new`] fills in the defaults; every field may be changed before opening.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The file system of everything but the catalogue and the lock.
+    pub fs: Arc<dyn Fs>,
     /// Folder of the WAL and of the chunk files.
     pub dir: PathBuf,
     /// Folder of the catalogue and of the lock file, always on the real file system. Usually the same as `dir`.
@@ -41,6 +46,7 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let dir = dir.into();
         Self {
+            fs: Arc::new(RealFs),
             catalogue_dir: dir.clone(),
             dir,
             retention: Retention::default(),
@@ -51,7 +57,7 @@ impl Options {
             chunk_file_bytes: 64 << 20,
             max_head_bytes: 128 << 20,
             wal_segment_bytes: 32 << 20,
-            max_wal_bytes: 256 << 20,
+            max_wal_bytes: 512 << 20,
             // The peer's `max_global_streams_per_user`.
             max_streams_per_tenant: 5000,
             max_tenants: 1000,

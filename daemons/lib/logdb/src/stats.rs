@@ -60,8 +60,10 @@ pub struct RecoveryReport {
     pub wal_entries: u64,
     /// Entries of the WAL whose stream no record and no catalogue row defines: lost, which only damage can cause.
     pub wal_entries_without_stream: u64,
-    /// WAL records whose content could not be read; each costs itself.
+    /// Parts of the WAL that could not be read; each costs itself.
     pub wal_records_damaged: u64,
+    /// WAL records that should lie between two segments and do not.
+    pub wal_records_missing: u64,
     /// Bytes cut off at the torn tail of the WAL.
     pub wal_torn_bytes: u64,
     /// Chunk files that the catalogue did not know and that were entered again.
