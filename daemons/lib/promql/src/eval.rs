@@ -1,34 +1,189 @@
-//! Entry points of evaluation.
+//! Entry points of evaluation, and how their results are put together.
 
-use crate::answer::{Answer, EvalError, Options};
-use crate::ast::Expr;
+use std::sync::Arc;
+
+use cairn_model::{Labels, TimeMs};
+
+use crate::answer::{Answer, EvalError, MatrixSeries, Options, Point, Stats, Value, VectorSample};
+use crate::ast::{AggregateOp, Expr, ExprKind, ValueType};
+use crate::eval_load;
+use crate::evaluator::Evaluator;
+use crate::series::{Series, Steps, is_absent, merge_equal, same_labelset, without_name};
 use crate::source::SampleSource;
-use cairn_model::TimeMs;
+
+/// Most steps of a range query that are evaluated at all; the HTTP API allows far fewer.
+const MAX_STEPS: u64 = 1_000_000;
 
 /// Evaluates `expr` at one instant.
 ///
+/// A range vector gives a matrix with the stored times. Vectors are sorted by labels, except under `sort*`, `topk`
+/// and `bottomk`.
+///
 /// # Errors
-/// [`EvalError`]
+/// [`EvalError`]; the store's own failure is [`EvalError::Source`].
 pub fn eval_instant(
     source: &dyn SampleSource,
     expr: &Expr,
     time: TimeMs,
     options: &Options<'_>,
 ) -> Result<Answer, EvalError> {
-    eval_range(source, expr, time, time, 1, options)
+    let steps = Steps::once(time.0);
+    let mut evaluator = Evaluator::for_instant(source, options, time.0);
+    eval_load::load(&mut evaluator, expr, steps)?;
+    let value = match expr.value_type() {
+        ValueType::Scalar => {
+            let values = evaluator.scalar(expr, steps)?;
+            Value::Scalar(Point { time, value: values[0] })
+        }
+        ValueType::String => match &expr.unwrap_parens().kind {
+            ExprKind::String(text) => Value::String(time, text.clone()),
+            _ => return Err(EvalError::Execution("strings are literals only".to_owned())),
+        },
+        ValueType::InstantVector => {
+            let series = evaluator.collect(expr, steps)?;
+            let mut series = finish_names(series)?;
+            if has_own_order(expr) {
+                refuse_equal(&mut series.clone())?;
+            } else {
+                refuse_equal(&mut series)?;
+            }
+            let sample = |one: Series| VectorSample {
+                labels: one.labels,
+                point: Point { time, value: one.values[0] },
+            };
+            Value::Vector(series.into_iter().map(sample).collect())
+        }
+        ValueType::RangeVector => Value::Matrix(stored_samples(&mut evaluator, expr, steps)?),
+    };
+    Ok(answer(evaluator, value))
 }
 
-/// Evaluates `expr` at `start`, `start + step_ms`, ... up to and including `end`.
+/// Evaluates `expr` at `start`, `start + step_ms`, ... up to and including `end`. The result is a matrix sorted by
+/// labels.
 ///
 /// # Errors
-/// [`EvalError`]
+/// [`EvalError`]; [`EvalError::BadData`] for a range vector or string, or for bounds that make no sense.
 pub fn eval_range(
-    _source: &dyn SampleSource,
+    source: &dyn SampleSource,
     expr: &Expr,
-    _start: TimeMs,
-    _end: TimeMs,
-    _step_ms: i64,
-    _options: &Options<'_>,
+    start: TimeMs,
+    end: TimeMs,
+    step_ms: i64,
+    options: &Options<'_>,
 ) -> Result<Answer, EvalError> {
-    Err(EvalError::Execution(format!("not evaluated yet: {:?}", expr.span)))
+    if step_ms <= 0 {
+        return Err(EvalError::BadData(
+            "zero or negative query resolution step widths are not accepted. Try a positive integer"
+                .to_owned(),
+        ));
+    }
+    if end < start {
+        return Err(EvalError::BadData("end timestamp must not be before start time".to_owned()));
+    }
+    let n = end.0.abs_diff(start.0) / step_ms.unsigned_abs() + 1;
+    if n > MAX_STEPS {
+        return Err(EvalError::BadData(format!("{n} steps are more than {MAX_STEPS}")));
+    }
+    let n = usize::try_from(n).map_err(|_| EvalError::TooManySamples)?;
+    let steps = Steps { start: start.0, step: step_ms, n };
+    let mut evaluator = Evaluator::for_range(source, options, steps, end.0);
+    let series = match expr.value_type() {
+        ValueType::Scalar => {
+            eval_load::load(&mut evaluator, expr, steps)?;
+            let values = evaluator.scalar(expr, steps)?;
+            vec![Series { labels: Arc::new(Labels::empty()), drops_name: false, values }]
+        }
+        ValueType::InstantVector => {
+            eval_load::load(&mut evaluator, expr, steps)?;
+            evaluator.collect(expr, steps)?
+        }
+        other => {
+            return Err(EvalError::BadData(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                other.documented()
+            )));
+        }
+    };
+    let mut series = finish_names(series)?;
+    refuse_equal(&mut series)?;
+    let matrix = series.into_iter().filter_map(|one| matrix_series(one, steps)).collect();
+    Ok(answer(evaluator, Value::Matrix(matrix)))
+}
+
+fn answer(evaluator: Evaluator<'_>, value: Value) -> Answer {
+    Answer {
+        value,
+        warnings: evaluator.annotations.warnings.into_iter().collect(),
+        infos: evaluator.annotations.infos.into_iter().collect(),
+        stats: Stats { samples_read: evaluator.samples_read, peak_samples: evaluator.peak },
+    }
+}
+
+/// Takes off the names whose removal was delayed, and joins what becomes equal.
+fn finish_names(mut series: Vec<Series>) -> Result<Vec<Series>, EvalError> {
+    if !series.iter().any(|one| one.drops_name) {
+        return Ok(series);
+    }
+    for one in &mut series {
+        if one.drops_name {
+            one.labels = without_name(&one.labels);
+        }
+    }
+    merge_equal(series)
+}
+
+/// Sorts by labels and refuses equal ones, whichever operation they come from.
+fn refuse_equal(series: &mut [Series]) -> Result<(), EvalError> {
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        return Err(same_labelset());
+    }
+    Ok(())
+}
+
+fn matrix_series(series: Series, steps: Steps) -> Option<MatrixSeries> {
+    let points: Vec<Point> = series
+        .values
+        .iter()
+        .enumerate()
+        .filter(|(_, value)| !is_absent(**value))
+        .map(|(index, value)| Point { time: TimeMs(steps.time(index)), value: *value })
+        .collect();
+    (!points.is_empty()).then_some(MatrixSeries { labels: series.labels, points })
+}
+
+/// Whether the order of the result is part of the answer.
+fn has_own_order(expr: &Expr) -> bool {
+    match &expr.unwrap_parens().kind {
+        ExprKind::Call(call) => call.function.name.starts_with("sort"),
+        ExprKind::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK),
+        _ => false,
+    }
+}
+
+/// The samples of a range vector with their own times.
+fn stored_samples<'a>(
+    evaluator: &mut Evaluator<'a>,
+    expr: &'a Expr,
+    steps: Steps,
+) -> Result<Vec<MatrixSeries>, EvalError> {
+    let mut matrix = Vec::new();
+    evaluator.stream_ranges(expr, steps, &mut |evaluator, series| {
+        let window = series.windows[0];
+        evaluator.hold(window.len())?;
+        let points: Vec<Point> = (window.lo..window.hi)
+            .map(|at| Point { time: TimeMs(series.column.times[at]), value: series.column.values[at] })
+            .collect();
+        if !points.is_empty() {
+            let labels =
+                if series.drops_name { without_name(series.labels) } else { Arc::clone(series.labels) };
+            matrix.push(MatrixSeries { labels, points });
+        }
+        Ok(())
+    })?;
+    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+        return Err(same_labelset());
+    }
+    Ok(matrix)
 }

@@ -1,0 +1,77 @@
+//! `absent` and `absent_over_time`: one series where there is none.
+
+use std::sync::Arc;
+
+use cairn_model::{Labels, LabelsBuilder, MatchOp};
+
+use crate::answer::EvalError;
+use crate::ast::{Expr, ExprKind, VectorSelector};
+use crate::evaluator::{Evaluator, Sink};
+use crate::parser_selector::METRIC_NAME;
+use crate::series::{ABSENT, Series, Steps, is_absent};
+
+/// `absent(v)`
+pub(crate) fn stream<'a>(
+    evaluator: &mut Evaluator<'a>,
+    arg: &'a Expr,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let mut values = vec![1.0; steps.n];
+    evaluator.stream(arg, steps, &mut |_, series| {
+        for (value, found) in values.iter_mut().zip(&series.values) {
+            if !is_absent(*found) {
+                *value = ABSENT;
+            }
+        }
+        Ok(())
+    })?;
+    push(evaluator, arg, values, sink)
+}
+
+/// `absent_over_time(r)`
+pub(crate) fn stream_over_time<'a>(
+    evaluator: &mut Evaluator<'a>,
+    arg: &'a Expr,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let mut values = vec![1.0; steps.n];
+    evaluator.stream_ranges(arg, steps, &mut |_, series| {
+        for (value, window) in values.iter_mut().zip(series.windows) {
+            if window.len() > 0 {
+                *value = ABSENT;
+            }
+        }
+        Ok(())
+    })?;
+    push(evaluator, arg, values, sink)
+}
+
+fn push<'a>(
+    evaluator: &mut Evaluator<'a>,
+    arg: &Expr,
+    values: Vec<f64>,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let labels = match &arg.unwrap_parens().kind {
+        ExprKind::Vector(selector) => labels_of(selector),
+        ExprKind::Matrix(matrix) => labels_of(&matrix.selector),
+        _ => Labels::empty(),
+    };
+    let series = Series { labels: Arc::new(labels), drops_name: false, values };
+    if series.is_empty() { Ok(()) } else { sink(evaluator, series) }
+}
+
+/// The labels that the missing series would have for sure: those with one matcher only, and that an equality.
+fn labels_of(selector: &VectorSelector) -> Labels {
+    let mut labels = LabelsBuilder::new();
+    for matcher in &selector.matchers {
+        let name = matcher.name();
+        let n_named = selector.matchers.iter().filter(|other| other.name() == name).count();
+        if name != METRIC_NAME && matcher.op() == MatchOp::Equal && n_named == 1 {
+            labels.set(name, matcher.value());
+        }
+    }
+    labels.build()
+}

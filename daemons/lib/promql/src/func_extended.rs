@@ -1,0 +1,89 @@
+//! `anchored` and `smoothed` windows: values at the very borders instead of extrapolation.
+//!
+//! Anchored takes the last sample at or before each border, smoothed interpolates between the neighbours of each
+//! border; both look one lookback beyond the window for them.
+
+use crate::ast::Extension;
+use crate::func_changes;
+use crate::func_range::RangeCall;
+use crate::series::{ABSENT, seconds};
+use crate::windows::{Column, Window};
+
+/// Fills in `rate`, `increase`, `delta`, `changes` or `resets` over bordered windows.
+pub(crate) fn fill(call: &RangeCall<'_>, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+    for (window, out) in windows.iter().zip(out) {
+        *out = value(call, column, window).unwrap_or(ABSENT);
+    }
+}
+
+fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f64> {
+    let is_smoothed = call.extension == Extension::Smoothed;
+    let times = column.times;
+    // The last sample at or before the window's start, unless it is too old.
+    let before =
+        window.lo.checked_sub(1).filter(|at| times[*at] > window.start.saturating_sub(call.lookback));
+    let first = before.unwrap_or(window.lo);
+    let mut end = window.hi;
+    let ends_early = end == 0 || times[end - 1] < window.end;
+    if is_smoothed
+        && ends_early
+        && end < times.len()
+        && times[end] <= window.end.saturating_add(call.lookback)
+    {
+        end += 1;
+    }
+    let last = end.checked_sub(1).filter(|last| *last >= first && times[*last] > window.start)?;
+    if matches!(call.name, "changes" | "resets") {
+        let values = &column.values[first..=last];
+        let is_reset = call.name == "resets";
+        let n = values.windows(2).filter(|pair| func_changes::counts(is_reset, pair[0], pair[1])).count();
+        #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+        return Some(n as f64);
+    }
+    let is_counter = call.name != "delta";
+    let left = if is_smoothed && times[first] < window.start && first < last {
+        interpolate(column, first, window.start, is_counter, true)
+    } else {
+        column.values[first]
+    };
+    let right = if is_smoothed && last > 0 && times[last] > window.end {
+        if last == first {
+            // The only sample lies behind the window.
+            return None;
+        }
+        interpolate(column, last - 1, window.end, is_counter, false)
+    } else {
+        column.values[last]
+    };
+    let mut result = right - left;
+    if is_counter {
+        let mut previous = left;
+        for at in first..=last {
+            let is_border = times[at] <= window.start || times[at] >= window.end;
+            if !is_border {
+                if column.values[at] < previous {
+                    result += previous;
+                }
+                previous = column.values[at];
+            }
+        }
+        if right < previous {
+            result += previous;
+        }
+    }
+    Some(if call.name == "rate" { result / seconds(call.placement.range) } else { result })
+}
+
+/// The value at `time` between sample `at` and the next one. Across a counter's reset it comes from zero.
+fn interpolate(column: Column<'_>, at: usize, time: i64, is_counter: bool, is_left: bool) -> f64 {
+    let (mut from, mut to) = (column.values[at], column.values[at + 1]);
+    if is_counter && to < from {
+        if is_left {
+            from = 0.0;
+        } else {
+            to += from;
+        }
+    }
+    let share = seconds(time - column.times[at]) / seconds(column.times[at + 1] - column.times[at]);
+    from + (to - from) * share
+}

@@ -1,0 +1,211 @@
+//! `*_over_time`: one number out of each window.
+
+use crate::answer::EvalError;
+use crate::kahan::{Mean, Sum, Variance};
+use crate::quantile;
+use crate::series::{ABSENT, seconds};
+use crate::windows::{self, Column, Summary, Window};
+
+impl Summary for Sum {
+    fn of(_: i64, value: f64) -> Self {
+        Self::of(value)
+    }
+    fn merge(self, later: Self) -> Self {
+        Sum::merge(self, later)
+    }
+}
+
+impl Summary for Variance {
+    fn of(_: i64, value: f64) -> Self {
+        let mut variance = Self::default();
+        variance.add(value);
+        variance
+    }
+    fn merge(self, later: Self) -> Self {
+        Variance::merge(self, later)
+    }
+}
+
+/// The lowest or highest value and its time in milliseconds. NaN only when there is nothing else; of equal values the
+/// latest.
+#[derive(Clone, Copy)]
+struct Extreme<const IS_MAX: bool> {
+    time: i64,
+    value: f64,
+}
+
+impl<const IS_MAX: bool> Summary for Extreme<IS_MAX> {
+    fn of(time: i64, value: f64) -> Self {
+        Self { time, value }
+    }
+    fn merge(self, later: Self) -> Self {
+        let is_beyond = if IS_MAX { later.value >= self.value } else { later.value <= self.value };
+        if is_beyond || self.value.is_nan() { later } else { self }
+    }
+}
+
+/// Fills in the function of that name.
+pub(crate) fn fill(
+    name: &str,
+    column: Column<'_>,
+    windows: &[Window],
+    out: &mut [f64],
+) -> Result<(), EvalError> {
+    let (times, values) = (column.times, column.values);
+    match name {
+        "sum_over_time" => windows::fold(column, windows, out, |sum: Sum, _| sum.total()),
+        "avg_over_time" => windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, values)),
+        "min_over_time" => windows::fold(column, windows, out, |low: Extreme<false>, _| low.value),
+        "max_over_time" => windows::fold(column, windows, out, |high: Extreme<true>, _| high.value),
+        "ts_of_min_over_time" => {
+            windows::fold(column, windows, out, |low: Extreme<false>, _| seconds(low.time));
+        }
+        "ts_of_max_over_time" => {
+            windows::fold(column, windows, out, |high: Extreme<true>, _| seconds(high.time));
+        }
+        "stdvar_over_time" => fill_variance(column, windows, out, |variance| variance),
+        "stddev_over_time" => fill_variance(column, windows, out, f64::sqrt),
+        "count_over_time" => each(windows, out, |window| count(window)),
+        "present_over_time" => each(windows, out, |_| 1.0),
+        "first_over_time" => each(windows, out, |window| values[window.lo]),
+        "last_over_time" => each(windows, out, |window| values[window.hi - 1]),
+        "ts_of_first_over_time" => each(windows, out, |window| seconds(times[window.lo])),
+        "ts_of_last_over_time" => each(windows, out, |window| seconds(times[window.hi - 1])),
+        _ => {
+            return Err(EvalError::Execution(format!(
+                "function {name}() is not evaluated by this engine yet"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+fn count(window: &Window) -> f64 {
+    window.len() as f64
+}
+
+/// For functions that look at a window's ends only.
+fn each(windows: &[Window], out: &mut [f64], f: impl Fn(&Window) -> f64) {
+    for (window, out) in windows.iter().zip(out) {
+        *out = if window.len() == 0 { ABSENT } else { f(window) };
+    }
+}
+
+fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
+    if sum.sum.is_infinite() {
+        // The sum overflowed, or there is an infinity: the order of the values decides.
+        let values = &values[window.lo..window.hi];
+        let mut mean = Mean::of(values[0]);
+        values[1..].iter().for_each(|value| mean.add(*value));
+        return mean.value();
+    }
+    let count = count(window);
+    sum.sum / count + sum.compensation / count
+}
+
+fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish: impl Fn(f64) -> f64) {
+    if windows::overlaps_little(column, windows) {
+        // One after the other, as Prometheus does, for equality to the last digit.
+        return each(windows, out, |window| {
+            let mut variance = Variance::default();
+            column.values[window.lo..window.hi].iter().for_each(|value| variance.add(*value));
+            finish(variance.value())
+        });
+    }
+    windows::fold_incrementally(column, windows, out, |variance: Variance, _| finish(variance.value()));
+}
+
+/// Fills in quantiles; `q` has one value per step. The window's values are kept sorted as samples enter and leave.
+pub(crate) fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+    let mut sorted: Vec<f64> = Vec::new();
+    let (mut lo, mut hi) = (0, 0);
+    let place = |sorted: &[f64], value: f64| {
+        sorted.partition_point(|other| quantile::nan_first(*other, value).is_lt())
+    };
+    for (window, out) in windows.iter().zip(out) {
+        let is_fresh = window.lo >= hi;
+        if is_fresh {
+            sorted.clear();
+            sorted.extend_from_slice(&column.values[window.lo..window.hi]);
+            sorted.sort_unstable_by(|a, b| quantile::nan_first(*a, *b));
+        } else {
+            for value in &column.values[lo..window.lo] {
+                let at = place(&sorted, *value);
+                sorted.remove(at);
+            }
+            for value in &column.values[hi..window.hi] {
+                let at = place(&sorted, *value);
+                sorted.insert(at, *value);
+            }
+        }
+        (lo, hi) = (window.lo, window.hi);
+        *out = if sorted.is_empty() { ABSENT } else { quantile::of_sorted(q[window.index], &sorted) };
+    }
+}
+
+/// The median of the distances from the median; NaN if any value is.
+pub(crate) fn median_absolute_deviation(values: &[f64]) -> f64 {
+    if values.is_empty() {
+        return ABSENT;
+    }
+    if values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let mut values = values.to_vec();
+    let median = quantile::of(0.5, &mut values);
+    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    quantile::of(0.5, &mut values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::Steps;
+    use crate::windows::Placement;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn sorted_window_is_the_sorted_values(
+            values in proptest::collection::vec(prop_oneof![Just(f64::NAN), -5.0f64..5.0, Just(1.0)], 1..80),
+            step in 1i64..20, range in 1i64..40, n in 1usize..40,
+        ) {
+            let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap() * 3).collect();
+            let column = Column { times: &times, values: &values };
+            let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
+            let mut windows = Vec::new();
+            placement.windows(&times, &mut windows);
+            let mut out = vec![0.0; n];
+            fill_quantiles(&vec![0.7; n], column, &windows, &mut out);
+            for (window, got) in windows.iter().zip(&out) {
+                let mut inside = values[window.lo..window.hi].to_vec();
+                let want = if inside.is_empty() { ABSENT } else { quantile::of(0.7, &mut inside) };
+                prop_assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{} {}", got, want);
+            }
+        }
+
+        #[test]
+        fn incremental_sums_and_variances_agree_with_plain_ones(
+            values in proptest::collection::vec(-1e6f64..1e6, 1..200),
+            step in 1i64..5, range in 20i64..200, n in 20usize..80,
+        ) {
+            let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap()).collect();
+            let column = Column { times: &times, values: &values };
+            let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
+            let mut windows = Vec::new();
+            placement.windows(&times, &mut windows);
+            let (mut sums, mut variances) = (vec![0.0; n], vec![0.0; n]);
+            windows::fold_incrementally(column, &windows, &mut sums, |sum: Sum, _| sum.total());
+            windows::fold_incrementally(column, &windows, &mut variances, |v: Variance, _| v.value());
+            for window in &windows {
+                if window.len() == 0 { continue; }
+                let inside = &values[window.lo..window.hi];
+                let (mut sum, mut variance) = (Sum::default(), Variance::default());
+                for value in inside { sum.add(*value); variance.add(*value); }
+                prop_assert!((sums[window.index] - sum.total()).abs() <= 1e-9);
+                prop_assert!((variances[window.index] - variance.value()).abs() <= variance.value().abs() * 1e-12 + 1e-9);
+            }
+        }
+    }
+}
