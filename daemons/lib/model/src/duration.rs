@@ -83,7 +83,7 @@ pub fn parse_prometheus(text: &str) -> Result<i64, DurationError> {
     Ok(total)
 }
 
-/// Prints milliseconds as Prometheus does: `15d`, `1h30m`, `250ms`, `0s`. Years, weeks and days only where they
+/// Prints milliseconds as Prometheus does: `15d`, `30d1h`, `1h30m`, `250ms`, `0s`. Years and weeks only where they
 /// divide the whole.
 pub fn format_prometheus(ms: i64) -> String {
     if ms == 0 {
@@ -96,7 +96,7 @@ pub fn format_prometheus(ms: i64) -> String {
     }
     for (unit, length) in PROMETHEUS_UNITS {
         let length = length.unsigned_abs();
-        let must_divide = matches!(unit, "y" | "w" | "d");
+        let must_divide = matches!(unit, "y" | "w");
         if rest >= length && (!must_divide || rest.is_multiple_of(length)) {
             let _ = write!(out, "{}{unit}", rest / length);
             rest %= length;
@@ -213,7 +213,8 @@ mod tests {
             (0, "0s"),
             (1_296_000_000, "15d"),
             (5_400_000, "1h30m"),
-            (90_000_000, "25h"),
+            (90_000_000, "1d1h"),
+            (2_595_600_000, "30d1h"),
             (604_800_000, "1w"),
             (61_001, "1m1s1ms"),
         ] {
