@@ -1,0 +1,103 @@
+//! What is appended, and what became of it.
+
+use std::fmt;
+use std::io;
+
+use cairn_disk::WalError;
+
+use crate::series::SeriesRef;
+
+/// One sample for a series that was resolved before.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// The series, from [`Db::series_ref`](crate::Db::series_ref).
+    pub series: SeriesRef,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: i64,
+    /// The value. Staleness markers are kept bit for bit, any other NaN becomes the ordinary one.
+    pub value: f64,
+}
+
+/// What became of one sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is in the log (durable after the next sync) and in every answer from now on.
+    Stored,
+    /// The series has this very sample already; nothing to do, nothing wrong.
+    Duplicate,
+    /// The series has another value at this time, which stays.
+    DuplicateOtherValue {
+        /// The value that stays.
+        existing: f64,
+    },
+    /// Older than the newest sample of its series.
+    OutOfOrder,
+    /// Older than what the head accepts: half a block before its newest sample, or in a block already written.
+    TooOld,
+    /// More than [`MAX_FUTURE_MS`](crate::options::MAX_FUTURE_MS) later than the caller's clock.
+    TooFarInFuture,
+    /// The series left the head since its reference was resolved; resolve it again and repeat.
+    SeriesDropped,
+}
+
+impl Outcome {
+    /// Whether the caller may tell its client that the sample is kept.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Self::Stored | Self::Duplicate)
+    }
+}
+
+/// In the words of the peer, which clients and dashboards of ingestion errors know.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate sample",
+            Self::DuplicateOtherValue { .. } => "duplicate sample for timestamp",
+            Self::OutOfOrder => "out of order sample",
+            Self::TooOld => "out of bounds",
+            Self::TooFarInFuture => "out of bounds: timestamp is too far in the future",
+            Self::SeriesDropped => "series left the head",
+        })
+    }
+}
+
+/// Why nothing more could be appended. Reads go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The write-ahead log could not be written or synced.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// The head is full.
+    #[error(
+        "{limit} series are in the head, which is the limit; drop labels of high cardinality or raise the limit"
+    )]
+    TooManySeries {
+        /// The limit.
+        limit: usize,
+    },
+    /// A label set that no record can hold.
+    #[error("a label set of {bytes} bytes, the limit is {limit}")]
+    LabelsTooLarge {
+        /// Bytes in names and values.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl AppendError {
+    /// Whether the disk is full: freeing space heals it.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::Wal(error) => error.is_no_space(),
+            Self::TooManySeries { .. } | Self::LabelsTooLarge { .. } => false,
+        }
+    }
+}
+
+impl From<AppendError> for io::Error {
+    fn from(error: AppendError) -> Self {
+        Self::other(error)
+    }
+}
