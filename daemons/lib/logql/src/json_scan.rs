@@ -175,8 +175,11 @@ pub(crate) fn each_member<'a>(
         }
         let (end, has_escape) = string_end(data, at + 1).ok_or(JsonError::Json)?;
         let raw_key = &data[at + 1..end - 1];
-        let key =
-            if has_escape { Cow::Owned(unescape(raw_key).ok_or(JsonError::Escape)?) } else { Cow::Borrowed(raw_key) };
+        let key = if has_escape {
+            Cow::Owned(unescape(raw_key).ok_or(JsonError::Escape)?)
+        } else {
+            Cow::Borrowed(raw_key)
+        };
         at = skip_blanks(data, end).ok_or(JsonError::Json)?;
         if data[at] != b':' {
             return Err(JsonError::Json);
@@ -428,7 +431,11 @@ mod tests {
     fn members_in_order_and_fault() {
         for (text, want, error) in [
             (r#"{}"#, "", None),
-            (r#"{"a":1,"b":{"c":{"d":"x"},"e":[1,{"f":2}]},"g":null}"#, "a=1 b/c/d=x b/e=[1,{\"f\":2}] g=null", None),
+            (
+                r#"{"a":1,"b":{"c":{"d":"x"},"e":[1,{"f":2}]},"g":null}"#,
+                "a=1 b/c/d=x b/e=[1,{\"f\":2}] g=null",
+                None,
+            ),
             (r#"{"a":{}, "b":2}x"#, "b=2", None),
             (r#"{"a":1,}"#, "a=1", None),
             (r#"{"a":1"#, "a=1", Some(JsonError::Array)),

@@ -216,7 +216,9 @@ mod tests {
 
     #[test]
     fn service_names() {
-        let of = |pairs: &[(&str, &str)]| service_name(&Labels::from_pairs(pairs.iter().copied())).map(str::to_owned);
+        let of = |pairs: &[(&str, &str)]| {
+            service_name(&Labels::from_pairs(pairs.iter().copied())).map(str::to_owned)
+        };
         assert_eq!(of(&[("job", "j"), ("app", "a")]).as_deref(), Some("a"));
         assert_eq!(of(&[("env", "x")]).as_deref(), Some("unknown_service"));
         assert_eq!(of(&[("service_name", "x")]), None);

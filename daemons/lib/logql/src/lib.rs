@@ -1,67 +1,63 @@
 //! LogQL: parser, typed syntax tree, pipeline and evaluation over any source of entries.
 //!
 //! No I/O, no clock, no async: `&str` in, tree or positioned error out; entries in, answers out.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lexer`, `parser`, `parser_stages` | text to tree, with Loki's error texts |
+//! | `ast`, `print` | the tree, and the tree as text |
+//! | `pipeline` | the stages of a query, compiled; what they need of the parsers |
+//! | `filter_*`, `stage_*` | one operator of the pipeline each |
+//! | `labelset` | the labels of one entry on its way through the pipeline |
+//! | `engine_logs` | log queries |
+//! | `engine_metric`, `steps` | metric queries |
+//! | `range_agg`, `range_count`, `range_values`, `series_index` | functions over windows |
+//! | `vector_agg`, `binop`, `label_replace` | functions over series |
+//! | `level` | `detected_level` and `service_name` |
 
 mod answer;
 pub mod ast;
+mod binop;
+mod engine_logs;
+mod engine_metric;
+mod filter_ip;
+mod filter_line;
+mod filter_pattern;
 mod json_scan;
+mod label_replace;
+mod labelset;
 pub mod level;
-mod parse;
+mod lexer;
+mod parser;
+mod parser_stages;
+mod pipeline;
+mod print;
+mod range_agg;
+mod range_count;
+mod range_values;
+mod series_index;
 pub mod source;
+mod stage_decolorize;
+mod stage_drop_keep;
+mod stage_json;
+mod stage_label_filter;
+mod stage_label_format;
+mod stage_line_format;
 mod stage_logfmt;
+mod stage_pattern;
+mod stage_regexp;
+mod stage_unpack;
+mod steps;
+mod units;
+mod vector_agg;
 
 pub use answer::{
-    AnswerStream, DEFAULT_MAX_SERIES, EntryLabels, EvalError, LogAnswer, LogEntry, LogQuery, MetricAnswer, MetricValue,
-    Options, Sample, Series, Stats,
+    AnswerStream, DEFAULT_MAX_SERIES, EntryLabels, EvalError, LogAnswer, LogEntry, LogQuery, MetricAnswer,
+    MetricValue, Options, Sample, Series, Stats,
 };
 pub use ast::{Expr, LogExpr, MetricExpr};
+pub use engine_logs::query_logs;
+pub use engine_metric::{query_instant, query_range};
 pub use level::service_name;
-pub use parse::{ParseError, parse, parse_selector};
+pub use parser::{MAX_QUERY_BYTES, ParseError, check_matchers, parse, parse_selector};
 pub use source::{Direction, EntryRef, LogSource, Selection, SourceError, StreamCursor};
-
-use cairn_model::TimeNs;
-
-/// Runs a log query.
-///
-/// # Errors
-/// See [`EvalError`].
-pub fn query_logs(
-    source: &dyn LogSource,
-    expr: &LogExpr,
-    query: &LogQuery,
-    options: &Options<'_>,
-) -> Result<LogAnswer, EvalError> {
-    let _ = (source, expr, query, options);
-    Err(EvalError::Query("log queries are not built yet".to_owned()))
-}
-
-/// Runs a metric query at one instant.
-///
-/// # Errors
-/// See [`EvalError`].
-pub fn query_instant(
-    source: &dyn LogSource,
-    expr: &MetricExpr,
-    time: TimeNs,
-    options: &Options<'_>,
-) -> Result<MetricAnswer, EvalError> {
-    let _ = (source, expr, time, options);
-    Err(EvalError::Query("metric queries are not built yet".to_owned()))
-}
-
-/// Runs a metric query at every step of a range. `start` is rounded down and `end` up to a multiple of `step`
-/// (nanoseconds since the epoch), as Loki does.
-///
-/// # Errors
-/// See [`EvalError`].
-pub fn query_range(
-    source: &dyn LogSource,
-    expr: &MetricExpr,
-    start: TimeNs,
-    end: TimeNs,
-    step: i64,
-    options: &Options<'_>,
-) -> Result<MetricAnswer, EvalError> {
-    let _ = (source, expr, start, end, step, options);
-    Err(EvalError::Query("metric queries are not built yet".to_owned()))
-}

@@ -1,6 +1,78 @@
-//! `| logfmt`: pairs of `key=value`.
+//! `| logfmt`: pairs of `key=value` as labels.
 
 use std::borrow::Cow;
+
+use crate::ast::Logfmt;
+use crate::labelset::LabelSet;
+use crate::pipeline::Hints;
+use crate::stage_json::sanitize;
+
+/// The error label of a line that is no logfmt (`--strict` only).
+pub(crate) const LOGFMT_ERROR: &str = "LogfmtParserErr";
+
+/// Checks the keys of `| logfmt name="key"`.
+///
+/// # Errors
+/// A text for the person who asked.
+pub(crate) fn check(logfmt: &Logfmt) -> Result<(), String> {
+    for extraction in &logfmt.extractions {
+        let source = &extraction.source;
+        let message = match source.chars().find(|c| !(c.is_alphanumeric() || *c == '_')) {
+            _ if source.is_empty() => "syntax error: unexpected $end, expecting KEY".to_owned(),
+            Some(odd) => format!("unexpected char {odd}"),
+            None => continue,
+        };
+        return Err(format!("cannot parse expression [{source}]: {message}"));
+    }
+    Ok(())
+}
+
+/// Runs `| logfmt` on a line.
+pub(crate) fn run(logfmt: &Logfmt, line: &[u8], labels: &mut LabelSet<'_>, hints: &Hints) {
+    for extraction in &logfmt.extractions {
+        if !labels.clashes(&extraction.name) {
+            labels.set(&extraction.name, "");
+        }
+    }
+    let mut reader = LogfmtReader::new(line);
+    let mut progress = hints.progress();
+    while !(logfmt.strict && reader.fault.is_some()) {
+        let Some(pair) = reader.next_pair() else { break };
+        if logfmt.strict && reader.fault.is_some() {
+            break;
+        }
+        let key = String::from_utf8_lossy(pair.key);
+        let name = sanitize(&key, true);
+        if name.is_empty() {
+            continue;
+        }
+        // A value that is no UTF-8 counts as empty.
+        let value = std::str::from_utf8(&pair.value).ok().filter(|v| !v.contains('\u{fffd}')).unwrap_or("");
+        if logfmt.extractions.is_empty() {
+            let name = labels.parsed_name(name);
+            if (value.is_empty() && !logfmt.keep_empty) || !hints.wants(&name) || labels.has_parsed(&name) {
+                continue;
+            }
+            labels.set(&name, value);
+            if progress.found_one() {
+                return;
+            }
+        } else {
+            for extraction in logfmt.extractions.iter().filter(|e| e.source == name) {
+                let target = labels.parsed_name(Cow::Borrowed(extraction.name.as_str()));
+                if value.is_empty() && !logfmt.keep_empty {
+                    continue;
+                }
+                labels.set(&target, value);
+            }
+        }
+    }
+    if logfmt.strict
+        && let Some(fault) = &reader.fault
+    {
+        labels.set_error(LOGFMT_ERROR, &fault.to_string());
+    }
+}
 
 /// Reads the pairs of a logfmt text.
 pub(crate) struct LogfmtReader<'a> {
@@ -61,7 +133,8 @@ impl<'a> LogfmtReader<'a> {
             }
             Some(byte) if *byte > b' ' => {
                 let rest = &self.line[self.at..];
-                let len = rest.iter().position(|b| *b <= b' ' || matches!(b, b'=' | b'"')).unwrap_or(rest.len());
+                let len =
+                    rest.iter().position(|b| *b <= b' ' || matches!(b, b'=' | b'"')).unwrap_or(rest.len());
                 self.at += len;
                 match rest.get(len) {
                     Some(byte @ (b'=' | b'"')) => self.skip_faulty(*byte),
@@ -148,7 +221,8 @@ fn unquote(body: &[u8]) -> Option<Vec<u8>> {
                     b'r' => b'\r',
                     b't' => b'\t',
                     b'u' => {
-                        let unit = |t: &[u8]| u32::from_str_radix(std::str::from_utf8(t.get(..4)?).ok()?, 16).ok();
+                        let unit =
+                            |t: &[u8]| u32::from_str_radix(std::str::from_utf8(t.get(..4)?).ok()?, 16).ok();
                         let first = unit(rest)?;
                         rest = &rest[4..];
                         let second =
@@ -182,7 +256,11 @@ mod tests {
         let mut reader = LogfmtReader::new(text.as_bytes());
         let mut out = Vec::new();
         while let Some(pair) = reader.next_pair() {
-            out.push(format!("{}:{}", String::from_utf8_lossy(pair.key), String::from_utf8_lossy(&pair.value)));
+            out.push(format!(
+                "{}:{}",
+                String::from_utf8_lossy(pair.key),
+                String::from_utf8_lossy(&pair.value)
+            ));
         }
         (out.join("|"), reader.fault.map(|f| f.to_string()))
     }
