@@ -88,6 +88,7 @@ fn loki_api() -> Router<Arc<App>> {
         .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
         .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
         .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
+        .route("/loki/api/v1/format_query", get_or_post(status::format_query))
         .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
         .route("/loki/api/v1/drilldown-limits", get(status::drilldown_limits))
         .route("/loki/api/v1/rules", get(status::no_rule_groups))

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use super::answer::json_response;
 use super::error::{ApiError, ErrorKind};
 use super::params::Params;
 use super::request::Tenant;
@@ -134,4 +135,23 @@ pub(super) async fn drilldown_limits(State(app): State<Arc<App>>, _tenant: Tenan
         limits.volume_max_series,
     );
     text(JSON, body)
+}
+
+/// `/loki/api/v1/format_query`.
+pub(super) async fn format_query(params: Params) -> Response {
+    let (status, body) = match cairn_logql::parse(params.get("query")) {
+        Ok(expr) => {
+            let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+            json::push_string(&mut out, expr.to_string().as_bytes());
+            out.push(b'}');
+            (StatusCode::OK, out)
+        }
+        Err(error) => {
+            let mut out = b"{\"status\":\"invalid-query\",\"error\":".to_vec();
+            json::push_string(&mut out, error.to_string().as_bytes());
+            out.push(b'}');
+            (ErrorKind::BadRequest.status(), out)
+        }
+    };
+    (status, json_response(body)).into_response()
 }
