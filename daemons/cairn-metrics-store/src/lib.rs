@@ -1,1 +1,26 @@
-//! placeholder
+//! The metrics store: scrapes targets, stores their samples, answers Prometheus's API.
+//!
+//! Not in here: how samples lie on disk (`cairn-tsdb`), what a query means (`cairn-promql`), how exposition text is read
+//! (`cairn-wire`), how HTTP is served within limits (`cairn-http`).
+//!
+//! Read in this order: [`daemon`] puts everything together, [`scrape`] fills the database, [`api`] answers from it.
+
+pub mod cli;
+pub mod config;
+
+pub mod daemon;
+
+pub mod relabel;
+pub mod target;
+
+mod discovery;
+pub mod scrape;
+
+pub mod engine;
+pub mod storage;
+
+pub mod api;
+pub mod app;
+mod host;
+pub mod metrics;
+pub mod version;

@@ -1,3 +1,20 @@
-//! placeholder
+//! `cairn-metrics-store`: arguments, configuration, run, exit code. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+use cairn_metrics_store::{cli, daemon};
+use cairn_runtime::config::{self, ConfigSource};
+use cairn_runtime::exit;
+
+fn main() -> ExitCode {
+    let args = cli::parse();
+    let common = args.common.clone();
+    exit::main_with("cairn-metrics-store", &common, async |lifecycle| {
+        let config = daemon::load(&args)?;
+        if args.common.check_config {
+            config::report_good(&ConfigSource::from(args.source()));
+            return Ok(());
+        }
+        daemon::run(lifecycle, args, config).await
+    })
+}

@@ -79,6 +79,9 @@ pub enum Item<'a> {
     },
 }
 
+/// Name and value of one label.
+pub type LabelPair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// One sample line. The series text is not checked before [`labels`](Self::labels) is called.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<'a> {
@@ -95,13 +98,22 @@ pub struct Sample<'a> {
     line: usize,
 }
 
-impl Sample<'_> {
+impl<'a> Sample<'a> {
     /// Reads the labels, the metric's name as `__name__`. `le` of a histogram and `quantile` of a summary are
     /// rewritten as floats (`1` becomes `1.0`), as Prometheus 3 does; labels with an empty value are left out.
     ///
     /// # Errors
     /// [`ExpositionError`] when the text is no series, has no name or names a label twice.
     pub fn labels(&self) -> Result<Labels, ExpositionError> {
+        self.pairs().map(Labels::from_pairs)
+    }
+
+    /// As [`labels`](Self::labels), but with the labels whose value is empty: a scraper that lets the body's labels win
+    /// needs to know that one was set to nothing. Ascending by name, names unique, `__name__` among them.
+    ///
+    /// # Errors
+    /// As [`labels`](Self::labels).
+    pub fn pairs(&self) -> Result<Vec<LabelPair<'a>>, ExpositionError> {
         series::parse(self.series, self.kind).map_err(|message| ExpositionError { line: self.line, message })
     }
 

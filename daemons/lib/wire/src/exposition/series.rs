@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use cairn_model::Labels;
 use memchr::{memchr, memchr2};
 
 use super::error::{Token, quote_bytes, unexpected};
-use super::{MetricKind, skip_blanks};
+use super::{LabelPair, MetricKind, skip_blanks};
 
 /// Index of the line break that ends the line at the start of `text`, or the length of `text`. Line breaks inside of
 /// double quotes (they may stand raw in a label value) do not count, except in comments, which have no quotes.
@@ -77,8 +76,8 @@ pub(super) fn end_of(line: &[u8], start: usize) -> Result<usize, String> {
 }
 
 /// Reads the labels of one series text.
-pub(super) fn parse(text: &[u8], kind: MetricKind) -> Result<Labels, String> {
-    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+pub(super) fn parse(text: &[u8], kind: MetricKind) -> Result<Vec<LabelPair<'_>>, String> {
+    let mut pairs: Vec<LabelPair<'_>> = Vec::new();
     let name_end = end_of_identifier(text, 0, true);
     if name_end > 0 {
         pairs.push((Cow::Borrowed("__name__"), Cow::Borrowed(super::ascii(&text[..name_end]))));
@@ -109,7 +108,7 @@ pub(super) fn parse(text: &[u8], kind: MetricKind) -> Result<Labels, String> {
             cairn_model::gotext::quote(&twice[0].0)
         ));
     }
-    Ok(Labels::from_pairs(pairs))
+    Ok(pairs)
 }
 
 /// Reads `{...}` from the brace at `at`; answers the index one past its end.
@@ -117,7 +116,7 @@ fn parse_braces<'a>(
     line: &'a [u8],
     start: usize,
     at: usize,
-    pairs: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pairs: &mut Vec<LabelPair<'a>>,
 ) -> Result<usize, String> {
     let mut at = skip_blanks(line, at + 1);
     loop {

@@ -1,0 +1,158 @@
+//! Prometheus's HTTP API.
+//!
+//! | file | serves |
+//! |---|---|
+//! | `api.rs` | which path takes which method; what surrounds every answer |
+//! | [`error`] | which error has which status and kind |
+//! | `answer.rs` | the envelope, times and values as text |
+//! | `params.rs` | parameters from query string and form |
+//! | `query.rs` | `query`, `query_range`, `query_exemplars`, `format_query` |
+//! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
+//! | `targets.rs` | `targets`, `metadata`, `scrape_pools`, `alertmanagers`, `rules`, `alerts` |
+//! | `status.rs` | `status/*`, `/version` |
+//! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
+
+mod answer;
+pub mod error;
+mod labels;
+mod lifecycle;
+mod params;
+mod query;
+mod status;
+mod targets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use cairn_http::health::{self, HealthTexts};
+use cairn_http::router::with_refusals;
+use cairn_http::{Limits, Refusal, RefusalBody, RefusalText, ServeOptions};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ORIGIN, VARY,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+pub(crate) use crate::app::{App, Running};
+
+/// A query may take its time-out; the listener's own limit lies above it.
+const ABOVE_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// The daemon's router.
+pub fn router(app: App) -> Router {
+    let texts = HealthTexts {
+        healthy: "Prometheus Server is Healthy.\n",
+        ready: "Prometheus Server is Ready.\n",
+        ready_paths: &[],
+    };
+    let api = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/format_query", get(query::format).post(query::format))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/metadata", get(targets::metadata))
+        .route("/targets", get(targets::targets))
+        .route("/targets/metadata", get(targets::target_metadata))
+        .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/alertmanagers", get(targets::alertmanagers))
+        .route("/rules", get(targets::rules))
+        .route("/alerts", get(targets::alerts))
+        .route("/status/buildinfo", get(status::buildinfo))
+        .route("/status/runtimeinfo", get(status::runtimeinfo))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/status/walreplay", get(status::walreplay))
+        .route("/write", post(lifecycle::write_disabled))
+        .route("/admin/tsdb/snapshot", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
+        .route("/admin/tsdb/delete_series", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
+        .route("/admin/tsdb/clean_tombstones", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
+        .layer(middleware::from_fn_with_state(app.clone(), guard));
+    let router = Router::new()
+        .nest("/api/v1", api)
+        .route("/version", get(status::version))
+        .route("/metrics", get(lifecycle::metrics))
+        .route("/-/reload", lifecycle::post_or_put(post(lifecycle::reload).put(lifecycle::reload)))
+        .route("/-/quit", lifecycle::post_or_put(post(lifecycle::quit).put(lifecycle::quit)))
+        .with_state(app.clone())
+        .merge(health::router(app.health.clone(), texts));
+    with_refusals(router, Arc::new(Words)).layer(middleware::from_fn_with_state(app, surround))
+}
+
+/// How the listener is served.
+pub fn serve_options(app: &App, query_timeout: Duration) -> ServeOptions {
+    let observer: Arc<dyn cairn_http::Observer> = Arc::clone(&app.metrics) as _;
+    ServeOptions {
+        limits: Limits { request_time: query_timeout + ABOVE_QUERY_TIMEOUT, ..Limits::default() },
+        observer: Some(observer),
+        refusals: Arc::new(Words),
+        compress: true,
+    }
+}
+
+/// Refusals in Prometheus's words.
+#[derive(Clone, Copy, Debug)]
+struct Words;
+
+impl RefusalText for Words {
+    fn body(&self, refusal: Refusal) -> RefusalBody {
+        let text = match refusal {
+            Refusal::MethodNotAllowed => "Method Not Allowed\n".to_owned(),
+            other => format!("{other}\n"),
+        };
+        RefusalBody { content_type: "text/plain; charset=utf-8", text }
+    }
+}
+
+/// Before every API path: not before the log is replayed, and no HEAD.
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.method() == Method::HEAD {
+        let headers = [(CONTENT_TYPE, PLAIN_TEXT)];
+        return (StatusCode::METHOD_NOT_ALLOWED, headers, "Method Not Allowed\n").into_response();
+    }
+    // Nested routers see the path without what they are nested under.
+    if !app.is_running() && !request.uri().path().ends_with("/status/walreplay") {
+        let is_stopping = HeaderValue::from_static(if app.stop.is_cancelled() { "true" } else { "false" });
+        let headers =
+            [(HeaderName::from_static("x-prometheus-stopping"), is_stopping), (CONTENT_TYPE, PLAIN_TEXT)];
+        return (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response();
+    }
+    next.run(request).await
+}
+
+/// Around every answer: `OPTIONS`, and the headers for browsers.
+async fn surround(State(app): State<App>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(ORIGIN).cloned();
+    let is_api = request.uri().path().starts_with("/api/");
+    let mut response = if request.method() == Method::OPTIONS {
+        StatusCode::NO_CONTENT.into_response()
+    } else if is_api {
+        next.run(request).await
+    } else {
+        return next.run(request).await;
+    };
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return response };
+    if origin.to_str().is_ok_and(|text| app.settings().cors_origin.is_match(text)) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        for (name, value) in [
+            (ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+            (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+            (ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    }
+    response
+}

@@ -1,0 +1,222 @@
+//! Answers: the envelope, and times and values as Prometheus prints them.
+
+use std::fmt::Write;
+
+use axum::response::{IntoResponse, Response};
+use cairn_model::number::{write_json_float, write_plain_float};
+use cairn_model::{Labels, TimeMs};
+use cairn_promql::{Point, Value};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+
+/// `Content-Type` of every envelope; no charset, as Prometheus.
+pub(crate) const ENVELOPE_TYPE: &str = "application/json";
+
+/// Warnings and infos shown; the rest is counted.
+const MAX_ANNOTATIONS: usize = 10;
+
+/// A good answer: `data` as JSON text, with what is to be said beside it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answered {
+    /// JSON of `data`.
+    pub(super) data: String,
+    /// Things that may make the answer wrong.
+    pub(super) warnings: Vec<String>,
+    /// Things worth knowing.
+    pub(super) infos: Vec<String>,
+}
+
+impl Answered {
+    /// Data alone.
+    pub(super) fn new(data: String) -> Self {
+        Self { data, ..Self::default() }
+    }
+
+    /// Anything serde can print.
+    pub(super) fn of<T: serde::Serialize + ?Sized>(data: &T) -> Self {
+        // Strings, numbers, lists and maps with text keys: nothing that JSON cannot say.
+        Self::new(serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned()))
+    }
+}
+
+impl IntoResponse for Answered {
+    fn into_response(self) -> Response {
+        let mut body = String::with_capacity(self.data.len() + 64);
+        body.push_str("{\"status\":\"success\",\"data\":");
+        body.push_str(&self.data);
+        for (key, kind, list) in [("warnings", "warning", &self.warnings), ("infos", "info", &self.infos)] {
+            if list.is_empty() {
+                continue;
+            }
+            let _ = write!(body, ",\"{key}\":[");
+            for (index, text) in list.iter().take(MAX_ANNOTATIONS).enumerate() {
+                if index > 0 {
+                    body.push(',');
+                }
+                push_json_string(&mut body, text, true);
+            }
+            if list.len() > MAX_ANNOTATIONS {
+                let more = list.len() - MAX_ANNOTATIONS;
+                let _ = write!(body, ",\"{more} more {kind} annotations omitted\"");
+            }
+            body.push(']');
+        }
+        body.push('}');
+        let mut response = body.into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ENVELOPE_TYPE));
+        response
+    }
+}
+
+/// Writes a JSON string; `is_html_safe` escapes `<`, `>` and `&` as Go's encoder does.
+pub(crate) fn push_json_string(out: &mut String, text: &str, is_html_safe: bool) {
+    out.push('"');
+    let mut copied = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escaped = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            b'<' if is_html_safe => "\\u003c",
+            b'>' if is_html_safe => "\\u003e",
+            b'&' if is_html_safe => "\\u0026",
+            0..=0x1f => {
+                out.push_str(&text[copied..at]);
+                let _ = write!(out, "\\u{byte:04x}");
+                copied = at + 1;
+                continue;
+            }
+            _ => continue,
+        };
+        out.push_str(&text[copied..at]);
+        out.push_str(escaped);
+        copied = at + 1;
+    }
+    out.push_str(&text[copied..]);
+    out.push('"');
+}
+
+/// `{"a":"b"}`.
+pub(crate) fn push_labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        push_json_string(out, name, false);
+        out.push(':');
+        push_json_string(out, value, false);
+    }
+    out.push('}');
+}
+
+/// Seconds of a sample: whole, or with exactly three decimals.
+fn push_sample_time(out: &mut String, time: TimeMs) {
+    let (sign, ms) = (if time.0 < 0 { "-" } else { "" }, time.0.unsigned_abs());
+    let _ = write!(out, "{sign}{}", ms / 1000);
+    if !ms.is_multiple_of(1000) {
+        let _ = write!(out, ".{:03}", ms % 1000);
+    }
+}
+
+fn push_point(out: &mut String, point: Point) {
+    out.push('[');
+    push_sample_time(out, point.time);
+    out.push_str(",\"");
+    let _ = write_json_float(out, point.value);
+    out.push_str("\"]");
+}
+
+/// `"resultType":...,"result":...` of a query's answer, without the braces around it.
+pub(crate) fn push_value(out: &mut String, value: &Value) {
+    match value {
+        Value::Scalar(point) => {
+            // Scalars and strings carry their time as a shortest float, and scalars no exponent.
+            out.push_str("\"resultType\":\"scalar\",\"result\":[");
+            let _ = write_plain_float(out, point.time.as_seconds());
+            out.push_str(",\"");
+            let _ = write_plain_float(out, point.value);
+            out.push_str("\"]");
+        }
+        Value::String(time, text) => {
+            out.push_str("\"resultType\":\"string\",\"result\":[");
+            let _ = write_plain_float(out, time.as_seconds());
+            out.push(',');
+            push_json_string(out, text, true);
+            out.push(']');
+        }
+        Value::Vector(samples) => {
+            out.push_str("\"resultType\":\"vector\",\"result\":[");
+            for (index, sample) in samples.iter().enumerate() {
+                out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+                push_labels(out, &sample.labels);
+                out.push_str(",\"value\":");
+                push_point(out, sample.point);
+                out.push('}');
+            }
+            out.push(']');
+        }
+        Value::Matrix(series) => {
+            out.push_str("\"resultType\":\"matrix\",\"result\":[");
+            for (index, one) in series.iter().enumerate() {
+                out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+                push_labels(out, &one.labels);
+                out.push_str(",\"values\":[");
+                for (index, point) in one.points.iter().enumerate() {
+                    if index > 0 {
+                        out.push(',');
+                    }
+                    push_point(out, *point);
+                }
+                out.push_str("]}");
+            }
+            out.push(']');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cairn_promql::{MatrixSeries, VectorSample};
+
+    use super::*;
+
+    fn text(value: &Value) -> String {
+        let mut out = String::new();
+        push_value(&mut out, value);
+        out
+    }
+
+    #[test]
+    fn values_as_captured_from_prometheus() {
+        let labels = Arc::new(Labels::from_pairs([("__name__", "up"), ("path", "<a>\"\\\n\u{1}")]));
+        let at = |ms, value| Point { time: TimeMs(ms), value };
+        let sample = VectorSample { labels: Arc::clone(&labels), point: at(1_795_225_693_185, 1e21) };
+        assert_eq!(
+            text(&Value::Vector(vec![sample])),
+            r#""resultType":"vector","result":[{"metric":{"__name__":"up","path":"<a>\"\\\n\u0001"},"value":[1795225693.185,"1e+21"]}]"#
+        );
+        let points = vec![at(1_795_225_663_000, f64::NAN), at(1_795_223_972_160, -0.0)];
+        let series = MatrixSeries { labels: Arc::new(Labels::empty()), points };
+        assert_eq!(
+            text(&Value::Matrix(vec![series])),
+            r#""resultType":"matrix","result":[{"metric":{},"values":[[1795225663,"NaN"],[1795223972.160,"-0"]]}]"#
+        );
+        assert_eq!(
+            text(&Value::Scalar(at(4000, 1e21))),
+            r#""resultType":"scalar","result":[4,"1000000000000000000000"]"#
+        );
+        assert_eq!(
+            text(&Value::String(TimeMs(4500), "a<b".to_owned())),
+            r#""resultType":"string","result":[4.5,"a\u003cb"]"#
+        );
+        assert_eq!(text(&Value::Vector(Vec::new())), r#""resultType":"vector","result":[]"#);
+        let mut out = String::new();
+        push_sample_time(&mut out, TimeMs(-1_500));
+        assert_eq!(out, "-1.500");
+    }
+}

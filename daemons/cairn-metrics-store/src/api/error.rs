@@ -1,0 +1,111 @@
+//! Errors of the API: the one place where HTTP statuses are chosen.
+
+use axum::response::{IntoResponse, Response};
+use cairn_promql::EvalError;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+
+use super::answer::{ENVELOPE_TYPE, push_json_string};
+use crate::engine::QueryError;
+
+/// Prometheus's kinds of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request is wrong.
+    BadData,
+    /// The query cannot be computed.
+    Execution,
+    /// The query took too long.
+    Timeout,
+    /// The client went away.
+    Canceled,
+    /// The store failed.
+    Internal,
+    /// The feature is off.
+    Unavailable,
+}
+
+impl ErrorKind {
+    /// `errorType` of the envelope.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadData => "bad_data",
+            Self::Execution => "execution",
+            Self::Timeout => "timeout",
+            Self::Canceled => "canceled",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadData => StatusCode::BAD_REQUEST,
+            Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
+            // "Client closed request", which has no name in the registry.
+            Self::Canceled => StatusCode::from_u16(499).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Internal | Self::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// An error as the client gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// Its kind.
+    pub kind: ErrorKind,
+    /// Its text, in Prometheus's words.
+    pub message: String,
+}
+
+impl ApiError {
+    /// The request is wrong.
+    pub fn bad_data(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::BadData, message: message.into() }
+    }
+
+    /// One parameter is wrong: `invalid parameter "start": ...`.
+    pub fn param(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::bad_data(format!("invalid parameter \"{name}\": {reason}"))
+    }
+
+    /// The store failed; the log has the details.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { kind: ErrorKind::Internal, message: message.into() }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let message = error.to_string();
+        let kind = match error {
+            QueryError::Parse(_) | QueryError::RangeType(_) => return Self::param("query", message),
+            QueryError::QueueTimeout => ErrorKind::Timeout,
+            QueryError::Broken => ErrorKind::Internal,
+            QueryError::Eval(error) => match error {
+                EvalError::BadData(_) => ErrorKind::BadData,
+                EvalError::Execution(_) | EvalError::TooManySamples => ErrorKind::Execution,
+                EvalError::TimedOut => ErrorKind::Timeout,
+                EvalError::Canceled => ErrorKind::Canceled,
+                EvalError::Source(source) => {
+                    tracing::error!(error = &*source as &dyn std::error::Error, "query failed while reading");
+                    ErrorKind::Internal
+                }
+            },
+        };
+        Self { kind, message }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = format!("{{\"status\":\"error\",\"errorType\":\"{}\",\"error\":", self.kind.as_str());
+        push_json_string(&mut body, &self.message, true);
+        body.push('}');
+        let mut response = (self.kind.status(), body).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ENVELOPE_TYPE));
+        response
+    }
+}

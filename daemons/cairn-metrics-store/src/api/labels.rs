@@ -1,0 +1,184 @@
+//! `labels`, `label/<name>/values`, `series`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use cairn_model::{Labels, Matcher, TimeMs};
+use cairn_promql::SourceError;
+
+use super::answer::{Answered, push_labels};
+use super::error::ApiError;
+use super::params::Params;
+use super::{App, Running};
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// What all three take.
+struct Question {
+    selectors: Vec<Vec<Matcher>>,
+    start: TimeMs,
+    end: TimeMs,
+    limit: usize,
+}
+
+impl Question {
+    fn read(params: &Params) -> Result<Self, ApiError> {
+        Ok(Self {
+            limit: params.limit()?,
+            start: params.time_or("start", TimeMs::MIN)?,
+            end: params.time_or("end", TimeMs::MAX)?,
+            selectors: params.selectors()?,
+        })
+    }
+}
+
+/// Runs a blocking question about the database.
+async fn ask<T: Send + 'static>(
+    running: &Running,
+    question: impl FnOnce(&cairn_tsdb::Db) -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let storage = Arc::clone(&running.storage);
+    let work = tokio::task::spawn_blocking(move || question(storage.db()));
+    match work.await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::error!(error = &*error as &dyn std::error::Error, "labels not read");
+            Err(ApiError::internal(error.to_string()))
+        }
+        Err(_) => Err(ApiError::internal("reading labels broke off")),
+    }
+}
+
+/// The first `limit` of all, with the warning when there were more.
+fn truncated<T>(mut list: Vec<T>, limit: usize) -> (Vec<T>, Vec<String>) {
+    if limit == 0 || list.len() <= limit {
+        return (list, Vec::new());
+    }
+    list.truncate(limit);
+    (list, vec![TRUNCATED.to_owned()])
+}
+
+fn strings(list: Vec<String>, limit: usize) -> Answered {
+    let (list, warnings) = truncated(list, limit);
+    Answered { warnings, ..Answered::of(&list) }
+}
+
+/// Unites the answers for each selector; without any, asks once for everything.
+fn united(
+    selectors: &[Vec<Matcher>],
+    of: impl Fn(&[Matcher]) -> Result<Vec<String>, SourceError>,
+) -> Result<Vec<String>, SourceError> {
+    match selectors {
+        [] => of(&[]),
+        [one] => of(one),
+        several => {
+            let mut all = BTreeSet::new();
+            for selector in several {
+                all.extend(of(selector)?);
+            }
+            Ok(all.into_iter().collect())
+        }
+    }
+}
+
+/// `/api/v1/labels`
+pub(super) async fn names(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let Question { selectors, start, end, limit } = Question::read(&params)?;
+    let names =
+        ask(app.running()?, move |db| united(&selectors, |matchers| db.label_names(matchers, start, end)))
+            .await?;
+    Ok(strings(names, limit))
+}
+
+/// `/api/v1/label/<name>/values`
+pub(super) async fn values(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Result<Answered, ApiError> {
+    let name = unescape_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {}", cairn_model::gotext::quote(&name))));
+    }
+    let Question { selectors, start, end, limit } = Question::read(&params)?;
+    let values = ask(app.running()?, move |db| {
+        united(&selectors, |matchers| db.label_values(&name, matchers, start, end))
+    })
+    .await?;
+    Ok(strings(values, limit))
+}
+
+/// `/api/v1/series`
+pub(super) async fn series(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let Question { selectors, start, end, limit } = Question::read(&params)?;
+    if selectors.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    let found = ask(app.running()?, move |db| {
+        let mut all: Vec<Arc<Labels>> = Vec::new();
+        for selector in &selectors {
+            all.extend(db.series(selector, start, end)?);
+        }
+        if selectors.len() > 1 {
+            all.sort();
+            all.dedup();
+        }
+        Ok(all)
+    })
+    .await?;
+    let (found, warnings) = truncated(found, limit);
+    let mut data = String::from("[");
+    for (index, labels) in found.iter().enumerate() {
+        if index > 0 {
+            data.push(',');
+        }
+        push_labels(&mut data, labels);
+    }
+    data.push(']');
+    Ok(Answered { warnings, ..Answered::new(data) })
+}
+
+/// `U__http_2e_status` is `http.status`: how names that do not fit into a path are escaped. A text that is not escaped
+/// in this way is the name itself.
+fn unescape_name(text: &str) -> String {
+    let Some(escaped) = text.strip_prefix("U__") else { return text.to_owned() };
+    let mut out = String::with_capacity(escaped.len());
+    let mut rest = escaped;
+    while let Some((before, after)) = rest.split_once('_') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('_') {
+            out.push('_');
+            rest = after;
+            continue;
+        }
+        let decoded = after.split_once('_').and_then(|(hex, after)| {
+            let code =
+                u32::from_str_radix(hex, 16).ok().filter(|_| hex.len() <= 6 && !hex.starts_with('+'))?;
+            Some((char::from_u32(code)?, after))
+        });
+        let Some((character, after)) = decoded else { return text.to_owned() };
+        out.push(character);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names() {
+        for (text, name) in [
+            ("job", "job"),
+            ("U__http_2e_status", "http.status"),
+            ("U__a__b_1f600_", "a_b😀"),
+            ("U__bad_zz_", "U__bad_zz_"),
+            ("U__open_2e", "U__open_2e"),
+        ] {
+            assert_eq!(unescape_name(text), name);
+        }
+    }
+}

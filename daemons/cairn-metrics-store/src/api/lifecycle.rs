@@ -1,0 +1,63 @@
+//! `/-/reload`, `/-/quit`, `/metrics`, and the paths of features that are off.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use http::{HeaderMap, StatusCode};
+
+use super::App;
+use super::error::{ApiError, ErrorKind};
+
+/// Prometheus's words for a GET of these two.
+pub(super) fn post_or_put(routes: MethodRouter<App>) -> MethodRouter<App> {
+    routes.get(async || (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed"))
+}
+
+fn is_allowed(app: &App) -> Result<(), Response> {
+    if app.settings().has_lifecycle {
+        return Ok(());
+    }
+    Err((StatusCode::FORBIDDEN, "Lifecycle API is not enabled.").into_response())
+}
+
+/// `/-/reload`
+pub(super) async fn reload(State(app): State<App>) -> Response {
+    if let Err(refusal) = is_allowed(&app) {
+        return refusal;
+    }
+    match app.reload().await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {error}\n")).into_response()
+        }
+    }
+}
+
+/// `/-/quit`
+pub(super) async fn quit(State(app): State<App>) -> Response {
+    if let Err(refusal) = is_allowed(&app) {
+        return refusal;
+    }
+    app.stop.cancel();
+    "Requesting termination... Goodbye!".into_response()
+}
+
+/// `/metrics`: text 0.0.4, or OpenMetrics when it is asked for.
+pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
+    // Counting the head walks its series: too long for an async thread.
+    let work = tokio::task::spawn_blocking(move || {
+        cairn_http::exposition::respond(app.metrics.registry(), &headers)
+    });
+    work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// `/api/v1/write`
+pub(super) async fn write_disabled() -> Response {
+    let text = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n";
+    (StatusCode::NOT_FOUND, text).into_response()
+}
+
+/// `/api/v1/admin/tsdb/*`
+pub(super) async fn admin_disabled() -> ApiError {
+    ApiError { kind: ErrorKind::Unavailable, message: "admin APIs disabled".to_owned() }
+}

@@ -1,0 +1,107 @@
+//! `query`, `query_range`, `query_exemplars`, `format_query`.
+
+use std::fmt::Write;
+
+use axum::extract::State;
+use cairn_model::TimeMs;
+
+use super::answer::{Answered, push_value};
+use super::error::ApiError;
+use super::params::Params;
+use super::{App, Running};
+use crate::engine::{Query, Timings, When, truncate};
+use crate::scrape::schedule::now_ms;
+
+/// Most points of one series in a range query, one more than the step count in Prometheus's message.
+const MAX_POINTS: i64 = 11_000;
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// `/api/v1/query`
+pub(super) async fn instant(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let limit = params.limit()?;
+    let time = params.time_or("time", TimeMs(now_ms()))?;
+    answer(app.running()?, &params, When::Instant(time), limit).await
+}
+
+/// `/api/v1/query_range`
+pub(super) async fn range(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let limit = params.limit()?;
+    let start = params.time("start")?;
+    let end = params.time("end")?;
+    if end < start {
+        return Err(ApiError::param("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = match params.duration_ms("step")? {
+        Some(step_ms) => step_ms,
+        None => return Err(ApiError::param("step", "cannot parse \"\" to a valid duration")),
+    };
+    if step_ms <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::param("step", reason));
+    }
+    if end.0.saturating_sub(start.0) / step_ms > MAX_POINTS {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
+    }
+    answer(app.running()?, &params, When::Range { start, end, step_ms }, limit).await
+}
+
+async fn answer(running: &Running, params: &Params, when: When, limit: usize) -> Result<Answered, ApiError> {
+    let query = Query {
+        text: params.get("query").to_owned(),
+        when,
+        timeout: params.timeout()?,
+        lookback_ms: params.duration_ms("lookback_delta")?.filter(|ms| *ms > 0),
+    };
+    let (mut found, timings) = running.engine.run(query).await?;
+    let mut warnings = std::mem::take(&mut found.warnings);
+    if truncate(&mut found.value, limit) {
+        warnings.push(TRUNCATED.to_owned());
+    }
+    let stats = params.get("stats");
+    if !matches!(stats, "" | "true" | "all") {
+        let stats = cairn_model::gotext::quote(stats);
+        warnings.push(format!(
+            "value {stats} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""
+        ));
+    }
+    let mut data = String::from("{");
+    push_value(&mut data, &found.value);
+    if !stats.is_empty() {
+        push_stats(&mut data, &timings, &found.stats);
+    }
+    data.push('}');
+    Ok(Answered { data, warnings, infos: found.infos })
+}
+
+fn push_stats(out: &mut String, timings: &Timings, stats: &cairn_promql::Stats) {
+    let [queued, prepared, evaluated] =
+        [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
+    let total = queued + prepared + evaluated;
+    let _ = write!(
+        out,
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\"queryPreparationTime\":{prepared},\
+         \"innerEvalTime\":{evaluated},\"execQueueTime\":{queued},\"execTotalTime\":{total}}},\
+         \"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
+        stats.samples_read, stats.samples_read, stats.peak_samples
+    );
+}
+
+/// `/api/v1/query_exemplars`: checks its parameters and finds nothing, since scraped text carries no exemplars.
+pub(super) async fn exemplars(params: Params) -> Result<Answered, ApiError> {
+    let start = params.time_or("start", TimeMs::MIN)?;
+    let end = params.time_or("end", TimeMs::MAX)?;
+    if end < start {
+        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
+    }
+    cairn_promql::parse(params.get("query")).map_err(|error| ApiError::param("query", error))?;
+    Ok(Answered::new("[]".to_owned()))
+}
+
+/// `/api/v1/format_query`
+pub(super) async fn format(params: Params) -> Result<Answered, ApiError> {
+    let expr = cairn_promql::parse(params.get("query")).map_err(|error| ApiError::param("query", error))?;
+    Ok(Answered::of(&expr.to_string()))
+}

@@ -1,0 +1,221 @@
+//! `targets`, `targets/metadata`, `metadata`, `scrape_pools`, `alertmanagers`, and the empty `rules` and `alerts`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::State;
+use cairn_model::{Labels, Matcher};
+use serde::Serialize;
+use serde_json::json;
+
+use super::App;
+use super::answer::Answered;
+use super::error::ApiError;
+use super::params::{Params, atoi};
+use crate::scrape::manager::PoolView;
+use crate::target::{Metadata, Target};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ActiveTarget {
+    discovered_labels: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    scrape_pool: String,
+    scrape_url: String,
+    global_url: String,
+    last_error: String,
+    last_scrape: String,
+    last_scrape_duration: f64,
+    health: &'static str,
+    scrape_interval: String,
+    scrape_timeout: String,
+}
+
+fn map(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn active(pool: &PoolView, target: &Target, host: &str) -> ActiveTarget {
+    let status = target.status();
+    ActiveTarget {
+        discovered_labels: map(&target.discovered),
+        labels: map(&target.labels),
+        scrape_pool: pool.job_name.clone(),
+        scrape_url: target.url.clone(),
+        global_url: global_url(&target.url, host),
+        last_error: status.last_error,
+        // Go's zero time: never.
+        last_scrape: status
+            .last_scrape
+            .map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |time| time.to_string()),
+        last_scrape_duration: status.last_duration.as_secs_f64(),
+        health: status.health.as_str(),
+        scrape_interval: target.interval.to_string(),
+        scrape_timeout: target.timeout.to_string(),
+    }
+}
+
+/// The address under which others reach the target: a loopback host is replaced by the machine's name.
+fn global_url(url: &str, host: &str) -> String {
+    for loopback in ["127.0.0.1", "localhost", "[::1]"] {
+        if let Some(rest) = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(loopback))
+            && (rest.is_empty() || rest.starts_with([':', '/', '?']))
+        {
+            return format!("http://{host}{rest}");
+        }
+    }
+    url.to_owned()
+}
+
+/// `/api/v1/targets`
+pub(super) async fn targets(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let view = app.running()?.manager.view();
+    let state = params.get("state").to_lowercase();
+    let wanted_pool = params.get("scrapePool");
+    let pools = || view.iter().filter(|pool| wanted_pool.is_empty() || pool.job_name == wanted_pool);
+    let shows_active = matches!(state.as_str(), "" | "any" | "active");
+    let shows_dropped = matches!(state.as_str(), "" | "any" | "dropped");
+    let host = crate::host::name();
+    let active_targets: Vec<ActiveTarget> = pools()
+        .filter(|_| shows_active)
+        .flat_map(|pool| pool.targets.iter().map(|target| active(pool, target, &host)))
+        .collect();
+    let dropped: Vec<_> = pools()
+        .filter(|_| shows_dropped)
+        .flat_map(|pool| {
+            pool.dropped
+                .iter()
+                .map(|labels| json!({"discoveredLabels": map(labels), "scrapePool": pool.job_name}))
+        })
+        .collect();
+    let counts: BTreeMap<&str, usize> =
+        pools().filter(|_| shows_dropped).map(|pool| (pool.job_name.as_str(), pool.n_dropped)).collect();
+    Ok(Answered::of(&json!({
+        "activeTargets": active_targets,
+        "droppedTargets": dropped,
+        "droppedTargetCounts": counts,
+    })))
+}
+
+/// `/api/v1/scrape_pools`
+pub(super) async fn scrape_pools(State(app): State<App>) -> Result<Answered, ApiError> {
+    let view = app.running()?.manager.view();
+    let names: Vec<&str> = view.iter().map(|pool| pool.job_name.as_str()).collect();
+    Ok(Answered::of(&json!({ "scrapePools": names })))
+}
+
+/// `/api/v1/alertmanagers`
+pub(super) async fn alertmanagers(State(app): State<App>) -> Result<Answered, ApiError> {
+    let urls: Vec<_> = app.config().alertmanagers.iter().map(|url| json!({ "url": url })).collect();
+    Ok(Answered::of(&json!({ "activeAlertmanagers": urls, "droppedAlertmanagers": [] })))
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    unit: &'a str,
+    help: &'a str,
+}
+
+fn number(params: &Params, name: &str) -> Result<Option<i64>, ApiError> {
+    if !params.has(name) {
+        return Ok(None);
+    }
+    atoi(params.get(name)).map(Some).map_err(|_| ApiError::bad_data(format!("{name} must be a number")))
+}
+
+/// `/api/v1/metadata`: what the live targets say, each different statement once.
+pub(super) async fn metadata(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let limit = number(&params, "limit")?.filter(|limit| *limit >= 0);
+    let per_metric = number(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
+    let metric = params.get("metric");
+    let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
+    for target in app.running()?.manager.view().iter().flat_map(|pool| &pool.targets) {
+        for (name, said) in target.metadata() {
+            if metric.is_empty() || metric == name {
+                all.entry(name).or_default().insert(said);
+            }
+        }
+    }
+    let cut =
+        |limit: Option<i64>| limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let shown: BTreeMap<&String, Vec<Said<'_>>> = all
+        .iter()
+        .take(cut(limit))
+        .map(|(name, said)| {
+            let said = said.iter().take(cut(per_metric));
+            (name, said.map(|data| Said { kind: data.kind, unit: "", help: &data.help }).collect())
+        })
+        .collect();
+    Ok(Answered::of(&shown))
+}
+
+/// `/api/v1/targets/metadata`
+pub(super) async fn target_metadata(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let limit = number(&params, "limit")?.filter(|limit| *limit >= 0);
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let text = params.get("match_target");
+    let matchers = if text.is_empty() {
+        Vec::new()
+    } else {
+        cairn_promql::parse_selector(text).map_err(|error| ApiError::param("match_target", error))?
+    };
+    let metric = params.get("metric");
+    let mut entries = Vec::new();
+    for target in app.running()?.manager.view().iter().flat_map(|pool| &pool.targets) {
+        if !matchers.iter().all(|matcher: &Matcher| matcher.matches_labels(&target.labels)) {
+            continue;
+        }
+        for (name, said) in target.metadata() {
+            if !(metric.is_empty() || metric == name) || entries.len() >= limit {
+                continue;
+            }
+            let mut entry = json!({
+                "target": map(&target.labels), "type": said.kind, "help": said.help, "unit": "",
+            });
+            if metric.is_empty() {
+                entry["metric"] = name.into();
+            }
+            entries.push(entry);
+        }
+    }
+    Ok(Answered::of(&entries))
+}
+
+/// `/api/v1/rules`: there are none.
+pub(super) async fn rules(params: Params) -> Result<Answered, ApiError> {
+    let kind = params.get("type").to_lowercase();
+    if !matches!(kind.as_str(), "" | "alert" | "record") {
+        let reason = format!("not supported value {}", cairn_model::gotext::quote(&kind));
+        return Err(ApiError::param("type", reason));
+    }
+    params.selectors()?;
+    if params.has("group_next_token") && !params.has("group_limit") {
+        return Err(ApiError::bad_data(
+            "group_limit needs to be present in order to paginate over the groups",
+        ));
+    }
+    Ok(Answered::new("{\"groups\":[]}".to_owned()))
+}
+
+/// `/api/v1/alerts`: there are none.
+pub(super) async fn alerts() -> Answered {
+    Answered::new("{\"alerts\":[]}".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_replaced_in_the_global_url() {
+        for (url, want) in [
+            ("http://127.0.0.1:9090/metrics", "http://box:9090/metrics"),
+            ("http://localhost/metrics", "http://box/metrics"),
+            ("http://localhost.org/metrics", "http://localhost.org/metrics"),
+            ("http://10.0.0.1:1/metrics", "http://10.0.0.1:1/metrics"),
+        ] {
+            assert_eq!(global_url(url, "box"), want);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What every request handler shares.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use cairn_http::Health;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::error::ApiError;
+use crate::config::Source;
+use crate::config::resolve::Config;
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::scrape::ScrapeManager;
+use crate::scrape::schedule::now_ms;
+use crate::storage::Storage;
+
+/// What exists once the database is open.
+#[derive(Debug)]
+pub struct Running {
+    /// The database.
+    pub storage: Arc<Storage>,
+    /// The query engine.
+    pub engine: Engine,
+    /// The scrape loops.
+    pub manager: Arc<ScrapeManager>,
+}
+
+/// The outcome of the last reload.
+#[derive(Clone, Copy, Debug)]
+pub struct ReloadState {
+    /// Whether the last file that was read is in use.
+    pub is_good: bool,
+    /// When the one in use was taken, milliseconds.
+    pub taken_ms: i64,
+}
+
+/// What does not change while the daemon runs.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// Address that the built-in job scrapes.
+    pub self_address: String,
+    /// Whether `/-/reload` and `/-/quit` are allowed.
+    pub has_lifecycle: bool,
+    /// Origins that may ask from a browser.
+    pub cors_origin: regex::Regex,
+    /// `status/flags`.
+    pub flags: BTreeMap<&'static str, String>,
+    /// `storageRetention` of `status/runtimeinfo`.
+    pub retention: String,
+}
+
+/// The daemon's state.
+#[derive(Debug)]
+pub struct Shared {
+    settings: Settings,
+    config: RwLock<(Arc<Config>, ReloadState)>,
+    running: OnceLock<Running>,
+    /// Numbers of the log's segments: first, last, the one being replayed.
+    replay: [AtomicU64; 3],
+    started_ms: i64,
+    reloading: tokio::sync::Mutex<()>,
+    /// Whether requests are taken, or why not.
+    pub health: Health,
+    /// The daemon's own metrics.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled to stop the daemon.
+    pub stop: CancellationToken,
+}
+
+/// Shared by all handlers.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Shared>);
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// The state before the database is open.
+    pub fn new(settings: Settings, config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
+        let reload = ReloadState { is_good: true, taken_ms: now_ms() };
+        let shared = Shared {
+            settings,
+            config: RwLock::new((Arc::new(config), reload)),
+            running: OnceLock::new(),
+            replay: Default::default(),
+            started_ms: now_ms(),
+            reloading: tokio::sync::Mutex::default(),
+            health: Health::starting("replaying the write-ahead log"),
+            metrics,
+            stop,
+        };
+        shared.note_reload(true);
+        Self(Arc::new(shared))
+    }
+
+    /// The database is open: from now on the API answers. Call it once.
+    pub fn start(&self, running: Running) {
+        self.metrics.show(&running.storage, &running.manager);
+        if self.0.running.set(running).is_ok() {
+            self.metrics.ready.set(1);
+            self.health.set_ready();
+        }
+    }
+
+    /// Reads the configuration again and makes it the running one; a bad one changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub async fn reload(&self) -> Result<(), String> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let (source, address) = (self.settings.source.clone(), self.settings.self_address.clone());
+        let read = tokio::task::spawn_blocking(move || source.load(&address)).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(error)) => return Err(self.refuse(&error.to_string())),
+            Err(_) => return Err(self.refuse("reading the configuration broke off")),
+        };
+        if let Some(running) = self.0.running.get() {
+            running.apply(&config).await;
+        }
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) =
+            (Arc::new(config), ReloadState { is_good: true, taken_ms: now_ms() });
+        self.note_reload(true);
+        tracing::info!("configuration reloaded");
+        Ok(())
+    }
+
+    fn refuse(&self, reason: &str) -> String {
+        tracing::error!(error = reason, "configuration not reloaded, the old one stays");
+        self.config.write().unwrap_or_else(PoisonError::into_inner).1.is_good = false;
+        self.note_reload(false);
+        reason.to_owned()
+    }
+}
+
+impl Running {
+    /// Makes this the running configuration.
+    pub async fn apply(&self, config: &Config) {
+        self.engine.set_subquery_step(config.evaluation_interval.ms());
+        self.manager.apply(config).await;
+    }
+}
+
+impl Shared {
+    /// The database and what works on it, once it is open.
+    ///
+    /// # Errors
+    /// While it is not.
+    pub fn running(&self) -> Result<&Running, ApiError> {
+        self.running.get().ok_or_else(|| ApiError::internal("the database is not open yet"))
+    }
+
+    /// Whether the API answers.
+    pub fn is_running(&self) -> bool {
+        self.running.get().is_some() && !self.stop.is_cancelled()
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// How the last reload went.
+    pub fn reload_state(&self) -> ReloadState {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// When the daemon started, milliseconds.
+    pub fn started_ms(&self) -> i64 {
+        self.started_ms
+    }
+
+    /// What does not change.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Numbers of the log's segments: first, last, the one being replayed.
+    pub fn replay(&self) -> (u64, u64, u64) {
+        let [min, max, current] = &self.replay;
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (read(min), read(max), read(current))
+    }
+
+    /// Notes how far the replay is.
+    pub fn set_replay(&self, min: u64, max: u64, current: u64) {
+        for (slot, number) in self.replay.iter().zip([min, max, current]) {
+            slot.store(number, Ordering::Relaxed);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of our era are far below 2^53")]
+    fn note_reload(&self, is_good: bool) {
+        self.metrics.reload_ok.set(i64::from(is_good));
+        if is_good {
+            self.metrics.reload_time.set(now_ms() as f64 / 1000.0);
+        }
+    }
+}

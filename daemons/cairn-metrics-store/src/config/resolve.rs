@@ -1,0 +1,539 @@
+//! From the file as written to a configuration that can be run: defaults filled in, rules compiled, every cross-field
+//! check made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_model::Labels;
+use cairn_model::gotext::quote;
+
+use super::file::{Alertmanager, ConfigFile, Global, ScrapeConfig, StaticConfig};
+use super::units::{PromDuration, PromSize};
+use crate::relabel::Rule;
+
+/// Whose habits hold for keys that a file leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A `prometheus.yml`: every minute, as Prometheus does.
+    Prometheus,
+    /// Cairn's own TOML, or no file at all: every 15 s.
+    Cairn,
+}
+
+const PROMETHEUS_SCRAPE_INTERVAL: PromDuration = PromDuration::from_ms(60_000);
+const CAIRN_SCRAPE_INTERVAL: PromDuration = PromDuration::from_ms(15_000);
+const SCRAPE_TIMEOUT: PromDuration = PromDuration::from_ms(10_000);
+const EVALUATION_INTERVAL: PromDuration = PromDuration::from_ms(60_000);
+const FILE_SD_REFRESH: PromDuration = PromDuration::from_ms(300_000);
+
+/// Largest body that is read when no `body_size_limit` is set. Prometheus has no bound there; a store that must not be
+/// killed by one target needs one, far above any real page.
+const MAX_BODY_BYTES: u64 = 256 << 20;
+
+/// Names of scrape protocols, and the part of the `Accept` header for those that are offered.
+const PROTOCOLS: [(&str, Option<&str>); 5] = [
+    ("PrometheusProto", None),
+    ("OpenMetricsText1.0.0", None),
+    ("OpenMetricsText0.0.1", None),
+    ("PrometheusText1.0.0", Some("text/plain;version=1.0.0")),
+    ("PrometheusText0.0.4", Some("text/plain;version=0.0.4")),
+];
+const DEFAULT_PROTOCOLS: [&str; 2] = ["PrometheusText1.0.0", "PrometheusText0.0.4"];
+const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
+
+/// A value that cannot be used: where it stands in the file, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct BadValue {
+    /// `scrape_configs[1].relabel_configs[0]`, with the job's name where there is one.
+    pub place: String,
+    /// What is wrong, in Prometheus's words where it has some.
+    pub message: String,
+}
+
+fn bad<T>(place: impl Into<String>, message: impl Into<String>) -> Result<T, BadValue> {
+    Err(BadValue { place: place.into(), message: message.into() })
+}
+
+/// A configuration that can be run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address of the listener, where the file names one.
+    pub listen: Option<String>,
+    /// Folder of the database, where the file names one.
+    pub data_dir: Option<PathBuf>,
+    /// Labels that say which store this is.
+    pub external_labels: Labels,
+    /// Default step of subqueries.
+    pub evaluation_interval: PromDuration,
+    /// Jobs, in the order of the file.
+    pub pools: Vec<Arc<PoolConfig>>,
+    /// Retention, where the file sets it.
+    pub retention_time: Option<PromDuration>,
+    /// Retention by size, where the file sets it.
+    pub retention_size: Option<PromSize>,
+    /// Addresses that alerts would go to.
+    pub alertmanagers: Vec<String>,
+    /// The file with every default filled in, as YAML.
+    pub yaml: String,
+}
+
+/// One job, ready to run. Two of them are the same job with the same settings when `raw` is equal.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// The job's keys with the defaults filled in.
+    pub raw: ScrapeConfig,
+    /// Value of the label `job`.
+    pub job_name: String,
+    /// Time between two scrapes.
+    pub interval: PromDuration,
+    /// Longest scrape.
+    pub timeout: PromDuration,
+    /// Path of the page.
+    pub metrics_path: String,
+    /// `http`.
+    pub scheme: String,
+    /// Parameters of the request.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// Whether labels of the body win.
+    pub honor_labels: bool,
+    /// Whether times in the body are used.
+    pub honor_timestamps: bool,
+    /// Whether series with times of their own become stale when they vanish.
+    pub track_timestamps_staleness: bool,
+    /// Whether gzip is asked for.
+    pub has_compression: bool,
+    /// Whether redirects are followed.
+    pub follow_redirects: bool,
+    /// Value of the header `Accept`.
+    pub accept: String,
+    /// Whether an answer of unknown type is read as text.
+    pub reads_unknown_as_text: bool,
+    /// Whether the three extra report series are written.
+    pub has_extra_metrics: bool,
+    /// Caps.
+    pub limits: Limits,
+    /// Targets written out.
+    pub static_groups: Vec<StaticConfig>,
+    /// Targets listed in files.
+    pub file_sds: Vec<FileSd>,
+    /// Rules for targets.
+    pub relabel: Vec<Rule>,
+    /// Rules for samples.
+    pub metric_relabel: Vec<Rule>,
+}
+
+/// Caps of one job; 0 means none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a body after decompression, as configured.
+    pub body_bytes: u64,
+    /// Samples of one scrape.
+    pub samples: u64,
+    /// Labels of one series.
+    pub labels: u64,
+    /// Bytes of a label name.
+    pub label_name_bytes: u64,
+    /// Bytes of a label value.
+    pub label_value_bytes: u64,
+    /// Targets of the job.
+    pub targets: u64,
+    /// Dropped targets that the API lists.
+    pub kept_dropped_targets: u64,
+}
+
+impl Limits {
+    /// Most bytes that are read of a body: the configured cap, or the one that always holds.
+    pub fn max_body_bytes(&self) -> u64 {
+        if self.body_bytes == 0 { MAX_BODY_BYTES } else { self.body_bytes.min(MAX_BODY_BYTES) }
+    }
+}
+
+/// Files that list targets.
+#[derive(Clone, Debug)]
+pub struct FileSd {
+    /// Absolute paths, or relative to where the daemon was started; the last part may hold `*`.
+    pub patterns: Vec<PathBuf>,
+    /// Time between two readings.
+    pub refresh: PromDuration,
+}
+
+impl Config {
+    /// Fills in, checks and compiles. `base` is the folder of the file: relative paths start there.
+    ///
+    /// # Errors
+    /// [`BadValue`]
+    pub fn resolve(mut file: ConfigFile, origin: Origin, base: &Path) -> Result<Self, BadValue> {
+        if origin == Origin::Prometheus {
+            for (key, value) in [("listen", &file.listen), ("data_dir", &file.data_dir)] {
+                if value.is_some() {
+                    return bad(key, format!("unknown key: prometheus.yml has no `{key}`, use the flag"));
+                }
+            }
+        }
+        fill_global(&mut file.global, origin)?;
+        let external_labels = external_labels(&file.global, origin)?;
+        let mut names = BTreeSet::new();
+        let mut pools = Vec::with_capacity(file.scrape_configs.len());
+        for (index, raw) in file.scrape_configs.iter_mut().enumerate() {
+            let place = format!("scrape_configs[{index}] (job {})", quote(&raw.job_name));
+            if raw.job_name.is_empty() {
+                return bad(format!("scrape_configs[{index}]"), "job_name is empty");
+            }
+            if !names.insert(raw.job_name.clone()) {
+                let name = quote(&raw.job_name);
+                return bad(place, format!("found multiple scrape configs with job name {name}"));
+            }
+            fill_scrape(raw, &file.global, &place)?;
+            pools.push(Arc::new(resolve_pool(raw, base, &place)?));
+        }
+        let alertmanagers = alertmanager_urls(&file.alerting.alertmanagers)?;
+        let yaml = serde_saphyr::to_string(&file).map_err(|error| BadValue {
+            place: "the whole file".to_owned(),
+            message: format!("print as YAML: {error}"),
+        })?;
+        Ok(Self {
+            listen: file.listen.clone(),
+            data_dir: file.data_dir.as_ref().map(|dir| base.join(dir)),
+            external_labels,
+            evaluation_interval: file.global.evaluation_interval.unwrap_or(EVALUATION_INTERVAL),
+            pools,
+            retention_time: file.storage.tsdb.retention.time,
+            retention_size: file.storage.tsdb.retention.size,
+            alertmanagers,
+            yaml,
+        })
+    }
+}
+
+/// A duration that is set; `0s` means "not set" to Prometheus.
+fn set(value: Option<PromDuration>) -> Option<PromDuration> {
+    value.filter(|duration| duration.ms() > 0)
+}
+
+fn fill_global(global: &mut Global, origin: Origin) -> Result<(), BadValue> {
+    let default = match origin {
+        Origin::Prometheus => PROMETHEUS_SCRAPE_INTERVAL,
+        Origin::Cairn => CAIRN_SCRAPE_INTERVAL,
+    };
+    let interval = set(global.scrape_interval).unwrap_or(default);
+    let timeout = set(global.scrape_timeout).unwrap_or(SCRAPE_TIMEOUT.min(interval));
+    if timeout > interval {
+        return bad("global", "global scrape timeout greater than scrape interval");
+    }
+    global.scrape_interval = Some(interval);
+    global.scrape_timeout = Some(timeout);
+    global.evaluation_interval = Some(set(global.evaluation_interval).unwrap_or(EVALUATION_INTERVAL));
+    let protocols = global.scrape_protocols.get_or_insert_with(default_protocols);
+    check_protocols(protocols, "global")?;
+    let escaping = global.metric_name_escaping_scheme.get_or_insert_with(|| ESCAPINGS[0].to_owned());
+    check_escaping(escaping, "global")?;
+    let validation = global.metric_name_validation_scheme.get_or_insert_with(|| "utf8".to_owned());
+    check_validation(validation, "global")
+}
+
+fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(), BadValue> {
+    let interval = set(raw.scrape_interval).or(global.scrape_interval).unwrap_or(PROMETHEUS_SCRAPE_INTERVAL);
+    let timeout =
+        set(raw.scrape_timeout).unwrap_or(global.scrape_timeout.unwrap_or(SCRAPE_TIMEOUT).min(interval));
+    if timeout > interval {
+        let name = quote(&raw.job_name);
+        let message =
+            format!("scrape timeout greater than scrape interval for scrape config with job name {name}");
+        return bad(place, message);
+    }
+    raw.scrape_interval = Some(interval);
+    raw.scrape_timeout = Some(timeout);
+    let protocols = raw
+        .scrape_protocols
+        .get_or_insert_with(|| global.scrape_protocols.clone().unwrap_or_else(default_protocols));
+    check_protocols(protocols, place)?;
+    let escaping = raw
+        .metric_name_escaping_scheme
+        .get_or_insert_with(|| global.metric_name_escaping_scheme.clone().unwrap_or_default());
+    check_escaping(escaping, place)?;
+    let validation = raw.metric_name_validation_scheme.get_or_insert_with(|| "utf8".to_owned());
+    check_validation(validation, place)?;
+    if let Some(fallback) = raw.fallback_scrape_protocol.as_deref()
+        && !offered(fallback)
+    {
+        let message =
+            format!("fallback_scrape_protocol {} is not supported by this version", quote(fallback));
+        return bad(place, message);
+    }
+    raw.metrics_path.get_or_insert_with(|| "/metrics".to_owned());
+    let scheme = raw.scheme.get_or_insert_with(|| "http".to_owned());
+    match scheme.as_str() {
+        "http" => {}
+        "https" => return bad(place, "scheme https is not supported by this version; use http"),
+        other => return bad(place, format!("unsupported scheme {}", quote(other))),
+    }
+    for (value, default) in [
+        (&mut raw.honor_labels, false),
+        (&mut raw.honor_timestamps, true),
+        (&mut raw.track_timestamps_staleness, false),
+        (&mut raw.enable_compression, true),
+        (&mut raw.follow_redirects, true),
+        (&mut raw.enable_http2, true),
+        (&mut raw.extra_scrape_metrics, global.extra_scrape_metrics.unwrap_or(false)),
+    ] {
+        value.get_or_insert(default);
+    }
+    raw.body_size_limit = raw.body_size_limit.or(global.body_size_limit);
+    for (value, default) in [
+        (&mut raw.sample_limit, global.sample_limit),
+        (&mut raw.label_limit, global.label_limit),
+        (&mut raw.label_name_length_limit, global.label_name_length_limit),
+        (&mut raw.label_value_length_limit, global.label_value_length_limit),
+        (&mut raw.target_limit, global.target_limit),
+        (&mut raw.keep_dropped_targets, global.keep_dropped_targets),
+    ] {
+        *value = value.or(default);
+    }
+    Ok(())
+}
+
+fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConfig, BadValue> {
+    for (index, group) in raw.static_configs.iter().enumerate() {
+        check_group(group, &format!("{place}.static_configs[{index}]"))?;
+    }
+    let rules = |key: &str, list: &[super::file::RelabelConfig]| -> Result<Vec<Rule>, BadValue> {
+        list.iter()
+            .enumerate()
+            .map(|(index, rule)| {
+                Rule::new(rule).map_err(|error| BadValue {
+                    place: format!("{place}.{key}[{index}]"),
+                    message: error.to_string(),
+                })
+            })
+            .collect()
+    };
+    let mut file_sds = Vec::new();
+    for (index, sd) in raw.file_sd_configs.iter().enumerate() {
+        if sd.files.is_empty() {
+            let message = "file service discovery config must contain at least one path name";
+            return bad(format!("{place}.file_sd_configs[{index}]"), message);
+        }
+        if let Some(file) = sd.files.iter().find(|file| !is_sd_pattern(file)) {
+            let message = format!("path name {} is not valid for file discovery", quote(file));
+            return bad(format!("{place}.file_sd_configs[{index}]"), message);
+        }
+        file_sds.push(FileSd {
+            patterns: sd.files.iter().map(|file| base.join(file)).collect(),
+            refresh: set(sd.refresh_interval).unwrap_or(FILE_SD_REFRESH),
+        });
+    }
+    Ok(PoolConfig {
+        job_name: raw.job_name.clone(),
+        interval: raw.scrape_interval.unwrap_or_default(),
+        timeout: raw.scrape_timeout.unwrap_or_default(),
+        metrics_path: raw.metrics_path.clone().unwrap_or_default(),
+        scheme: raw.scheme.clone().unwrap_or_default(),
+        params: raw.params.clone(),
+        honor_labels: raw.honor_labels.unwrap_or_default(),
+        honor_timestamps: raw.honor_timestamps.unwrap_or_default(),
+        track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or_default(),
+        has_compression: raw.enable_compression.unwrap_or_default(),
+        follow_redirects: raw.follow_redirects.unwrap_or_default(),
+        accept: accept_header(raw),
+        reads_unknown_as_text: raw.fallback_scrape_protocol.is_some(),
+        has_extra_metrics: raw.extra_scrape_metrics.unwrap_or_default(),
+        limits: Limits {
+            body_bytes: raw.body_size_limit.unwrap_or_default().0,
+            samples: raw.sample_limit.unwrap_or_default(),
+            labels: raw.label_limit.unwrap_or_default(),
+            label_name_bytes: raw.label_name_length_limit.unwrap_or_default(),
+            label_value_bytes: raw.label_value_length_limit.unwrap_or_default(),
+            targets: raw.target_limit.unwrap_or_default(),
+            kept_dropped_targets: raw.keep_dropped_targets.unwrap_or_default(),
+        },
+        static_groups: raw.static_configs.clone(),
+        file_sds,
+        relabel: rules("relabel_configs", &raw.relabel_configs)?,
+        metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs)?,
+        raw: raw.clone(),
+    })
+}
+
+/// Checks one group of targets, of the main file or of a discovered one.
+pub(crate) fn check_group(group: &StaticConfig, place: &str) -> Result<(), BadValue> {
+    if let Some(target) = group.targets.iter().find(|target| target.contains('/')) {
+        return bad(place, format!("{} is not a valid hostname", quote(target)));
+    }
+    if let Some(name) = group.labels.keys().find(|name| name.is_empty()) {
+        return bad(place, format!("{} is not a valid label name", quote(name)));
+    }
+    Ok(())
+}
+
+fn external_labels(global: &Global, origin: Origin) -> Result<Labels, BadValue> {
+    if global.external_labels.keys().any(String::is_empty) {
+        return bad("global.external_labels", "\"\" is not a valid label name");
+    }
+    Ok(Labels::from_pairs(global.external_labels.iter().map(|(name, value)| {
+        // Cairn's own file has been expanded while it was read.
+        let value = if origin == Origin::Prometheus { expand_env(value, &env_var) } else { value.clone() };
+        (name.clone(), value)
+    })))
+}
+
+fn env_var(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        tracing::warn!(name, "an external label names an environment variable that is not set");
+        String::new()
+    })
+}
+
+/// Replaces `$NAME` and `${NAME}`; `$$` is one dollar.
+fn expand_env(text: &str, value_of: &dyn Fn(&str) -> String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+            continue;
+        }
+        let (name, after) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some(parts) => parts,
+            None => {
+                let n = after.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
+                after.split_at(n)
+            }
+        };
+        if name.is_empty() {
+            out.push('$');
+        } else {
+            out.push_str(&value_of(name));
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn alertmanager_urls(list: &[Alertmanager]) -> Result<Vec<String>, BadValue> {
+    let mut urls = Vec::new();
+    for (index, manager) in list.iter().enumerate() {
+        let place = format!("alerting.alertmanagers[{index}]");
+        if let Some(version) = manager.api_version.as_deref()
+            && version != "v2"
+        {
+            return bad(
+                place,
+                format!("expected Alertmanager api version to be one of [v2] but got {version}"),
+            );
+        }
+        let scheme = manager.scheme.as_deref().unwrap_or("http");
+        let prefix = manager.path_prefix.as_deref().unwrap_or("").trim_matches('/');
+        let slash = if prefix.is_empty() { "" } else { "/" };
+        for group in &manager.static_configs {
+            check_group(group, &place)?;
+            urls.extend(
+                group
+                    .targets
+                    .iter()
+                    .map(|target| format!("{scheme}://{target}{slash}{prefix}/api/v2/alerts")),
+            );
+        }
+    }
+    Ok(urls)
+}
+
+fn default_protocols() -> Vec<String> {
+    DEFAULT_PROTOCOLS.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn offered(protocol: &str) -> bool {
+    PROTOCOLS.iter().any(|(name, media)| *name == protocol && media.is_some())
+}
+
+fn check_protocols(protocols: &[String], place: &str) -> Result<(), BadValue> {
+    if let Some(unknown) = protocols.iter().find(|name| PROTOCOLS.iter().all(|(known, _)| known != name)) {
+        return bad(place, format!("unknown scrape protocol {}", quote(unknown)));
+    }
+    if !protocols.iter().any(|name| offered(name)) {
+        let message = "scrape_protocols holds no text format; this version reads PrometheusText0.0.4 and PrometheusText1.0.0";
+        return bad(place, message);
+    }
+    Ok(())
+}
+
+fn check_escaping(escaping: &str, place: &str) -> Result<(), BadValue> {
+    if ESCAPINGS.contains(&escaping) {
+        return Ok(());
+    }
+    bad(place, format!("unknown metric_name_escaping_scheme {}", quote(escaping)))
+}
+
+fn check_validation(scheme: &str, place: &str) -> Result<(), BadValue> {
+    if scheme == "utf8" {
+        return Ok(());
+    }
+    let message = format!(
+        "metric_name_validation_scheme {} is not supported by this version, only utf8",
+        quote(scheme)
+    );
+    bad(place, message)
+}
+
+/// The formats offered, in falling order of preference. Only what can be read is offered: a target that knows
+/// OpenMetrics answers plain text then.
+fn accept_header(raw: &ScrapeConfig) -> String {
+    let escaping = raw.metric_name_escaping_scheme.as_deref().unwrap_or(ESCAPINGS[0]);
+    let mut parts = Vec::new();
+    let mut weight = 6;
+    for name in raw.scrape_protocols.iter().flatten() {
+        let Some((_, Some(media))) = PROTOCOLS.iter().find(|(known, _)| known == name) else { continue };
+        let escaping = if media.ends_with("1.0.0") { format!(";escaping={escaping}") } else { String::new() };
+        parts.push(format!("{media}{escaping};q=0.{weight}"));
+        weight -= 1;
+    }
+    parts.push("*/*;q=0.2".to_owned());
+    parts.join(",")
+}
+
+/// `*.json`, `*.yml`, `*.yaml` with at most one `*`, in the last part.
+fn is_sd_pattern(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    !folder.contains('*')
+        && name.matches('*').count() <= 1
+        && [".json", ".yml", ".yaml"].iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_is_expanded_as_go_does() {
+        let value_of = |name: &str| format!("<{name}>");
+        for (text, want) in
+            [("a", "a"), ("${HOST}-$REGION.x", "<HOST>-<REGION>.x"), ("$$5", "$5"), ("cost $", "cost $")]
+        {
+            assert_eq!(expand_env(text, &value_of), want);
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_read_is_asked_for() {
+        let file: ConfigFile = serde_saphyr::from_str("scrape_configs: [{job_name: a}]").unwrap();
+        let config = Config::resolve(file, Origin::Prometheus, Path::new("/")).unwrap();
+        assert_eq!(
+            config.pools[0].accept,
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.2"
+        );
+    }
+
+    #[test]
+    fn defaults_depend_on_whose_file_it_is() {
+        for (origin, ms) in [(Origin::Prometheus, 60_000), (Origin::Cairn, 15_000)] {
+            let file: ConfigFile = serde_saphyr::from_str("scrape_configs: [{job_name: a}]").unwrap();
+            let config = Config::resolve(file, origin, Path::new("/")).unwrap();
+            assert_eq!(config.pools[0].interval.ms(), ms);
+            assert_eq!(config.pools[0].timeout.ms(), 10_000);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The daemon's life: configuration, port, recovery, loops, ordered stop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use cairn_disk::{DirLock, RealFs};
+use cairn_http::{Listener, serve};
+use cairn_model::TimeMs;
+use cairn_runtime::progress::Progress;
+use cairn_runtime::stop::StopPlan;
+use cairn_runtime::{Failure, Lifecycle, Turn, announce_listener, dirs, notify};
+use cairn_tsdb::{Db, Options, Progress as Opening};
+use tokio_util::sync::CancellationToken;
+
+use crate::api;
+use crate::app::{App, Running, Settings};
+use crate::cli::{Args, Retention};
+use crate::config::resolve::Config;
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::scrape::ScrapeManager;
+use crate::scrape::schedule::now_ms;
+use crate::storage::Storage;
+
+/// All of stopping. The unit's `TimeoutStopSec` is above it.
+const STOP_DEADLINE: Duration = Duration::from_secs(40);
+
+/// How often samples are made durable. A sample that was scraped a second ago must survive power loss, and a sync takes
+/// time itself, so the pause is well below that second.
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Longest time between two rounds of upkeep: cutting blocks, compaction, retention.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Reads and checks the configuration that the arguments name.
+///
+/// # Errors
+/// [`Failure::Config`], naming file, place and key.
+pub fn load(args: &Args) -> Result<Config, Failure> {
+    args.check()?;
+    Ok(args.source().load("localhost:9090")?)
+}
+
+/// Runs until told to stop. `config` is what [`load`] gave for `args`.
+///
+/// # Errors
+/// [`Failure`] when the daemon cannot start or cannot stop in order.
+pub async fn run(mut lifecycle: Lifecycle, args: Args, config: Config) -> Result<(), Failure> {
+    let data_dir = args.data_dir(&config);
+    dirs::ensure_data_dir(&data_dir).context("data directory").map_err(Failure::Run)?;
+    let lock = DirLock::acquire(&data_dir).map_err(|error| Failure::Run(error.into()))?;
+    let listen = args.listen(&config)?;
+    let listener = Listener::bind(listen.as_str()).await.map_err(|error| Failure::Run(error.into()))?;
+    let address = listener.local_addr();
+    announce_listener("http", address);
+
+    let retention = args.retention(&config);
+    let settings = settings(&args, address, &data_dir, retention)?;
+    // The built-in job scrapes the port that is known only now.
+    let config = settings.source.load(&settings.self_address).unwrap_or(config);
+    let metrics = Metrics::new();
+    let app = App::new(settings, config, Arc::clone(&metrics), lifecycle.stop.clone());
+    let mut stop_plan = StopPlan::new(STOP_DEADLINE);
+    let http_stop = CancellationToken::new();
+    let options = api::serve_options(&app, args.engine_options().timeout);
+    let http = lifecycle.tasks.spawn(serve(listener, api::router(app.clone()), options, http_stop.clone()));
+
+    let opened = tokio::select! {
+        opened = open(app.clone(), &data_dir, retention) => Some(opened?),
+        // Nothing was taken yet: what was replayed is still in the log.
+        () = lifecycle.stop.cancelled() => None,
+    };
+    if let Some(db) = opened {
+        start(&app, db, lock, &args, &mut lifecycle, &mut stop_plan).await;
+    }
+    {
+        let app = app.clone();
+        stop_plan.step("http", async move {
+            app.health.set_not_ready("stopping");
+            http_stop.cancel();
+            http.await.map(|_| ()).context("http")
+        });
+    }
+    notify::ready("serving");
+    tracing::info!("ready");
+    loop {
+        match lifecycle.next().await {
+            Turn::Tick => {}
+            Turn::Reload => {
+                notify::reloading();
+                // The outcome has been logged and shows in the metrics.
+                let _ = app.reload().await;
+                notify::ready("serving");
+            }
+            Turn::Stop => break,
+        }
+    }
+    stop_plan.run().await.map_err(|error| Failure::Run(error.into()))
+}
+
+fn settings(
+    args: &Args,
+    address: std::net::SocketAddr,
+    data_dir: &Path,
+    retention: Retention,
+) -> Result<Settings, Failure> {
+    let cors_origin = cairn_model::goregex::compile_anchored(&args.cors_origin)
+        .map_err(|error| Failure::config(anyhow::Error::new(error).context("--web.cors.origin")))?;
+    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { String::new() };
+    let self_address =
+        if host.is_empty() { address.to_string() } else { format!("{host}:{}", address.port()) };
+    Ok(Settings {
+        source: args.source(),
+        self_address,
+        has_lifecycle: args.enable_lifecycle,
+        cors_origin,
+        flags: args.shown(&address.to_string(), data_dir, retention),
+        retention: retention.to_string(),
+    })
+}
+
+/// Opens the database; replays its log.
+async fn open(app: App, dir: &Path, retention: Retention) -> Result<Db, Failure> {
+    let mut options = Options::new(dir, Arc::new(RealFs));
+    options.retention_ms = retention.time_ms;
+    options.retention_bytes = retention.bytes;
+    let opening = tokio::task::spawn_blocking(move || {
+        let blocks = Progress::new("open blocks", "blocks");
+        let head = Progress::new("read checkpoint", "series");
+        let wal = Progress::new("replay wal", "segments");
+        Db::open(options, &|progress| match progress {
+            Opening::Blocks { done, total } => blocks.update(done as u64, total as u64),
+            Opening::Checkpoint { series } => head.update(series as u64, 0),
+            Opening::Wal { current, first, last } => {
+                app.set_replay(first, last, current);
+                wal.update(current.saturating_sub(first), last.saturating_sub(first) + 1);
+            }
+        })
+    });
+    let opened = opening.await.context("open the database").map_err(Failure::Run)?;
+    let (db, report) = opened.context("open the database").map_err(Failure::Run)?;
+    tracing::info!(series = report.series, samples = report.samples, blocks = report.blocks, "database open");
+    if report.torn_bytes > 0 {
+        // What every kill -9 and power loss leaves behind; nothing that was synced is in it.
+        tracing::info!(bytes = report.torn_bytes, "torn tail of the write-ahead log cut off");
+    }
+    for damage in &report.damage {
+        tracing::error!(damage, "part of the database is damaged and left out");
+    }
+    Ok(db)
+}
+
+/// Starts everything that works on the open database, and plans how each part is stopped.
+async fn start(
+    app: &App,
+    db: Db,
+    lock: DirLock,
+    args: &Args,
+    lifecycle: &mut Lifecycle,
+    stop_plan: &mut StopPlan,
+) {
+    let storage = Storage::new(db, Some(lock));
+    let engine = Engine::new(Arc::clone(&storage), Arc::clone(&app.metrics), args.engine_options());
+    let loops = tokio_util::task::TaskTracker::new();
+    let manager = ScrapeManager::new(Arc::clone(&storage), Arc::clone(&app.metrics), loops.clone());
+    let running = Running { storage: Arc::clone(&storage), engine, manager: Arc::clone(&manager) };
+    running.apply(&app.config()).await;
+    app.start(running);
+
+    let upkeep_stop = CancellationToken::new();
+    let syncing = lifecycle.tasks.spawn(sync(app.clone(), Arc::clone(&storage), upkeep_stop.clone()));
+    let upkeep = lifecycle.tasks.spawn(maintain(Arc::clone(&storage), upkeep_stop.clone()));
+    stop_plan.step("storage", async move {
+        let synced = tokio::task::spawn_blocking(move || storage.sync()).await;
+        synced.context("sync")?.context("sync")
+    });
+    stop_plan.step("upkeep", async move {
+        upkeep_stop.cancel();
+        syncing.await.context("sync loop")?;
+        upkeep.await.context("upkeep loop")
+    });
+    stop_plan.step("scraping", async move {
+        manager.stop().await;
+        loops.close();
+        loops.wait().await;
+        Ok(())
+    });
+}
+
+/// Makes samples durable, again and again.
+async fn sync(app: App, storage: Arc<Storage>, stop: CancellationToken) {
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SYNC_INTERVAL) => {}
+        }
+        let storage = Arc::clone(&storage);
+        match tokio::task::spawn_blocking(move || storage.sync()).await {
+            Ok(Err(error)) => {
+                app.metrics.wal_writes_failed.inc();
+                if !is_failing {
+                    tracing::error!(%error, "samples not made durable, trying again");
+                }
+                is_failing = true;
+            }
+            Ok(Ok(())) => {
+                if is_failing {
+                    tracing::info!("samples are made durable again");
+                }
+                is_failing = false;
+            }
+            // The panic itself was logged where it happened.
+            Err(_panic) => {}
+        }
+    }
+}
+
+/// Blocks, compaction, retention.
+async fn maintain(storage: Arc<Storage>, stop: CancellationToken) {
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
+        }
+        let storage = Arc::clone(&storage);
+        let round = tokio::task::spawn_blocking(move || storage.db().maintain(TimeMs(now_ms()))).await;
+        if let Ok(Err(error)) = &round
+            && !is_failing
+        {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "upkeep of the database ended early, trying again"
+            );
+        }
+        is_failing = !matches!(round, Ok(Ok(())));
+    }
+}

@@ -1,0 +1,235 @@
+//! Runs queries: a bounded number at once, on blocking threads, within their time, until the client goes away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use cairn_model::TimeMs;
+use cairn_promql::ast::ValueType;
+use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, Stop, Value};
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::storage::Storage;
+
+/// Limits of the engine, as the flags set them.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Queries that run at once; more wait.
+    pub max_concurrency: usize,
+    /// Longest query, its waiting included.
+    pub timeout: Duration,
+    /// Most samples that one query holds.
+    pub max_samples: u64,
+    /// How far an instant selector looks back, in milliseconds.
+    pub lookback_ms: i64,
+}
+
+impl Default for EngineOptions {
+    /// Prometheus's defaults.
+    fn default() -> Self {
+        Self {
+            max_concurrency: 20,
+            timeout: Duration::from_secs(120),
+            max_samples: 50_000_000,
+            lookback_ms: 300_000,
+        }
+    }
+}
+
+/// When to evaluate.
+#[derive(Clone, Copy, Debug)]
+pub enum When {
+    /// Once.
+    Instant(TimeMs),
+    /// At start, start + step, ... up to and including end.
+    Range {
+        /// First instant.
+        start: TimeMs,
+        /// Last instant.
+        end: TimeMs,
+        /// Distance, above zero.
+        step_ms: i64,
+    },
+}
+
+/// One query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The expression.
+    pub text: String,
+    /// When to evaluate it.
+    pub when: When,
+    /// Shorter than the engine's time-out.
+    pub timeout: Option<Duration>,
+    /// Instead of the engine's lookback.
+    pub lookback_ms: Option<i64>,
+}
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// It does not parse.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A range query of something that has no value at each step.
+    #[error("invalid expression type \"{0}\" for range query, must be Scalar or instant Vector")]
+    RangeType(&'static str),
+    /// It cannot be computed.
+    #[error(transparent)]
+    Eval(EvalError),
+    /// Too many others were running for too long.
+    #[error("query timed out in query queue")]
+    QueueTimeout,
+    /// The evaluation panicked; the log says where.
+    #[error("the evaluation of the query broke off")]
+    Broken,
+}
+
+/// What a query cost, for the parameter `stats`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timings {
+    /// Waiting for a free place.
+    pub queued: Duration,
+    /// Parsing.
+    pub prepared: Duration,
+    /// Evaluating.
+    pub evaluated: Duration,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    storage: Arc<Storage>,
+    metrics: Arc<Metrics>,
+    options: EngineOptions,
+    /// Step of subqueries that name none; follows `evaluation_interval`.
+    subquery_step_ms: AtomicI64,
+    places: Arc<Semaphore>,
+}
+
+/// Sets the flag when the request's future is dropped: the client has gone away.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// One query that is counted as running or waiting.
+struct Counted<'a>(&'a Metrics);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.query.queries.dec();
+    }
+}
+
+impl Engine {
+    /// An engine over `storage`.
+    pub fn new(storage: Arc<Storage>, metrics: Arc<Metrics>, options: EngineOptions) -> Self {
+        let places = options.max_concurrency.max(1);
+        metrics.query.concurrent_max.set(i64::try_from(places).unwrap_or(i64::MAX));
+        Self {
+            storage,
+            metrics,
+            options,
+            subquery_step_ms: AtomicI64::new(Options::default().default_subquery_step_ms),
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    /// Sets the step of subqueries that name none.
+    pub fn set_subquery_step(&self, ms: i64) {
+        self.subquery_step_ms.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Runs one query.
+    ///
+    /// # Errors
+    /// [`QueryError`]
+    pub async fn run(&self, query: Query) -> Result<(Answer, Timings), QueryError> {
+        let began = Instant::now();
+        self.metrics.query.queries.inc();
+        let _counted = Counted(&self.metrics);
+        let timeout = query.timeout.map_or(self.options.timeout, |wanted| wanted.min(self.options.timeout));
+        let place = tokio::time::timeout(timeout, Arc::clone(&self.places).acquire_owned()).await;
+        // The semaphore is never closed.
+        let place = place.map_err(|_| QueryError::QueueTimeout)?.map_err(|_| QueryError::Broken)?;
+        let queued = began.elapsed();
+        let is_canceled = Arc::new(AtomicBool::new(false));
+        let _guard = CancelOnDrop(Arc::clone(&is_canceled));
+        let storage = Arc::clone(&self.storage);
+        let (max_samples, lookback_ms) = (self.options.max_samples, self.options.lookback_ms);
+        let subquery_step_ms = self.subquery_step_ms.load(Ordering::Relaxed);
+        let work = tokio::task::spawn_blocking(move || {
+            // The place is free again when the work ends, not when its client goes away.
+            let _place = place;
+            let prepare = Instant::now();
+            let expr = cairn_promql::parse(&query.text)?;
+            check_type(&expr, query.when)?;
+            let prepared = prepare.elapsed();
+            let stop = move || {
+                if is_canceled.load(Ordering::Acquire) {
+                    Some(Stop::Canceled)
+                } else if began.elapsed() >= timeout {
+                    Some(Stop::TimedOut)
+                } else {
+                    None
+                }
+            };
+            let options = Options {
+                lookback_ms: query.lookback_ms.unwrap_or(lookback_ms),
+                max_samples,
+                default_subquery_step_ms: subquery_step_ms,
+                stop: Some(&stop),
+                ..Options::default()
+            };
+            let evaluate = Instant::now();
+            let answer = evaluate_on(&storage, &expr, query.when, &options).map_err(QueryError::Eval)?;
+            Ok::<_, QueryError>((answer, Timings { queued, prepared, evaluated: evaluate.elapsed() }))
+        });
+        let (answer, timings) = work.await.map_err(|_| QueryError::Broken)??;
+        self.metrics.query.samples.inc_by(answer.stats.samples_read);
+        Ok((answer, timings))
+    }
+}
+
+fn check_type(expr: &Expr, when: When) -> Result<(), QueryError> {
+    match (when, expr.value_type()) {
+        (When::Instant(_), _) | (_, ValueType::Scalar | ValueType::InstantVector) => Ok(()),
+        (When::Range { .. }, other) => Err(QueryError::RangeType(other.documented())),
+    }
+}
+
+fn evaluate_on(
+    storage: &Storage,
+    expr: &Expr,
+    when: When,
+    options: &Options<'_>,
+) -> Result<Answer, EvalError> {
+    let view = storage.db().view();
+    match when {
+        When::Instant(time) => cairn_promql::eval_instant(&view, expr, time, options),
+        When::Range { start, end, step_ms } => {
+            cairn_promql::eval_range(&view, expr, start, end, step_ms, options)
+        }
+    }
+}
+
+/// Keeps the first `limit` series; whether some were left out. 0 means all.
+pub fn truncate(value: &mut Value, limit: usize) -> bool {
+    let cut = |len: usize| limit > 0 && len > limit;
+    match value {
+        Value::Vector(samples) if cut(samples.len()) => {
+            samples.truncate(limit);
+            true
+        }
+        Value::Matrix(series) if cut(series.len()) => {
+            series.truncate(limit);
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,303 @@
+//! The store's own metrics: `cairn_metrics_store_*`, and Prometheus's names where dashboards rely on them.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
+
+use cairn_http::request_metrics::RequestMetrics;
+use cairn_http::{Observation, Observer};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::scrape::ScrapeManager;
+use crate::storage::Storage;
+use crate::version;
+
+/// Prometheus's buckets for the duration of HTTP requests.
+const HTTP_BUCKETS: [f64; 9] = [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
+
+/// What the scrape loops count.
+#[derive(Debug, Default)]
+pub struct ScrapeMetrics {
+    /// Scrapes failed by `sample_limit`.
+    pub over_sample_limit: Counter,
+    /// Scrapes failed by `body_size_limit`.
+    pub over_body_size_limit: Counter,
+    /// Scrapes failed by a label limit.
+    pub over_label_limits: Counter,
+    /// Samples dropped: another value is stored at that time.
+    pub duplicates: Counter,
+    /// Samples dropped: older than the newest of their series.
+    pub out_of_order: Counter,
+    /// Samples dropped: too old or too far in the future.
+    pub out_of_bounds: Counter,
+}
+
+/// What the query engine counts.
+#[derive(Debug, Default)]
+pub struct QueryMetrics {
+    /// Queries running or waiting.
+    pub queries: Gauge,
+    /// How many may run at once.
+    pub concurrent_max: Gauge,
+    /// Samples read by queries.
+    pub samples: Counter,
+}
+
+/// Everything that is counted, and the registry that shows it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Scraping.
+    pub scrape: ScrapeMetrics,
+    /// Queries.
+    pub query: QueryMetrics,
+    /// Writes that the write-ahead log refused.
+    pub wal_writes_failed: Counter,
+    /// 1 while the last configuration that was read is the one in use.
+    pub reload_ok: Gauge,
+    /// When a configuration was last taken, seconds since the epoch.
+    pub reload_time: Gauge<f64, AtomicU64>,
+    /// 1 once the API answers.
+    pub ready: Gauge,
+    http: HttpMetrics,
+    store: Arc<OnceLock<Shown>>,
+}
+
+#[derive(Debug)]
+struct Shown {
+    storage: Weak<Storage>,
+    manager: Weak<ScrapeManager>,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::default();
+        cairn_http::process::register(&mut registry);
+        let requests = RequestMetrics::register(registry.sub_registry_with_prefix("cairn_metrics_store"));
+        let http = HttpMetrics::register(&mut registry, requests);
+        let (scrape, query) = (ScrapeMetrics::default(), QueryMetrics::default());
+        let (wal_writes_failed, reload_ok, ready) = (Counter::default(), Gauge::default(), Gauge::default());
+        let reload_time = Gauge::<f64, AtomicU64>::default();
+        let build = Family::<Vec<(&str, &str)>, Gauge>::default();
+        build
+            .get_or_create(&vec![
+                ("version", version::PROMETHEUS_VERSION),
+                ("revision", ""),
+                ("branch", ""),
+                ("goversion", ""),
+            ])
+            .set(1);
+        registry.register("prometheus_build_info", "Version whose behaviour is served", build);
+        let build = Family::<Vec<(&str, &str)>, Gauge>::default();
+        build.get_or_create(&vec![("version", version::CAIRN_VERSION)]).set(1);
+        registry.register("cairn_metrics_store_build_info", "Version of this program", build);
+        for (name, help, counter) in [
+            (
+                "target_scrapes_exceeded_sample_limit",
+                "Scrapes failed by sample_limit",
+                &scrape.over_sample_limit,
+            ),
+            (
+                "target_scrapes_exceeded_body_size_limit",
+                "Scrapes failed by body_size_limit",
+                &scrape.over_body_size_limit,
+            ),
+            (
+                "target_scrape_pool_exceeded_label_limits",
+                "Scrapes failed by a label limit",
+                &scrape.over_label_limits,
+            ),
+            (
+                "target_scrapes_sample_duplicate_timestamp",
+                "Samples dropped because another value is stored at their time",
+                &scrape.duplicates,
+            ),
+            (
+                "target_scrapes_sample_out_of_order",
+                "Samples dropped because their series has newer ones",
+                &scrape.out_of_order,
+            ),
+            (
+                "target_scrapes_sample_out_of_bounds",
+                "Samples dropped because they are too old or too far in the future",
+                &scrape.out_of_bounds,
+            ),
+            ("tsdb_wal_writes_failed", "Writes that the write-ahead log refused", &wal_writes_failed),
+            ("engine_query_samples", "Samples read by queries", &query.samples),
+        ] {
+            registry.register(format!("prometheus_{name}"), help, counter.clone());
+        }
+        for (name, help, gauge) in [
+            ("config_last_reload_successful", "Whether the last reload was good", &reload_ok),
+            ("ready", "Whether the API answers", &ready),
+            ("engine_queries", "Queries running or waiting", &query.queries),
+            ("engine_queries_concurrent_max", "Queries that may run at once", &query.concurrent_max),
+        ] {
+            registry.register(format!("prometheus_{name}"), help, gauge.clone());
+        }
+        registry.register(
+            "prometheus_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last taken",
+            reload_time.clone(),
+        );
+        let store = Arc::new(OnceLock::new());
+        registry.register_collector(Box::new(StoreCollector(Arc::clone(&store))));
+        Arc::new(Self {
+            registry,
+            scrape,
+            query,
+            wal_writes_failed,
+            reload_ok,
+            reload_time,
+            ready,
+            http,
+            store,
+        })
+    }
+
+    /// From now on figures of the database and the targets are shown too.
+    pub fn show(&self, storage: &Arc<Storage>, manager: &Arc<ScrapeManager>) {
+        let shown = Shown { storage: Arc::downgrade(storage), manager: Arc::downgrade(manager) };
+        // A second call would show the same.
+        let _ = self.store.set(shown);
+    }
+
+    /// What `/metrics` encodes.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Observer for Metrics {
+    fn started(&self) {
+        self.http.requests.started();
+    }
+
+    fn finished(&self, observation: &Observation<'_>) {
+        self.http.finished(observation);
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HandlerCode {
+    handler: String,
+    code: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Handler {
+    handler: String,
+}
+
+#[derive(Debug)]
+struct HttpMetrics {
+    requests: RequestMetrics,
+    by_code: Family<HandlerCode, Counter>,
+    duration: Family<Handler, Histogram>,
+}
+
+impl HttpMetrics {
+    fn register(registry: &mut Registry, requests: RequestMetrics) -> Self {
+        let by_code = Family::<HandlerCode, Counter>::default();
+        let duration = Family::<Handler, Histogram>::new_with_constructor(|| Histogram::new(HTTP_BUCKETS));
+        registry.register("prometheus_http_requests", "HTTP requests answered", by_code.clone());
+        registry.register(
+            "prometheus_http_request_duration_seconds",
+            "Time from a request's headers to the answer's last byte",
+            duration.clone(),
+        );
+        Self { requests, by_code, duration }
+    }
+
+    fn finished(&self, observation: &Observation<'_>) {
+        self.requests.finished(observation);
+        // `/label/{name}/values` is `/label/:name/values` to Prometheus's dashboards.
+        let handler = observation.route.replace('{', ":").replace('}', "");
+        self.duration
+            .get_or_create(&Handler { handler: handler.clone() })
+            .observe(observation.duration.as_secs_f64());
+        self.by_code.get_or_create(&HandlerCode { handler, code: observation.status.as_u16() }).inc();
+    }
+}
+
+/// Figures that the database and the scrape manager keep themselves; read when `/metrics` is asked for.
+#[derive(Debug)]
+struct StoreCollector(Arc<OnceLock<Shown>>);
+
+impl Collector for StoreCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let Some(shown) = self.0.get() else { return Ok(()) };
+        if let Some(storage) = shown.storage.upgrade() {
+            encode_storage(&mut encoder, &storage)?;
+        }
+        if let Some(manager) = shown.manager.upgrade() {
+            let family = encoder.encode_descriptor(
+                "prometheus_target_scrape_pool_targets",
+                "Targets of a job",
+                None,
+                MetricType::Gauge,
+            );
+            let mut family = family?;
+            for pool in manager.view().iter() {
+                let labels = [("scrape_job", pool.job_name.as_str())];
+                let count = u64::try_from(pool.targets.len()).unwrap_or(u64::MAX);
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "times and sizes far below 2^53")]
+fn encode_storage(encoder: &mut DescriptorEncoder<'_>, storage: &Storage) -> fmt::Result {
+    let counters = storage.db().counters();
+    let head = storage.db().head_stats(0);
+    let mut gauge = |name: &str, help: &str, value: f64| -> fmt::Result {
+        let name = format!("prometheus_tsdb_{name}");
+        let metric = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    };
+    gauge("head_series", "Series in the head", head.n_series as f64)?;
+    gauge("head_chunks", "Chunks in the head", head.n_chunks as f64)?;
+    // What Prometheus shows while its head is empty.
+    let (min, max) = (head.min_time_ms.unwrap_or(i64::MAX), head.max_time_ms.unwrap_or(i64::MIN));
+    gauge("head_min_time", "Oldest sample of the head, milliseconds", min as f64)?;
+    gauge("head_max_time", "Newest sample of the head, milliseconds", max as f64)?;
+    gauge("head_min_time_seconds", "Oldest sample of the head", (min / 1000) as f64)?;
+    gauge("head_max_time_seconds", "Newest sample of the head", (max / 1000) as f64)?;
+    gauge("blocks_loaded", "Blocks that are served", counters.blocks as f64)?;
+    gauge("storage_blocks_bytes", "Bytes of blocks on disk", counters.blocks_bytes as f64)?;
+    gauge("wal_storage_size_bytes", "Bytes of the write-ahead log", counters.wal_bytes as f64)?;
+    for (name, help, value) in [
+        ("head_series_created", "Series created", counters.series_created),
+        ("head_series_removed", "Series that left the head", counters.series_removed),
+        ("out_of_order_samples", "Samples refused as out of order", counters.samples_out_of_order),
+        ("too_old_samples", "Samples refused as too old", counters.samples_too_old),
+        ("out_of_bound_samples", "Samples refused as out of bounds", counters.samples_too_far_in_future),
+        (
+            "compactions",
+            "Compactions and blocks cut from the head",
+            counters.compactions + counters.blocks_cut,
+        ),
+        ("compactions_failed", "Rounds of upkeep that failed", counters.maintenance_failures),
+    ] {
+        let name = format!("prometheus_tsdb_{name}");
+        let metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(metric)?;
+    }
+    let name = "prometheus_tsdb_head_samples_appended";
+    let mut family = encoder.encode_descriptor(name, "Samples stored", None, MetricType::Counter)?;
+    ConstCounter::new(counters.samples_stored).encode(family.encode_family(&[("type", "float")])?)?;
+    let name = "cairn_metrics_store_damage_met";
+    let metric =
+        encoder.encode_descriptor(name, "Damaged chunks that queries left out", None, MetricType::Counter)?;
+    ConstCounter::new(counters.damage_met).encode(metric)
+}

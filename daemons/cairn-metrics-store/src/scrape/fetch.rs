@@ -1,0 +1,120 @@
+//! The request to a target, and which answers are worth reading.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_http::client::{CallOptions, Client, ClientError};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+
+use super::ingest::ScrapeError;
+use crate::config::resolve::PoolConfig;
+use crate::target::Target;
+use crate::version;
+
+/// Redirects followed, as many as Go's client follows.
+const MAX_REDIRECTS: usize = 10;
+
+/// Asks the target for its page. The answer is decompressed and its type is text.
+///
+/// # Errors
+/// [`ScrapeError`]
+pub(crate) async fn fetch(client: &Client, pool: &PoolConfig, target: &Target) -> Result<Bytes, ScrapeError> {
+    if let Some(reason) = target.forced_error() {
+        return Err(ScrapeError::Fetch(reason));
+    }
+    let timeout = target.timeout.std();
+    let request = request(pool, target, timeout)?;
+    let max_body = usize::try_from(pool.limits.max_body_bytes()).unwrap_or(usize::MAX);
+    let max_redirects = if pool.follow_redirects { MAX_REDIRECTS } else { 0 };
+    let options = CallOptions { timeout, max_body, max_redirects };
+    let response = client.send_with(request, &options).await.map_err(|error| explain(&error, target))?;
+    if response.status() != StatusCode::OK {
+        let status = response.status();
+        let reason = status.canonical_reason().unwrap_or("");
+        return Err(ScrapeError::Fetch(format!("server returned HTTP status {} {reason}", status.as_u16())));
+    }
+    let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
+    check_type(content_type.and_then(Result::ok).unwrap_or(""), pool.reads_unknown_as_text)?;
+    Ok(response.into_body())
+}
+
+fn request(pool: &PoolConfig, target: &Target, timeout: Duration) -> Result<Request<Bytes>, ScrapeError> {
+    let mut builder = Request::get(&target.url)
+        .header(ACCEPT, &pool.accept)
+        .header(USER_AGENT, version::USER_AGENT)
+        .header(
+            HeaderName::from_static("x-prometheus-scrape-timeout-seconds"),
+            cairn_model::number::general_float(timeout.as_secs_f64()),
+        );
+    if !pool.has_compression {
+        // Otherwise the client asks for gzip and decodes it under the cap.
+        builder = builder.header(ACCEPT_ENCODING, "identity");
+    }
+    builder.body(Bytes::new()).map_err(|error| ScrapeError::Fetch(error.to_string()))
+}
+
+/// The client's error in the words that people know from Prometheus.
+fn explain(error: &ClientError, target: &Target) -> ScrapeError {
+    match error {
+        ClientError::TooLarge { .. } => ScrapeError::BodySizeLimit,
+        ClientError::Timeout { .. } => {
+            ScrapeError::Fetch(format!("Get \"{}\": context deadline exceeded", target.url))
+        }
+        other => {
+            // The last cause is what the system said: "Connection refused" and its like.
+            let mut cause: &dyn Error = other;
+            while let Some(next) = cause.source() {
+                cause = next;
+            }
+            let cause = cause.to_string();
+            let own = other.to_string();
+            ScrapeError::Fetch(if cause == own { own } else { format!("Get \"{}\": {cause}", target.url) })
+        }
+    }
+}
+
+/// Only `text/plain` is read. A blank or unknown type fails the scrape unless the job has a fallback.
+fn check_type(content_type: &str, reads_unknown_as_text: bool) -> Result<(), ScrapeError> {
+    let media = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match media.as_str() {
+        "text/plain" => Ok(()),
+        // The fallback is for targets that do not say what they send, not for those that say something else.
+        "application/openmetrics-text" | "application/vnd.google.protobuf" => Err(ScrapeError::Fetch(format!(
+            "received Content-Type {content_type:?}, a format that was not asked for and is not read by this version"
+        ))),
+        _ if reads_unknown_as_text => Ok(()),
+        "" => Err(ScrapeError::Fetch(
+            "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
+                .to_owned(),
+        )),
+        _ => Err(ScrapeError::Fetch(format!(
+            "received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol specified for target"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types() {
+        for (content_type, has_fallback, is_read) in [
+            ("text/plain; version=0.0.4; charset=utf-8", false, true),
+            ("Text/Plain", false, true),
+            ("text/html", false, false),
+            ("text/html", true, true),
+            ("", false, false),
+            ("", true, true),
+            ("application/openmetrics-text; version=1.0.0", true, false),
+        ] {
+            assert_eq!(
+                check_type(content_type, has_fallback).is_ok(),
+                is_read,
+                "{content_type} {has_fallback}"
+            );
+        }
+    }
+}

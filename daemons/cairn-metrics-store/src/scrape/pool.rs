@@ -1,0 +1,187 @@
+//! All targets of one job: discovery's groups in, running loops out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use cairn_model::Labels;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+
+use super::ingest::ScrapeState;
+use super::schedule::Schedule;
+use super::worker::{Env, Phase, Worker};
+use crate::config::file::StaticConfig;
+use crate::config::resolve::PoolConfig;
+use crate::target::{Discovered, Target, discover};
+
+/// Groups of targets with the meta labels of where they were found.
+pub(crate) type Groups = Vec<(StaticConfig, Vec<(&'static str, String)>)>;
+
+/// Dropped targets that are remembered when `keep_dropped_targets` sets no limit.
+const MAX_KEPT_DROPPED: usize = 10_000;
+
+#[derive(Debug)]
+struct Running {
+    target: Arc<Target>,
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<ScrapeState>,
+}
+
+/// A loop on its way out.
+#[derive(Debug)]
+pub(crate) struct Retired {
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<ScrapeState>,
+}
+
+impl Retired {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    pub(crate) fn shut_down(&self) {
+        // A loop that has ended no longer listens, which is what is wanted.
+        let _ = self.phase.send(Phase::ShutDown);
+    }
+}
+
+/// One job.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) config: Arc<PoolConfig>,
+    /// By source: the main file, or one pattern of files.
+    groups: BTreeMap<String, Groups>,
+    running: BTreeMap<u64, Running>,
+    /// Labels of dropped targets before relabelling.
+    pub(crate) dropped: Vec<Labels>,
+    /// How many were dropped, remembered or not.
+    pub(crate) n_dropped: usize,
+    /// What is known of the targets that ran under the previous configuration, by their labels.
+    inherited: HashMap<u64, ScrapeState>,
+}
+
+impl Pool {
+    pub(crate) fn new(config: Arc<PoolConfig>) -> Self {
+        let meta = Vec::new();
+        let groups = config.static_groups.iter().map(|group| (group.clone(), meta.clone())).collect();
+        Self {
+            config,
+            groups: BTreeMap::from([(String::new(), groups)]),
+            running: BTreeMap::new(),
+            dropped: Vec::new(),
+            n_dropped: 0,
+            inherited: HashMap::new(),
+        }
+    }
+
+    /// Running targets, sorted by labels.
+    pub(crate) fn targets(&self) -> Vec<Arc<Target>> {
+        let mut targets: Vec<_> = self.running.values().map(|running| Arc::clone(&running.target)).collect();
+        targets.sort_by(|a, b| a.labels.cmp(&b.labels));
+        targets
+    }
+
+    /// Replaces what one source has found.
+    pub(crate) fn set_groups(&mut self, source: String, groups: Groups) {
+        self.groups.insert(source, groups);
+    }
+
+    /// The job under a changed configuration. Loops are started anew, but each target's series stay known, so that a
+    /// reload neither marks anything stale nor reads a label twice.
+    pub(crate) async fn replace(self, config: Arc<PoolConfig>) -> Self {
+        let mut next = Self::new(config);
+        for running in self.running.values() {
+            let _ = running.phase.send(Phase::HandOver);
+        }
+        for running in self.running.into_values() {
+            if let Ok(state) = running.task.await {
+                next.inherited.insert(running.target.labels.stable_hash(), state);
+            }
+        }
+        next
+    }
+
+    /// Starts loops for new targets, ends those of vanished ones (they are handed back), leaves the others alone.
+    pub(crate) fn sync(&mut self, env: &Arc<Env>, seed: u64, tasks: &TaskTracker) -> Vec<Retired> {
+        self.dropped.clear();
+        self.n_dropped = 0;
+        let keep_dropped = match self.config.limits.kept_dropped_targets {
+            0 => MAX_KEPT_DROPPED,
+            limit => usize::try_from(limit).unwrap_or(usize::MAX),
+        };
+        let mut wanted: BTreeMap<u64, Target> = BTreeMap::new();
+        for (group, meta) in self.groups.values().flatten() {
+            let meta: Vec<(&str, &str)> = meta.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            for discovered in discover(&self.config, group, &meta) {
+                match discovered {
+                    // The same target from two sources is scraped once.
+                    Ok(Discovered::Kept(target)) => drop(wanted.insert(target.key(), *target)),
+                    Ok(Discovered::Dropped(labels)) => {
+                        self.n_dropped += 1;
+                        if self.dropped.len() < keep_dropped {
+                            self.dropped.push(labels);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(job = %self.config.job_name, error, "target left out");
+                    }
+                }
+            }
+        }
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.running).into_iter().partition(|(key, _)| wanted.contains_key(key));
+        self.running = kept;
+        let limit = self.config.limits.targets;
+        let n_wanted = wanted.len();
+        for (key, target) in wanted {
+            self.running.entry(key).or_insert_with(|| {
+                let state = self.inherited.remove(&target.labels.stable_hash()).unwrap_or_default();
+                start(Arc::clone(&self.config), target, state, env, seed, tasks)
+            });
+        }
+        // Over the limit every target of the job fails: it cannot be told which of them are one too many.
+        let reason = (limit > 0 && n_wanted as u64 > limit)
+            .then(|| format!("target_limit exceeded (number of targets: {n_wanted}, limit: {limit})"));
+        for running in self.running.values() {
+            running.target.force_error(reason.clone());
+        }
+        // Targets that the changed configuration no longer has: their loops ended with the hand-over.
+        let left = std::mem::take(&mut self.inherited);
+        if !left.is_empty() {
+            let env = Arc::clone(env);
+            tasks.spawn_blocking(move || env.end_now(left.into_values()));
+        }
+        gone.into_values().map(|running| retire(running, Phase::Removed)).collect()
+    }
+
+    /// Ends all loops.
+    pub(crate) fn end(self, phase: Phase) -> Vec<Retired> {
+        self.running.into_values().map(|running| retire(running, phase)).collect()
+    }
+}
+
+fn retire(running: Running, phase: Phase) -> Retired {
+    let _ = running.phase.send(phase);
+    Retired { phase: running.phase, task: running.task }
+}
+
+fn start(
+    pool: Arc<PoolConfig>,
+    target: Target,
+    state: ScrapeState,
+    env: &Arc<Env>,
+    seed: u64,
+    tasks: &TaskTracker,
+) -> Running {
+    let target = Arc::new(target);
+    let (sender, receiver) = watch::channel(Phase::Run);
+    let worker = Worker {
+        env: Arc::clone(env),
+        pool,
+        schedule: Schedule::new(target.interval.ms(), target.key(), seed),
+        target: Arc::clone(&target),
+        phase: receiver,
+    };
+    Running { target, phase: sender, task: tasks.spawn(worker.run(state)) }
+}

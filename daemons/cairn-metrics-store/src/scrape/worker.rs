@@ -1,0 +1,240 @@
+//! The loop of one target: wait, ask, store, note; and what happens when the target goes away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cairn_http::client::Client;
+use cairn_model::TimeNs;
+use cairn_runtime::logging::Occasionally;
+use tokio::sync::{Semaphore, watch};
+
+use super::fetch::fetch;
+use super::ingest::{Counts, ScrapeError, ScrapeState, Scraped};
+use super::schedule::{Schedule, now_ms};
+use crate::config::resolve::PoolConfig;
+use crate::metrics::Metrics;
+use crate::storage::Storage;
+use crate::target::{Health, Status, Target};
+
+/// Bodies that are read and stored at the same time. They lie in memory whole; more at once would not be faster.
+const MAX_CONCURRENT_STORES: usize = 4;
+
+/// At most one line in this time about samples that a target sends and the database does not take.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What all loops share.
+#[derive(Debug)]
+pub(crate) struct Env {
+    client: Client,
+    storage: Arc<Storage>,
+    metrics: Arc<Metrics>,
+    stores: Semaphore,
+    storage_warning: Occasionally,
+}
+
+impl Env {
+    pub(crate) fn new(storage: Arc<Storage>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client: Client::new(crate::version::USER_AGENT),
+            storage,
+            metrics,
+            stores: Semaphore::new(MAX_CONCURRENT_STORES),
+            storage_warning: Occasionally::every(WARNING_INTERVAL),
+        }
+    }
+}
+
+impl Env {
+    /// Marks the series of targets as stale that a changed configuration no longer has. Blocking.
+    pub(crate) fn end_now(&self, states: impl Iterator<Item = ScrapeState>) {
+        for mut state in states {
+            if let Err(error) = state.end(now_ms(), &self.storage)
+                && self.storage_warning.ready().is_some()
+            {
+                tracing::warn!(%error, "series of a removed target not marked as stale");
+            }
+        }
+    }
+}
+
+/// What a loop is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Scrape.
+    Run,
+    /// Return the state: another loop goes on with it.
+    HandOver,
+    /// The target is gone: mark its series as stale once it is sure not to come back.
+    Removed,
+    /// The daemon stops: return at once, without stale markers.
+    ShutDown,
+}
+
+/// One target's loop.
+pub(crate) struct Worker {
+    pub(crate) env: Arc<Env>,
+    pub(crate) pool: Arc<PoolConfig>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) schedule: Schedule,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+impl Worker {
+    /// Scrapes until told otherwise; answers what the next loop of this target should know.
+    pub(crate) async fn run(mut self, mut state: ScrapeState) -> ScrapeState {
+        let warning = Occasionally::every(WARNING_INTERVAL);
+        let mut due = self.schedule.next_after(now_ms());
+        loop {
+            let wait = self.schedule.wait(now_ms(), due);
+            let phase = tokio::select! {
+                biased;
+                phase = changed(&mut self.phase) => Some(phase),
+                () = tokio::time::sleep(wait) => None,
+            };
+            if let Some(phase) = phase {
+                return self.leave(phase, state, due).await;
+            }
+            let began_ms = now_ms();
+            let time = self.schedule.sample_time(due, began_ms);
+            if began_ms < due && time != due {
+                // The clock was set back while this loop slept.
+                due = self.schedule.next_after(began_ms);
+                continue;
+            }
+            let began = Instant::now();
+            let body = tokio::select! {
+                biased;
+                phase = changed(&mut self.phase) => return self.leave(phase, state, due).await,
+                body = fetch(&self.env.client, &self.pool, &self.target) => body,
+            };
+            state = self.store(state, body, time, began, &warning).await;
+            due = self.schedule.next_after(now_ms().max(due));
+        }
+    }
+
+    async fn store(
+        &self,
+        mut state: ScrapeState,
+        body: Result<Bytes, ScrapeError>,
+        time: i64,
+        began: Instant,
+        warning: &Occasionally,
+    ) -> ScrapeState {
+        let duration = began.elapsed();
+        // The semaphore is never closed; without a permit the work is done all the same.
+        let _permit = self.env.stores.acquire().await.ok();
+        let (pool, target) = (Arc::clone(&self.pool), Arc::clone(&self.target));
+        let storage = Arc::clone(&self.env.storage);
+        let work = tokio::task::spawn_blocking(move || {
+            let (bytes, error) = body.map_or_else(|error| (Bytes::new(), Some(error)), |bytes| (bytes, None));
+            let scraped = Scraped { body: error.map_or(Ok(&bytes[..]), Err), time, duration };
+            let (counts, outcome) = state.store(scraped, &pool, &target, &storage);
+            (state, counts, outcome)
+        });
+        let (state, counts, outcome) = match work.await {
+            Ok(done) => done,
+            // The panic has been logged; the target starts afresh.
+            Err(error) => {
+                let error = ScrapeError::Fetch(format!("store the scrape: {error}"));
+                (ScrapeState::default(), Counts::default(), Err(error))
+            }
+        };
+        self.note(&counts, &outcome, time, duration, warning);
+        state
+    }
+
+    /// Status, metrics, log.
+    fn note(
+        &self,
+        counts: &Counts,
+        outcome: &Result<(), ScrapeError>,
+        time: i64,
+        last_duration: Duration,
+        warning: &Occasionally,
+    ) {
+        let metrics = &self.env.metrics.scrape;
+        metrics.duplicates.inc_by(counts.duplicates as u64);
+        metrics.out_of_order.inc_by(counts.out_of_order as u64);
+        metrics.out_of_bounds.inc_by(counts.out_of_bounds as u64);
+        match outcome {
+            Err(ScrapeError::SampleLimit) => drop(metrics.over_sample_limit.inc()),
+            Err(ScrapeError::BodySizeLimit) => drop(metrics.over_body_size_limit.inc()),
+            Err(ScrapeError::LabelLimit(_)) => drop(metrics.over_label_limits.inc()),
+            Err(ScrapeError::Storage(error)) => {
+                self.env.metrics.wal_writes_failed.inc();
+                if let Some(held_back) = self.env.storage_warning.ready() {
+                    tracing::error!(%error, held_back, "samples of a scrape are lost: the database does not take them");
+                }
+            }
+            _ => {}
+        }
+        let n_dropped = counts.duplicates + counts.out_of_order + counts.out_of_bounds;
+        if n_dropped > 0
+            && let Some(held_back) = warning.ready()
+        {
+            tracing::warn!(
+                target_url = %self.target.url,
+                duplicates = counts.duplicates,
+                out_of_order = counts.out_of_order,
+                out_of_bounds = counts.out_of_bounds,
+                held_back,
+                "samples of a scrape dropped"
+            );
+        }
+        let (health, last_error) = match outcome {
+            Ok(()) => (Health::Up, String::new()),
+            Err(error) => (Health::Down, error.to_string()),
+        };
+        let before = self.target.status().health;
+        match (before, health) {
+            (Health::Up | Health::Unknown, Health::Down) => {
+                tracing::info!(target_url = %self.target.url, job = %self.pool.job_name, error = %last_error, "target is down");
+            }
+            (Health::Down, Health::Up) => {
+                tracing::info!(target_url = %self.target.url, job = %self.pool.job_name, "target is up again");
+            }
+            _ => {}
+        }
+        let last_scrape = Some(TimeNs(time.saturating_mul(1_000_000)));
+        self.target.set_status(Status { health, last_error, last_scrape, last_duration });
+    }
+
+    /// Ends the loop as told. `due` is when the next scrape would have been.
+    async fn leave(mut self, phase: Phase, mut state: ScrapeState, due: i64) -> ScrapeState {
+        if phase != Phase::Removed || self.target.status().last_scrape.is_none() {
+            return state;
+        }
+        // A target that comes back within two intervals must not flap: its new loop writes the same series, and the
+        // markers, which carry the time of the scrape that was due, then come too late and are ignored.
+        let interval = self.target.interval.ms();
+        let wait = (due - now_ms()).max(0) + interval + interval / 10;
+        let rest = Duration::from_millis(wait.unsigned_abs());
+        tokio::select! {
+            biased;
+            _ = changed(&mut self.phase) => return state,
+            () = tokio::time::sleep(rest) => {}
+        }
+        let storage = Arc::clone(&self.env.storage);
+        let work = tokio::task::spawn_blocking(move || state.end(due, &storage));
+        if let Ok(Err(error)) = work.await
+            && self.env.storage_warning.ready().is_some()
+        {
+            tracing::warn!(target_url = %self.target.url, %error, "series of a removed target not marked as stale");
+        }
+        ScrapeState::default()
+    }
+}
+
+/// The next phase that is not [`Phase::Run`]. A manager that is gone means shutting down.
+async fn changed(phase: &mut watch::Receiver<Phase>) -> Phase {
+    loop {
+        if phase.changed().await.is_err() {
+            return Phase::ShutDown;
+        }
+        let now = *phase.borrow_and_update();
+        if now != Phase::Run {
+            return now;
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The database as the daemon uses it: appending with forgotten series resolved again, syncing, upkeep.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cairn_disk::DirLock;
+use cairn_model::{Labels, TimeMs};
+use cairn_tsdb::{AppendError, Db, Outcome, Sample, SeriesRef};
+
+use crate::scrape::schedule::now_ms;
+
+/// The open database with the lock on its folder.
+#[derive(Debug)]
+pub struct Storage {
+    db: Db,
+    /// Whether something was appended since the last sync began.
+    is_dirty: AtomicBool,
+    /// Held as long as the database is open; `None` for a database in memory.
+    _lock: Option<DirLock>,
+}
+
+impl Storage {
+    /// Wraps an open database.
+    pub fn new(db: Db, lock: Option<DirLock>) -> Arc<Self> {
+        Arc::new(Self { db, is_dirty: AtomicBool::new(false), _lock: lock })
+    }
+
+    /// A database on the file system's test twin.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<Self> {
+        let fs: Arc<dyn cairn_disk::Fs> = Arc::new(cairn_disk::TwinFs::new());
+        let options = cairn_tsdb::Options::new("/data", fs);
+        Self::new(Db::open(options, &|_| {}).unwrap().0, None)
+    }
+
+    /// The database, for reading.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Finds or creates a series; `labels` include the name.
+    ///
+    /// # Errors
+    /// [`AppendError`]
+    pub fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.db.series_ref(labels)
+    }
+
+    /// Appends; one outcome for each row. A series that left the head since it was resolved is resolved again, and its
+    /// row updated. Blocking: it writes to the log, which [`sync`](Self::sync) makes durable.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing of the rows can be counted on.
+    pub fn append(&self, rows: &mut [Sample]) -> Result<Vec<Outcome>, AppendError> {
+        let now = TimeMs(now_ms());
+        let mut outcomes = self.db.append(rows, now)?;
+        self.is_dirty.store(true, Ordering::Release);
+        let dropped: Vec<usize> = outcomes
+            .iter()
+            .enumerate()
+            .filter(|(_, outcome)| matches!(outcome, Outcome::SeriesDropped))
+            .map(|(index, _)| index)
+            .collect();
+        if dropped.is_empty() {
+            return Ok(outcomes);
+        }
+        let mut again = Vec::with_capacity(dropped.len());
+        for index in &dropped {
+            rows[*index].series = self.db.series_ref(rows[*index].series.labels())?;
+            again.push(rows[*index].clone());
+        }
+        for (index, outcome) in dropped.into_iter().zip(self.db.append(&again, now)?) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    /// Makes everything appended so far durable, if there is anything new. Blocking.
+    ///
+    /// # Errors
+    /// [`AppendError`]; the next call tries again.
+    pub fn sync(&self) -> Result<(), AppendError> {
+        if !self.is_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.db.sync().inspect_err(|_| self.is_dirty.store(true, Ordering::Release))
+    }
+}
