@@ -20,12 +20,12 @@ pub mod router;
 
 mod accept;
 mod compress;
+mod guarded_stream;
 mod limits;
 mod listener;
 mod pipeline;
 mod refusal;
 mod serve;
-mod stall;
 
 pub use axum::body::Body;
 pub use health::Health;

@@ -9,7 +9,7 @@ use http::StatusCode;
 pub struct Limits {
     /// Largest request body in bytes as it comes over the wire; more is answered with 413. Routes may allow less.
     pub body_bytes: usize,
-    /// Largest request line and headers together, in bytes (at least 8 KiB); more is answered with 431.
+    /// Largest request line and headers together, in bytes; more is answered with 431.
     pub header_bytes: usize,
     /// Most header lines; more are answered with 431.
     pub headers: usize,

@@ -14,11 +14,11 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,12 +36,6 @@ pub(crate) struct Shared {
     pub(crate) options: ServeOptions,
     running: Arc<Semaphore>,
 }
-
-/// How much of a body that is refused by its announced length is still read, so that the client gets to see the
-/// answer: closing a socket with unread bytes resets it.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
-/// How long that may take.
-const LINGER_TIME: Duration = Duration::from_secs(2);
 
 impl Shared {
     pub(crate) fn new(options: ServeOptions) -> Self {
@@ -102,7 +96,10 @@ impl Shared {
         let announced =
             request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         if announced.is_some_and(|bytes: u64| bytes > limits.body_bytes as u64) {
-            return self.refuse_body(request.into_body()).await;
+            let mut response = self.refuse(Refusal::BodyTooLarge { limit: limits.body_bytes });
+            // The body is not read, so nothing can follow on this connection.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return response;
         }
         let mut request = request.map(|body| Body::new(Limited::new(body, limits.body_bytes)));
         request.extensions_mut().insert(PeerAddr(peer));
@@ -123,23 +120,6 @@ impl Shared {
                 self.refuse(Refusal::Timeout { seconds: limits.request_time.as_secs() })
             }
         }
-    }
-
-    async fn refuse_body(&self, mut body: Incoming) -> Response<Body> {
-        let linger = async {
-            let mut n_read = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                n_read += frame.data_ref().map_or(0, bytes::Bytes::len);
-                if n_read > LINGER_BYTES {
-                    break;
-                }
-            }
-        };
-        // Out of time or not: the answer is the same.
-        let _ = tokio::time::timeout(LINGER_TIME, linger).await;
-        let mut response = self.refuse(Refusal::BodyTooLarge { limit: self.options.limits.body_bytes });
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {

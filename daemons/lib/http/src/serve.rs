@@ -18,14 +18,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::guarded_stream::GuardedStream;
 use crate::pipeline::Shared;
 use crate::refusal::{PlainText, RefusalText};
 use crate::router::RouterHandler;
-use crate::stall::StallGuard;
 use crate::{Body, Limits, Listener, Observer, accept};
 
-/// Smallest header limit that the HTTP implementation takes.
-const MIN_HEADER_BYTES: usize = 8 * 1024;
+/// Most bytes of a request held in a connection's read buffer, unless headers may be longer. It grows as bodies come.
+const READ_BUFFER_BYTES: usize = 256 * 1024;
 /// Pause after the system refused to hand out a connection (no file descriptors left): others may close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What a connection above the limit is told before it is closed.
@@ -160,13 +160,14 @@ async fn serve_connection<H: Handler>(
         let (shared, handler) = (Arc::clone(&shared), handler.clone());
         async move { Ok::<_, Infallible>(shared.answer(&handler, peer, request).await) }
     });
+    // `pipeline_flush` stays off: with it, hyper 1.12 keeps back its 431 while the refused headers are still buffered.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
-        .max_buf_size(limits.header_bytes.max(MIN_HEADER_BYTES))
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(READ_BUFFER_BYTES))
         .max_headers(limits.headers)
-        .pipeline_flush(true)
-        .serve_connection(TokioIo::new(StallGuard::new(stream, limits.write_stall)), service);
+        .serve_connection(TokioIo::new(GuardedStream::new(stream, limits.write_stall)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
