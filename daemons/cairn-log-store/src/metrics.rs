@@ -299,6 +299,7 @@ mod tests {
         metrics.discarded("fake", Reason::LineTooLong, 1, 7);
         metrics.finished(&Observation {
             route: "/loki/api/v1/label/{name}/values",
+            path: "/",
             method: &http::Method::GET,
             status: http::StatusCode::OK,
             duration: std::time::Duration::from_millis(3),

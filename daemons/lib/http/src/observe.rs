@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,10 +14,10 @@ use crate::Body;
 
 /// Told about every request of a listener. Called on the async threads: must be quick and must not block.
 pub trait Observer: Send + Sync {
-    /// A request's headers have arrived.
+    /// A request's headers have arrived. [`Observer::finished`] follows, however the request ends.
     fn started(&self) {}
 
-    /// A request is over: its answer was sent whole, or given up.
+    /// A request is over: its answer was sent whole, or the client went away.
     fn finished(&self, observation: &Observation<'_>);
 }
 
@@ -26,14 +26,21 @@ pub trait Observer: Send + Sync {
 pub struct Observation<'a> {
     /// The route's template (`/api/v1/label/{name}/values`), or [`UNMATCHED`]: bounded, unlike the path.
     pub route: &'a str,
+    /// The path as asked, without the query. A client may invent any number of them: for logs, not for labels.
+    pub path: &'a str,
     /// The method.
     pub method: &'a Method,
-    /// The answer's status.
+    /// The answer's status; [`client_gone`] where the client went away before there was one.
     pub status: StatusCode,
     /// From the request's headers to the answer's last byte.
     pub duration: Duration,
     /// Bytes of the answer's body as sent (compressed, where it was).
     pub response_bytes: u64,
+}
+
+/// Status under which a request is reported whose client went away before the answer began: 499, as nginx has it.
+pub fn client_gone() -> StatusCode {
+    StatusCode::from_u16(499).expect("three digits")
 }
 
 /// Route of requests that no route took.
@@ -75,6 +82,8 @@ impl RouteSlot {
 pub(crate) struct Watch {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) route: RouteSlot,
+    /// Holds the path; a copy of it costs a reference count.
+    pub(crate) uri: Uri,
     pub(crate) method: Method,
     pub(crate) status: StatusCode,
     pub(crate) start: Instant,
@@ -85,6 +94,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.observer.finished(&Observation {
             route: self.route.get(),
+            path: self.uri.path(),
             method: &self.method,
             status: self.status,
             duration: self.start.elapsed(),

@@ -22,7 +22,7 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::observe::{Watch, WatchedBody};
+use crate::observe::{Watch, WatchedBody, client_gone};
 use crate::refusal::{self, Refusal};
 use crate::serve::{Handler, ServeOptions};
 use crate::{Body, RouteSlot, compress};
@@ -52,25 +52,28 @@ impl Shared {
     ) -> Response<Body> {
         let start = Instant::now();
         let accepts_gzip = self.options.compress && compress::accepts_gzip(request.headers());
-        let watched = self.options.observer.as_ref().map(|observer| {
+        // From here on the observer hears of the request's end, even if this future is dropped with its connection.
+        let mut watch = self.options.observer.as_ref().map(|observer| {
             observer.started();
-            (Arc::clone(observer), RouteSlot::default(), request.method().clone())
+            Watch {
+                observer: Arc::clone(observer),
+                route: RouteSlot::default(),
+                uri: request.uri().clone(),
+                method: request.method().clone(),
+                status: client_gone(),
+                start,
+                response_bytes: 0,
+            }
         });
-        let route = watched.as_ref().map(|(_, route, _)| route.clone());
+        let route = watch.as_ref().map(|watch| watch.route.clone());
         let (response, permit) = match self.admit(request.uri().path()) {
             Ok(permit) => (self.run(handler, peer, request, route).await, permit),
             Err(refusal) => (self.refuse(refusal), None),
         };
         let response = compress::apply(accepts_gzip, response);
-        let status = response.status();
-        let watch = watched.map(|(observer, route, method)| Watch {
-            observer,
-            route,
-            method,
-            status,
-            start,
-            response_bytes: 0,
-        });
+        if let Some(watch) = &mut watch {
+            watch.status = response.status();
+        }
         if watch.is_none() && permit.is_none() {
             return response;
         }

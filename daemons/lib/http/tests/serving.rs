@@ -322,11 +322,20 @@ impl Observer for Recorder {
 #[tokio::test]
 async fn observers_see_route_templates_statuses_and_bytes() {
     let recorder = Arc::new(Recorder::default());
+    let started = Arc::new(Semaphore::new(0));
+    let handler_started = Arc::clone(&started);
     let router = Router::new()
         .route("/label/{name}/values", get(|| async { "12345" }))
-        .route("/hang", get(|| async { std::future::pending::<()>().await }));
+        .route("/hang", get(|| async { std::future::pending::<()>().await }))
+        .route(
+            "/gone",
+            get(move || async move {
+                handler_started.add_permits(1);
+                std::future::pending::<()>().await;
+            }),
+        );
     let options = ServeOptions {
-        limits: Limits { request_time: Duration::from_millis(50), ..Limits::default() },
+        limits: Limits { request_time: Duration::from_secs(2), ..Limits::default() },
         observer: Some(Arc::clone(&recorder) as Arc<dyn Observer>),
         ..ServeOptions::default()
     };
@@ -334,12 +343,23 @@ async fn observers_see_route_templates_statuses_and_bytes() {
     for path in ["/label/job/values", "/hang", "/nowhere"] {
         server.raw(&format!("GET {path} HTTP/1.1\r\n{CLOSE}\r\n")).await;
     }
+    // A client that goes away is reported too.
+    let mut gone = server.connect().await;
+    gone.write_all(b"GET /gone HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    within(started.acquire()).await.unwrap().forget();
+    drop(gone);
+    within(async {
+        while recorder.0.lock().unwrap().len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     server.stop().await;
     let seen = recorder.0.lock().unwrap().clone();
-    assert_eq!(seen.len(), 3);
     assert_eq!(seen[0], ("GET /label/{name}/values".into(), 200, 5));
     assert_eq!((seen[1].0.as_str(), seen[1].1), ("GET /hang", 503));
     assert_eq!((seen[2].0.as_str(), seen[2].1), ("GET unmatched", 404));
+    assert_eq!((seen[3].0.as_str(), seen[3].1), ("GET /gone", 499));
 }
 
 #[derive(Clone)]

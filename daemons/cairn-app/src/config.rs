@@ -1,0 +1,188 @@
+//! `app.toml`: what may be written in it ([`RawConfig`]) and what the daemon runs with ([`Config`]).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cairn_runtime::config::{ConfigSource, load_or_default};
+use cairn_runtime::{ByteSize, ConfigError, HumanDuration, ListenAddr};
+use serde::Deserialize;
+
+use crate::args::Args;
+
+/// Highest rate of self traffic, in requests per second: beyond it one measures the loopback, not the application.
+pub const MAX_SELF_TRAFFIC: f64 = 10_000.0;
+
+/// The file as written. Every key may be left out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    listen: ListenAddr,
+    data_dir: PathBuf,
+    log_file: Option<PathBuf>,
+    logger_name: String,
+    environment: String,
+    self_traffic_per_second: f64,
+    limits: RawLimits,
+}
+
+/// The table `[limits]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawLimits {
+    request_body: ByteSize,
+    request_time: HumanDuration,
+    concurrent_requests: usize,
+    drain: HumanDuration,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            // Loopback: only a deployment's configuration opens an address.
+            listen: "127.0.0.1:5000".parse().expect("a literal address"),
+            // Beside the code, where scripts/up keeps its state; the package says /var/log/cairn-app/app.log.
+            data_dir: PathBuf::from("./.cairn/cairn-app"),
+            log_file: None,
+            logger_name: "flask-app".to_owned(),
+            environment: "development".to_owned(),
+            self_traffic_per_second: 0.0,
+            limits: RawLimits::default(),
+        }
+    }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            // What is posted is echoed, so it is held in memory twice.
+            request_body: ByteSize::mib(1),
+            // Above the slowest answer that `/slow` gives.
+            request_time: HumanDuration::from_secs(60),
+            concurrent_requests: 1024,
+            // Above the slowest answer too would outlast systemd's patience; running requests of ten seconds are rare.
+            drain: HumanDuration::from_secs(10),
+        }
+    }
+}
+
+/// What the daemon runs with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Address of the HTTP listener.
+    pub listen: ListenAddr,
+    /// The log file.
+    pub log_file: PathBuf,
+    /// The name in each of its lines.
+    pub logger_name: String,
+    /// Value of the label `environment` of `flask_app_info`.
+    pub environment: String,
+    /// Requests per second that the application sends to itself.
+    pub self_traffic_per_second: f64,
+    /// Largest request body in bytes.
+    pub request_body_bytes: usize,
+    /// Longest time to answer.
+    pub request_time: Duration,
+    /// Requests at once.
+    pub concurrent_requests: usize,
+    /// Time for running requests to finish when stopping.
+    pub drain: Duration,
+}
+
+/// Reads the configuration that `args` ask for. Arguments win over the file.
+///
+/// # Errors
+/// [`ConfigError`], naming file, line, key and what was expected.
+pub fn load(args: &Args) -> Result<(Config, ConfigSource), ConfigError> {
+    let (raw, source) = load_or_default::<RawConfig>(args.common.config.as_deref(), "app")?;
+    let name = source.to_string();
+    Ok((resolve(raw, args, Path::new(&name))?, source))
+}
+
+fn resolve(raw: RawConfig, args: &Args, source: &Path) -> Result<Config, ConfigError> {
+    let RawConfig { listen, data_dir, log_file, logger_name, environment, self_traffic_per_second, limits } =
+        raw;
+    let RawLimits { request_body, request_time, concurrent_requests, drain } = limits;
+    let rule = |key: &str, message: String| Err(ConfigError::rule(source, key, message));
+
+    let self_traffic = args.self_traffic.unwrap_or(self_traffic_per_second);
+    if !(0.0..=MAX_SELF_TRAFFIC).contains(&self_traffic) {
+        let key = if args.self_traffic.is_some() { "--self-traffic" } else { "self_traffic_per_second" };
+        return rule(key, format!("expected a rate from 0 to {MAX_SELF_TRAFFIC}, got {self_traffic}"));
+    }
+    let breaks_the_line = logger_name.contains(" - ") || logger_name.chars().any(char::is_control);
+    if logger_name.trim().is_empty() || breaks_the_line {
+        return rule("logger_name", format!("expected a name without \" - \", got {logger_name:?}"));
+    }
+    if concurrent_requests == 0 {
+        return rule("limits.concurrent_requests", "expected at least 1".to_owned());
+    }
+    if request_time.get().is_zero() {
+        return rule("limits.request_time", "expected more than zero".to_owned());
+    }
+    let data_dir = args.common.data_dir.clone().unwrap_or(data_dir);
+    Ok(Config {
+        listen: args.common.listen.clone().unwrap_or(listen),
+        log_file: log_file.unwrap_or_else(|| data_dir.join("app.log")),
+        logger_name,
+        environment,
+        self_traffic_per_second: self_traffic,
+        request_body_bytes: request_body.as_usize(),
+        request_time: request_time.get(),
+        concurrent_requests,
+        drain: drain.get(),
+    })
+}
+
+impl Config {
+    /// Names of the keys in which `new` differs although a reload cannot change them.
+    pub fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
+        let Config {
+            listen,
+            log_file,
+            logger_name,
+            environment,
+            self_traffic_per_second: _,
+            request_body_bytes,
+            request_time,
+            concurrent_requests,
+            drain,
+        } = new;
+        [
+            ("listen", *listen == self.listen),
+            ("log_file", *log_file == self.log_file),
+            ("logger_name", *logger_name == self.logger_name),
+            ("environment", *environment == self.environment),
+            ("limits.request_body", *request_body_bytes == self.request_body_bytes),
+            ("limits.request_time", *request_time == self.request_time),
+            ("limits.concurrent_requests", *concurrent_requests == self.concurrent_requests),
+            ("limits.drain", *drain == self.drain),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_same)| (!is_same).then_some(key))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn arguments_win_over_the_file_and_the_log_file_follows_the_data_dir() {
+        let args = |words: &[&str]| Args::parse_from([&["cairn-app"], words].concat());
+        let path = Path::new("t.toml");
+        let plain = resolve(RawConfig::default(), &args(&[]), path).unwrap();
+        assert_eq!(plain.listen.as_str(), "127.0.0.1:5000");
+        assert_eq!(plain.log_file, Path::new("./.cairn/cairn-app/app.log"));
+        let flags = args(&["--listen", "127.0.0.1:0", "--data-dir", "/d", "--self-traffic", "2.5"]);
+        let changed = resolve(RawConfig::default(), &flags, path).unwrap();
+        assert_eq!(changed.listen.as_str(), "127.0.0.1:0");
+        assert_eq!(changed.log_file, Path::new("/d/app.log"));
+        assert_eq!(changed.self_traffic_per_second, 2.5);
+        assert_eq!(plain.needs_restart(&changed), ["listen", "log_file"]);
+        let error = resolve(RawConfig::default(), &args(&["--self-traffic", "NaN"]), path).unwrap_err();
+        assert_eq!(error.to_string(), "t.toml: --self-traffic: expected a rate from 0 to 10000, got NaN");
+    }
+}
