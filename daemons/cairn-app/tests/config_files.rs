@@ -2,6 +2,8 @@
 //!
 //! `CAIRN_UPDATE_GOLDEN=1` rewrites the messages; look at the diff.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

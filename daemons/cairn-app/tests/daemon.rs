@@ -1,5 +1,7 @@
 //! The built binary on loopback: endpoints, metrics, log file, signals, exit codes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 mod support;
 
 use std::time::Duration;

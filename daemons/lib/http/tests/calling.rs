@@ -1,5 +1,7 @@
 //! The client against a real listener: deadlines, caps, redirects, compression, errors that name the URL.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 use std::time::Duration;
 
 use axum::Router;

@@ -1,5 +1,7 @@
 //! A real listener on loopback: limits, drain, refusals, compression, observation.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

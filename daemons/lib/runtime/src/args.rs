@@ -12,7 +12,7 @@ pub const EXIT_USAGE: u8 = 64;
 /// Arguments of every daemon; flatten them into the daemon's own with `#[command(flatten)]`.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct CommonArgs {
-    /// Configuration file [default: /etc/cairn/<name>.toml where it exists, else built-in defaults]
+    /// Configuration file [default: the one in /etc/cairn where it exists, else built-in defaults]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address of the main HTTP listener, as host:port; port 0 takes a free one

@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 pub use error::ConfigError;
-pub use listen::{ListenAddr, OptionalListen};
+pub use listen::{ListenAddr, ListenAddrError, OptionalListen};
 pub use secret::Secret;
 pub use toml_text::parse_toml;
-pub use units::{ByteSize, HumanDuration, lenient_bytes};
+pub use units::{ByteSize, ByteSizeError, HumanDuration, HumanDurationError, lenient_bytes};
 pub use yaml_text::parse_yaml;
 
 /// Largest configuration file that is read. Ten times a prometheus.yml with thousands of targets.

@@ -88,7 +88,9 @@ pub fn init(level: Option<LogLevel>, format: Option<LogFormat>) -> Result<(), Lo
 /// Makes a panic one ERROR line, where the journal and the tests that read the log see it.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
-        let message = info.payload_as_str().unwrap_or("no message");
+        let payload = info.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(error = message, place, "panic");
     }));

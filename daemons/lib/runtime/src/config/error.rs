@@ -11,7 +11,11 @@ use super::position::{LineColumn, is_secret_key, line_column};
 ///
 /// Displays as `file:line:column: key: message`, followed by the line and a caret where the position is known.
 #[derive(Debug)]
-pub struct ConfigError {
+pub struct ConfigError(Box<Details>);
+
+/// Boxed, so that a result with it stays small.
+#[derive(Debug)]
+struct Details {
     path: PathBuf,
     position: Option<LineColumn>,
     key: String,
@@ -26,63 +30,68 @@ impl ConfigError {
     /// `key` is the full name (`limits.max_line_size`), empty where it is not about one key. `path` may be any text that
     /// names the source, such as `built-in defaults`.
     pub fn rule(path: impl AsRef<Path>, key: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             path: path.as_ref().to_owned(),
             position: None,
             key: key.to_owned(),
             message: message.into(),
             snippet: None,
             source: None,
-        }
+        }))
     }
 
     pub(super) fn unreadable(path: &Path, source: io::Error) -> Self {
-        Self { source: Some(source), ..Self::rule(path, "", "") }
+        let mut error = Self::rule(path, "", "");
+        error.0.source = Some(source);
+        error
     }
 
     /// An error about the bytes `span` of `text`.
     pub(super) fn at(path: &Path, text: &str, span: Range<usize>, key: String, message: String) -> Self {
         let position = line_column(text, span.start);
         let snippet = (!is_secret_key(&key)).then(|| render_snippet(text, span, position)).flatten();
-        Self { position: Some(position), snippet, ..Self::rule(path, &key, message) }
+        let mut error = Self::rule(path, &key, message);
+        error.0.position = Some(position);
+        error.0.snippet = snippet;
+        error
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0.path
     }
 
     /// Line and column, both from 1, where they are known. The column counts characters.
     pub fn position(&self) -> Option<(usize, usize)> {
-        self.position.map(|position| (position.line, position.column))
+        self.0.position.map(|position| (position.line, position.column))
     }
 
     /// The key with the tables around it, as `limits.max_line_size`; empty where it is not known.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.0.key
     }
 
     /// What is wrong and what was expected, without file, position and key.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(LineColumn { line, column }) = self.position {
+        write!(f, "{}", self.0.path.display())?;
+        if let Some(LineColumn { line, column }) = self.0.position {
             write!(f, ":{line}:{column}")?;
         }
-        if !self.key.is_empty() {
-            write!(f, ": {}", self.key)?;
+        if !self.0.key.is_empty() {
+            write!(f, ": {}", self.0.key)?;
         }
-        match &self.source {
+        match &self.0.source {
             // Shown here and not as a source: the file's name alone would say nothing.
             Some(error) => write!(f, ": {error}")?,
-            None => write!(f, ": {}", self.message)?,
+            None => write!(f, ": {}", self.0.message)?,
         }
-        match &self.snippet {
+        match &self.0.snippet {
             Some(snippet) => write!(f, "\n{snippet}"),
             None => Ok(()),
         }
