@@ -2,8 +2,8 @@
 //!
 //! * [`Listener::bind`] takes a port early, so that a conflict fails fast; [`serve`] runs an axum router on it (or
 //!   [`serve_handler`] a plain [`Handler`], for hot paths) until it is told to stop, then lets running requests finish.
-//! * Every request passes the same steps, in [`pipeline`]'s order: admission, body limit, time limit, panic guard,
-//!   compression, observation. TLS will be one step in [`accept`], authentication one step in [`pipeline`].
+//! * Every request passes the same steps, in the order of `pipeline.rs`: admission, body limit, time limit, panic guard,
+//!   compression, observation. TLS will be one step in `accept.rs`, authentication one in `pipeline.rs`.
 //! * [`health`], [`exposition`], [`process`] and [`request_metrics`] are what every daemon shows about itself.
 //! * [`client`] asks others, with a deadline and a cap on what comes back.
 //!
