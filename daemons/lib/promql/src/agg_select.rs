@@ -135,7 +135,7 @@ fn keep_in_groups<'a>(
     let mut order = Vec::with_capacity(all.len());
     for group in groups.all {
         let mut present: Vec<usize> = Vec::with_capacity(group.state.len());
-        for step in 0..steps.n {
+        for (step, limit) in limits.iter().enumerate() {
             evaluator.tick(group.state.len())?;
             present.clear();
             present.extend(group.state.iter().copied().filter(|at| !is_absent(all[*at].values[step])));
@@ -143,10 +143,10 @@ fn keep_in_groups<'a>(
                 // A stable sort: of equal values the earlier series wins.
                 present.sort_by(|a, b| nan_last(all[*a].values[step], all[*b].values[step], is_top));
             }
-            for lost in present.iter().skip(limits[step]) {
+            for lost in present.iter().skip(*limit) {
                 all[*lost].values[step] = ABSENT;
             }
-            present.truncate(limits[step]);
+            present.truncate(*limit);
         }
         if steps.n == 1 {
             order.extend_from_slice(&present);

@@ -9,7 +9,8 @@ use crate::ast::{Binary, Expr, ValueType, VectorMatching};
 use crate::binop_arithmetic::{is_histogram_only, with_scalar};
 use crate::evaluator::{Evaluator, Sink};
 use crate::facts;
-use crate::series::{Series, Steps, is_identity_label};
+use crate::parser_selector::METRIC_NAME;
+use crate::series::{Series, Steps};
 use crate::{binop_match, binop_set};
 
 /// Pushes the result of an operation with at least one vector.
@@ -88,6 +89,6 @@ pub(crate) fn signature(matching: &VectorMatching, labels: &Labels) -> Labels {
     if matching.on {
         labels.iter().filter(|(name, _)| is_named(name)).collect()
     } else {
-        labels.iter().filter(|(name, _)| !is_identity_label(name) && !is_named(name)).collect()
+        labels.iter().filter(|(name, _)| *name != METRIC_NAME && !is_named(name)).collect()
     }
 }

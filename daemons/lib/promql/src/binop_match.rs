@@ -53,11 +53,9 @@ pub(crate) fn stream<'a>(
     let right = evaluator.collect(&binary.rhs, steps)?;
     let is_right_many = matching.card == Cardinality::OneToMany;
     let (many, one) = if is_right_many { (&right, &left) } else { (&left, &right) };
-    let (fill_many, fill_one) = if is_right_many {
-        (matching.fill_right, matching.fill_left)
-    } else {
-        (matching.fill_left, matching.fill_right)
-    };
+    // Prometheus swaps the sides of `group_right` before it fills: `fill_left` stands for the many side even then
+    // (fill-modifier.test has it so).
+    let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     let mut many_at = vec![false; steps.n];
     for series in many {
         for (at, value) in many_at.iter_mut().zip(&series.values) {
@@ -190,13 +188,13 @@ impl Results {
         if is_absent(value) {
             return Ok(());
         }
-        if let Some(kept) = self.kept.get_mut(step) {
-            if std::mem::replace(kept, true) {
-                return Err(EvalError::Execution(
-                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                        .to_owned(),
-                ));
-            }
+        if let Some(kept) = self.kept.get_mut(step)
+            && std::mem::replace(kept, true)
+        {
+            return Err(EvalError::Execution(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    .to_owned(),
+            ));
         }
         let at = match self.index_of.get(&(many.0, one.0)) {
             Some(at) => *at,

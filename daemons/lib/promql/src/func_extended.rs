@@ -3,11 +3,30 @@
 //! Anchored takes the last sample at or before each border, smoothed interpolates between the neighbours of each
 //! border; both look one lookback beyond the window for them.
 
+use crate::answer::EvalError;
 use crate::ast::Extension;
 use crate::func_changes;
 use crate::func_range::RangeCall;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{Column, Window};
+
+/// Refuses functions for which bordered windows have no meaning. An error of evaluation rather than of parsing, as
+/// in Prometheus.
+pub(crate) fn check(function: &str, extension: Extension) -> Result<(), EvalError> {
+    let allowed: &[&str] = match extension {
+        Extension::None => return Ok(()),
+        Extension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
+        Extension::Smoothed => &["delta", "increase", "rate"],
+    };
+    if allowed.contains(&function) {
+        return Ok(());
+    }
+    Err(EvalError::Execution(format!(
+        "{} modifier can only be used with: {} - not with {function}",
+        extension.as_str(),
+        allowed.join(", ")
+    )))
+}
 
 /// Fills in `rate`, `increase`, `delta`, `changes` or `resets` over bordered windows.
 pub(crate) fn fill(call: &RangeCall<'_>, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
@@ -40,31 +59,30 @@ fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f6
         #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
         return Some(n as f64);
     }
+    if times[first] > window.end {
+        // The only sample lies behind the window.
+        return None;
+    }
     let is_counter = call.name != "delta";
     let left = if is_smoothed && times[first] < window.start && first < last {
-        interpolate(column, first, window.start, is_counter, true)
+        interpolate(column, first, window.start, is_counter)
     } else {
         column.values[first]
     };
-    let right = if is_smoothed && last > 0 && times[last] > window.end {
-        if last == first {
-            // The only sample lies behind the window.
-            return None;
-        }
-        interpolate(column, last - 1, window.end, is_counter, false)
+    let right = if is_smoothed && times[last] > window.end {
+        interpolate(column, last - 1, window.end, is_counter)
     } else {
         column.values[last]
     };
     let mut result = right - left;
     if is_counter {
         let mut previous = left;
-        for at in first..=last {
-            let is_border = times[at] <= window.start || times[at] >= window.end;
-            if !is_border {
-                if column.values[at] < previous {
+        for (time, value) in times[first..=last].iter().zip(&column.values[first..=last]) {
+            if *time > window.start && *time < window.end {
+                if *value < previous {
                     result += previous;
                 }
-                previous = column.values[at];
+                previous = *value;
             }
         }
         if right < previous {
@@ -75,15 +93,9 @@ fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f6
 }
 
 /// The value at `time` between sample `at` and the next one. Across a counter's reset it comes from zero.
-fn interpolate(column: Column<'_>, at: usize, time: i64, is_counter: bool, is_left: bool) -> f64 {
-    let (mut from, mut to) = (column.values[at], column.values[at + 1]);
-    if is_counter && to < from {
-        if is_left {
-            from = 0.0;
-        } else {
-            to += from;
-        }
-    }
+fn interpolate(column: Column<'_>, at: usize, time: i64, is_counter: bool) -> f64 {
+    let (before, after) = (column.values[at], column.values[at + 1]);
+    let from = if is_counter && after < before { 0.0 } else { before };
     let share = seconds(time - column.times[at]) / seconds(column.times[at + 1] - column.times[at]);
-    from + (to - from) * share
+    from + (after - from) * share
 }

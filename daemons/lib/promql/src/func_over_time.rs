@@ -65,7 +65,7 @@ pub(crate) fn fill(
         }
         "stdvar_over_time" => fill_variance(column, windows, out, |variance| variance),
         "stddev_over_time" => fill_variance(column, windows, out, f64::sqrt),
-        "count_over_time" => each(windows, out, |window| count(window)),
+        "count_over_time" => each(windows, out, count),
         "present_over_time" => each(windows, out, |_| 1.0),
         "first_over_time" => each(windows, out, |window| values[window.lo]),
         "last_over_time" => each(windows, out, |window| values[window.hi - 1]),

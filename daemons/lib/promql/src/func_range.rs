@@ -65,6 +65,7 @@ pub(crate) fn stream<'a>(
         ExprKind::Subquery(subquery) => (&subquery.range, Extension::None),
         _ => return Err(EvalError::Execution(format!("{name}() takes a selector or subquery"))),
     };
+    func_extended::check(name, extension)?;
     let range = crate::eval_duration::positive_ms(range, evaluator.lengths)?;
     let range_call = RangeCall {
         name,

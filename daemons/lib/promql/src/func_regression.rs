@@ -113,7 +113,7 @@ impl Summary for Moments {
             xx: 0.0,
             xy: 0.0,
             first_y: value,
-            is_constant: value == value,
+            is_constant: !value.is_nan(),
         }
     }
 

@@ -438,6 +438,10 @@ fn digits_length(bytes: &[u8], is_digit: impl Fn(u8) -> bool) -> usize {
 /// Digits, a unit, and so on: the order and range of the units is the parser's to judge.
 fn is_duration_shape(word: &str) -> bool {
     let mut rest = word;
+    // `.5m` has no word: the dot stands before it.
+    if rest.is_empty() {
+        return false;
+    }
     while !rest.is_empty() {
         let n_digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let after = &rest[n_digits..];

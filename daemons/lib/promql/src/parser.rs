@@ -9,9 +9,10 @@ use crate::lexer;
 use crate::parser_check;
 use crate::token::{Token, TokenKind};
 
-/// Deepest nesting of a query. Every level costs stack in the parser, the checks and the evaluation; real queries
-/// stay below 30.
-pub(crate) const MAX_DEPTH: usize = 200;
+/// Deepest nesting of a query, in levels of the grammar and in levels of the tree (a chain `a + b + c` makes a tree
+/// as deep as it is long). Every level costs stack in the parser, the checks and the evaluation, which must do with
+/// the 2 MiB of a worker thread; real queries stay below 30.
+pub(crate) const MAX_DEPTH: usize = 150;
 
 /// Parses a query and checks its types. Experimental functions and modifiers are on.
 ///
@@ -58,11 +59,13 @@ pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
     depth: usize,
+    /// Levels of the tree read last.
+    height: usize,
 }
 
 impl<'a> Parser<'a> {
     fn new(tokens: Vec<Token<'a>>) -> Self {
-        Self { tokens, at: 0, depth: 0 }
+        Self { tokens, at: 0, depth: 0, height: 0 }
     }
 
     /// The next token, which stays.
@@ -116,15 +119,27 @@ impl<'a> Parser<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, ParseError>,
     ) -> Result<T, ParseError> {
         if self.depth >= MAX_DEPTH {
-            return Err(ParseError::at(
-                self.peek().span,
-                format!("expression is nested deeper than {MAX_DEPTH} levels"),
-            ));
+            return Err(self.too_deep());
         }
         self.depth += 1;
         let result = read(self);
         self.depth -= 1;
         result
+    }
+
+    /// Levels of the tree read last; taken, so that the next tree starts from none.
+    pub(crate) fn take_height(&mut self) -> usize {
+        std::mem::take(&mut self.height)
+    }
+
+    /// Records that a node was put on top of trees of at most `below` levels.
+    pub(crate) fn grow(&mut self, below: usize) -> Result<(), ParseError> {
+        self.height = below + 1;
+        if self.height > MAX_DEPTH { Err(self.too_deep()) } else { Ok(()) }
+    }
+
+    fn too_deep(&self) -> ParseError {
+        ParseError::at(self.peek().span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
     }
 
     fn expect_end(&self) -> Result<(), ParseError> {

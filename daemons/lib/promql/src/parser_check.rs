@@ -2,9 +2,7 @@
 
 use cairn_model::gotext::quote;
 
-use crate::ast::{
-    Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Extension, Span, ValueType, VectorSelector,
-};
+use crate::ast::{Binary, BinaryOp, Call, Cardinality, Expr, ExprKind, Span, ValueType, VectorSelector};
 use crate::error::ParseError;
 use crate::parser_selector::METRIC_NAME;
 
@@ -114,30 +112,6 @@ fn check_call(call: &mut Call, span: Span) -> Result<(), ParseError> {
         }
         let wanted = function.arg_types[index.min(n_types - 1)];
         expect_type(arg, wanted, &context)?;
-    }
-    check_extension(call)
-}
-
-/// `anchored` and `smoothed` have a meaning for a few functions only.
-fn check_extension(call: &Call) -> Result<(), ParseError> {
-    for arg in &call.args {
-        let ExprKind::Matrix(matrix) = &arg.unwrap_parens().kind else { continue };
-        let allowed: &[&str] = match matrix.selector.extension {
-            Extension::None => continue,
-            Extension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
-            Extension::Smoothed => &["delta", "increase", "rate"],
-        };
-        if !allowed.contains(&call.function.name) {
-            return Err(ParseError::at(
-                arg.span,
-                format!(
-                    "{} modifier can only be used with: {} - not with {}",
-                    matrix.selector.extension.as_str(),
-                    allowed.join(", "),
-                    call.function.name
-                ),
-            ));
-        }
     }
     Ok(())
 }

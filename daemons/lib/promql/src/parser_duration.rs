@@ -6,6 +6,9 @@ use crate::parser::Parser;
 use crate::parser_expr::number_value;
 use crate::token::{Keyword, TokenKind};
 
+/// Most operators in a row in a duration: each makes the tree one level deeper.
+const MAX_DURATION_CHAIN: usize = 32;
+
 impl Parser<'_> {
     /// A duration with operators that bind at least as tightly as `min_precedence`.
     pub(crate) fn duration_expr(
@@ -16,6 +19,7 @@ impl Parser<'_> {
     ) -> Result<DurationExpr, ParseError> {
         self.deeper(|parser| {
             let mut lhs = parser.duration_operand(context, expected)?;
+            let mut n_chained = 0;
             while let TokenKind::Operator(op) = parser.peek().kind {
                 let is_arithmetic = matches!(
                     op,
@@ -28,6 +32,10 @@ impl Parser<'_> {
                 );
                 if !is_arithmetic || op.precedence() < min_precedence {
                     break;
+                }
+                n_chained += 1;
+                if n_chained > MAX_DURATION_CHAIN {
+                    return Err(parser.unexpected(context, "a shorter duration expression"));
                 }
                 parser.take();
                 let next = if op == BinaryOp::Pow { op.precedence() } else { op.precedence() + 1 };
@@ -77,7 +85,7 @@ impl Parser<'_> {
                 self.take();
                 let literal = number_value(&token)?;
                 // What nanoseconds in 64 bits cannot hold.
-                if !(literal.value.abs() < 9_223_372_036.0) {
+                if literal.value.is_nan() || literal.value.abs() >= 9_223_372_036.0 {
                     return Err(ParseError::at(token.span, "duration out of range"));
                 }
                 Ok(DurationExpr::Number(literal))

@@ -9,7 +9,7 @@ use crate::ast::{
 use crate::ast::{BinaryOp, DurationExpr};
 use crate::error::ParseError;
 use crate::functions;
-use crate::parser::{MAX_DEPTH, Parser};
+use crate::parser::Parser;
 use crate::token::{Keyword, Token, TokenKind};
 
 impl Parser<'_> {
@@ -20,24 +20,18 @@ impl Parser<'_> {
 
     fn operators(&mut self, min_precedence: u8) -> Result<Expr, ParseError> {
         let mut lhs = self.operand()?;
-        let mut n_chained = 0;
         while let TokenKind::Operator(op) = self.peek().kind {
             if op.precedence() < min_precedence {
                 break;
             }
-            // A chain `a + b + c ...` makes a tree as deep as it is long, without recursion here.
-            n_chained += 1;
-            if n_chained > MAX_DEPTH * 4 {
-                return Err(ParseError::at(
-                    self.peek().span,
-                    format!("more than {} operators in one chain", MAX_DEPTH * 4),
-                ));
-            }
+            let below = self.take_height();
             let op_span = self.take().span;
             let (return_bool, matching) = self.modifiers()?;
             // `^` is the only operator that groups to the right.
             let next = if op == BinaryOp::Pow { op.precedence() } else { op.precedence() + 1 };
             let rhs = self.expr(next)?;
+            let below = below.max(self.take_height());
+            self.grow(below)?;
             let span = self.span_from(lhs.span);
             lhs = Expr {
                 span,
@@ -135,6 +129,8 @@ impl Parser<'_> {
                 }
                 return Ok(Expr { span, kind: ExprKind::Number(literal) });
             }
+            let below = self.take_height();
+            self.grow(below)?;
             return Ok(Expr { span, kind: ExprKind::Unary(Unary { is_negative, expr: Box::new(inner) }) });
         }
         let primary = self.primary()?;
@@ -158,6 +154,8 @@ impl Parser<'_> {
                 if self.take_if(TokenKind::RightParen).is_none() {
                     return Err(self.unexpected("", ""));
                 }
+                let below = self.take_height();
+                self.grow(below)?;
                 let span = self.span_from(token.span);
                 Ok(Expr { span, kind: ExprKind::Paren(Box::new(inner)) })
             }
@@ -186,22 +184,7 @@ impl Parser<'_> {
     fn call(&mut self) -> Result<Expr, ParseError> {
         let name = self.take();
         self.take();
-        let mut args = Vec::new();
-        if self.take_if(TokenKind::RightParen).is_none() {
-            loop {
-                args.push(self.expr(0)?);
-                let Some(comma) = self.take_if(TokenKind::Comma) else { break };
-                if self.peek().kind == TokenKind::RightParen {
-                    return Err(ParseError::at(
-                        comma.span,
-                        "trailing commas not allowed in function call args",
-                    ));
-                }
-            }
-            if self.take_if(TokenKind::RightParen).is_none() {
-                return Err(self.unexpected("", ""));
-            }
-        }
+        let args = self.arguments()?;
         let known = match name.kind {
             // Keywords may be written in any case.
             TokenKind::Keyword(_) => functions::find(&name.text.to_ascii_lowercase()),
@@ -214,16 +197,14 @@ impl Parser<'_> {
         Ok(Expr { span: self.span_from(name.span), kind: ExprKind::Call(Call { function, args }) })
     }
 
-    fn aggregation(&mut self, op: AggregateOp) -> Result<Expr, ParseError> {
-        let start = self.take().span;
-        let mut grouping = self.grouping()?;
-        if self.take_if(TokenKind::LeftParen).is_none() {
-            return Err(self.unexpected("aggregation", ""));
-        }
+    /// Arguments after the opening parenthesis, up to and including the closing one.
+    fn arguments(&mut self) -> Result<Vec<Expr>, ParseError> {
         let mut args = Vec::new();
+        let mut below = 0;
         if self.take_if(TokenKind::RightParen).is_none() {
             loop {
                 args.push(self.expr(0)?);
+                below = below.max(self.take_height());
                 let Some(comma) = self.take_if(TokenKind::Comma) else { break };
                 if self.peek().kind == TokenKind::RightParen {
                     return Err(ParseError::at(
@@ -236,6 +217,17 @@ impl Parser<'_> {
                 return Err(self.unexpected("", ""));
             }
         }
+        self.grow(below)?;
+        Ok(args)
+    }
+
+    fn aggregation(&mut self, op: AggregateOp) -> Result<Expr, ParseError> {
+        let start = self.take().span;
+        let mut grouping = self.grouping()?;
+        if self.take_if(TokenKind::LeftParen).is_none() {
+            return Err(self.unexpected("aggregation", ""));
+        }
+        let mut args = self.arguments()?;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
@@ -302,15 +294,12 @@ impl Parser<'_> {
 
     /// Brackets, `offset`, `@`, `anchored`, `smoothed` after a primary.
     fn postfix(&mut self, mut expr: Expr) -> Result<Expr, ParseError> {
-        let mut n_brackets = 0;
         loop {
             match self.peek().kind {
                 TokenKind::LeftBracket => {
-                    n_brackets += 1;
-                    if n_brackets > MAX_DEPTH {
-                        return Err(self.unexpected("", "fewer brackets"));
-                    }
+                    let below = self.take_height();
                     expr = self.brackets(expr)?;
+                    self.grow(below)?;
                 }
                 TokenKind::Keyword(Keyword::Offset) => {
                     let keyword = self.take();

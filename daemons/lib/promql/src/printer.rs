@@ -24,14 +24,14 @@ impl Display for Expr {
             }
             ExprKind::Matrix(matrix) => {
                 write_selector(f, &matrix.selector)?;
-                write!(f, "[{}]", matrix.range)?;
+                write!(f, "[{}]", Whole(&matrix.range))?;
                 write_extension(f, matrix.selector.extension)?;
                 write_modifiers(f, matrix.selector.at, matrix.selector.offset.as_ref())
             }
             ExprKind::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.expr, subquery.range)?;
+                write!(f, "{}[{}:", subquery.expr, Whole(&subquery.range))?;
                 if let Some(step) = &subquery.step {
-                    write!(f, "{step}")?;
+                    write!(f, "{}", Whole(step))?;
                 }
                 f.write_char(']')?;
                 write_modifiers(f, subquery.at, subquery.offset.as_ref())
@@ -62,11 +62,22 @@ impl Display for NumberLiteral {
     }
 }
 
+/// A duration that stands alone: there a plain number of seconds prints as the duration it is.
+struct Whole<'a>(&'a DurationExpr);
+
+impl Display for Whole<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            DurationExpr::Number(literal) => NumberLiteral { is_duration: true, ..*literal }.fmt(f),
+            other => other.fmt(f),
+        }
+    }
+}
+
 impl Display for DurationExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            // A plain number of seconds prints as the duration it is.
-            Self::Number(literal) => NumberLiteral { is_duration: true, ..*literal }.fmt(f),
+            Self::Number(literal) => literal.fmt(f),
             Self::Step => f.write_str("step()"),
             Self::Range => f.write_str("range()"),
             Self::Sign { is_negative, of } => write!(f, "{}{of}", if *is_negative { '-' } else { '+' }),
@@ -200,7 +211,7 @@ fn write_modifiers(f: &mut Formatter<'_>, at: Option<At>, offset: Option<&Durati
         Some(DurationExpr::Number(literal)) if literal.value == 0.0 => Ok(()),
         // After `offset` only one operand stands; anything else needs its parentheses.
         Some(binary @ DurationExpr::Binary { .. }) => write!(f, " offset ({binary})"),
-        Some(offset) => write!(f, " offset {offset}"),
+        Some(offset) => write!(f, " offset {}", Whole(offset)),
         None => Ok(()),
     }
 }

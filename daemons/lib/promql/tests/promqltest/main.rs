@@ -1,0 +1,118 @@
+//! Runs the PromQL conformance scripts (`*.test` files of Prometheus's own suite) over an in-memory store.
+//!
+//! The scripts are not part of the repository: they are looked for in `$CAIRN_SHARED/promqltest`, then in `shared`
+//! beside the repository. `passing.txt` lists the statements that pass, so that none is lost;
+//! `CAIRN_UPDATE_EXPECT=1` writes it anew.
+
+#![expect(clippy::unwrap_used, reason = "helpers of a test: a broken script must stop it")]
+
+mod compare;
+mod memory;
+mod notation;
+mod run;
+mod script;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use script::Command;
+
+fn scripts() -> Option<Vec<(String, String)>> {
+    let shared = std::env::var_os("CAIRN_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared")),
+        PathBuf::from,
+    );
+    let folder = shared.join("promqltest");
+    let mut scripts: Vec<(String, String)> = fs::read_dir(&folder)
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "test"))
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    scripts.sort();
+    if scripts.is_empty() { None } else { Some(scripts) }
+}
+
+#[test]
+fn statements_that_passed_still_pass() {
+    let Some(scripts) = scripts() else {
+        println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
+        return;
+    };
+    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/promqltest/passing.txt");
+    let expected: BTreeSet<String> = fs::read_to_string(list).unwrap().lines().map(str::to_owned).collect();
+    let mut passed = Vec::new();
+    let mut lost = Vec::new();
+    let mut n_all = 0;
+    for (file, text) in &scripts {
+        let mut store = memory::Store::default();
+        let (mut n, mut n_passed) = (0, 0);
+        for command in script::commands(text) {
+            match command {
+                Command::Clear => store = memory::Store::default(),
+                Command::Load { step_ms, lines } => store.load(step_ms, &lines),
+                Command::Eval(eval) => {
+                    n += 1;
+                    let name = format!("{file}:{}", eval.line);
+                    match run::run(&store, &eval) {
+                        Ok(()) => {
+                            n_passed += 1;
+                            passed.push(name);
+                        }
+                        Err(why) => {
+                            if std::env::var_os("CAIRN_SHOW_FAILURES").is_some() {
+                                println!("{name}: {}\n    {why}", eval.text);
+                            }
+                            if expected.contains(&name) {
+                                lost.push(format!("{name}: {}\n    {why}", eval.text));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        println!("{file}: {n_passed} of {n}");
+        n_all += n;
+    }
+    println!("{} of {n_all} statements passed", passed.len());
+    if std::env::var_os("CAIRN_UPDATE_EXPECT").is_some() {
+        fs::write(list, passed.join("\n") + "\n").unwrap();
+        return;
+    }
+    assert!(lost.is_empty(), "{} statements no longer pass:\n{}", lost.len(), lost.join("\n"));
+}
+
+#[test]
+fn every_expression_parses_and_prints_the_same_again() {
+    let Some(scripts) = scripts() else {
+        println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
+        return;
+    };
+    let mut n = 0;
+    let mut wrong = Vec::new();
+    for (file, text) in &scripts {
+        for command in script::commands(text) {
+            let Command::Eval(eval) = command else { continue };
+            n += 1;
+            let name = format!("{file}:{}: {}", eval.line, eval.text);
+            match cairn_promql::parse(&eval.text) {
+                Err(error) => wrong.push(format!("{name}: {error}")),
+                Ok(expr) => {
+                    let printed = expr.to_string();
+                    match cairn_promql::parse(&printed) {
+                        Ok(again) if again.to_string() == printed => {}
+                        Ok(again) => wrong.push(format!("{name}: prints {printed}, then {again}")),
+                        Err(error) => wrong.push(format!("{name}: prints {printed}: {error}")),
+                    }
+                }
+            }
+        }
+    }
+    println!("{} of {n} expressions parse", n - wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,181 @@
+//! Runs one statement, in all the ways in which its answer must be the same.
+
+use cairn_model::TimeMs;
+use cairn_promql::ast::{At, Expr, ExprKind};
+use cairn_promql::{Answer, EvalError, Options, Value, VectorSample, eval_instant, eval_range, parse};
+
+use crate::compare;
+use crate::memory::Store;
+use crate::script::{Eval, Expected, Want, When};
+
+/// Functions that depend on the time of evaluation: their value changes when selectors are fixed by `@`.
+const TIME_FUNCTIONS: [&str; 15] = [
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "step",
+    "range",
+];
+
+fn options() -> Options<'static> {
+    Options { max_samples: 50_000_000, delayed_name_removal: true, ..Options::default() }
+}
+
+pub(crate) fn run(store: &Store, eval: &Eval) -> Result<(), String> {
+    let expr = parse(&eval.text).map_err(|error| format!("parse: {error}"))?;
+    let expected = &eval.expected;
+    match eval.when {
+        When::Range { start, end, step } => {
+            let got = eval_range(store, &expr, TimeMs(start), TimeMs(end), step, &options());
+            let Some(answer) = outcome(expected, got)? else { return Ok(()) };
+            let Value::Matrix(matrix) = &answer.value else { return Err("no matrix".to_owned()) };
+            compare::matrix(&expected.lines, start, step, matrix)
+        }
+        When::Instant(time) => {
+            instant(store, &expr, time, expected)?;
+            as_middle_of_range(store, &expr, time, expected)?;
+            if uses(&expr, &TIME_FUNCTIONS) {
+                return Ok(());
+            }
+            let mut fixed = expr.clone();
+            fix(&mut fixed, time);
+            let others = if time == 0 {
+                [-1000, 0, 1000].to_vec()
+            } else {
+                vec![-10 * time, 0, time / 5, time, 10 * time]
+            };
+            for other in others {
+                let at = |why: String| format!("fixed by @ {time}ms, evaluated at {other}ms: {why}");
+                instant(store, &fixed, other, expected).map_err(at)?;
+                as_middle_of_range(store, &fixed, other, expected).map_err(at)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn uses(expr: &Expr, names: &[&str]) -> bool {
+    let mut found = false;
+    expr.walk(&mut |node| {
+        if let ExprKind::Call(call) = &node.kind {
+            found |= names.contains(&call.function.name);
+        }
+    });
+    let text = expr.to_string();
+    found
+        || ["step()", "range()"]
+            .iter()
+            .any(|name| names.contains(&&name[..name.len() - 2]) && text.contains(name))
+        || text.contains("start()")
+        || text.contains("end()")
+}
+
+/// Puts `@ time` on every outermost subquery and on every selector outside of subqueries that has none.
+fn fix(expr: &mut Expr, time: i64) {
+    match &mut expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Vector(selector) => {
+            selector.at.get_or_insert(At::Time(time));
+        }
+        ExprKind::Matrix(matrix) => {
+            matrix.selector.at.get_or_insert(At::Time(time));
+        }
+        ExprKind::Subquery(subquery) => {
+            subquery.at.get_or_insert(At::Time(time));
+        }
+        ExprKind::Call(call) => call.args.iter_mut().for_each(|arg| fix(arg, time)),
+        ExprKind::Aggregate(aggregate) => {
+            if let Some(param) = &mut aggregate.param {
+                fix(param, time);
+            }
+            fix(&mut aggregate.expr, time);
+        }
+        ExprKind::Binary(binary) => {
+            fix(&mut binary.lhs, time);
+            fix(&mut binary.rhs, time);
+        }
+        ExprKind::Unary(unary) => fix(&mut unary.expr, time),
+        ExprKind::Paren(inner) => fix(inner, time),
+    }
+}
+
+fn instant(store: &Store, expr: &Expr, time: i64, expected: &Expected) -> Result<(), String> {
+    let got = eval_instant(store, expr, TimeMs(time), &options());
+    let Some(answer) = outcome(expected, got)? else { return Ok(()) };
+    match &answer.value {
+        Value::Scalar(point) => compare::scalar(&expected.lines, point.value),
+        Value::String(_, text) if expected.string.as_ref() == Some(text) => Ok(()),
+        Value::String(_, text) => Err(format!("got the string {text}")),
+        Value::Vector(vector) => compare::vector(&expected.lines, expected.ordered, vector),
+        Value::Matrix(matrix) => match expected.range_vector {
+            Some((start, _, step)) => compare::matrix(&expected.lines, start, step, matrix),
+            None => Err("got a range vector".to_owned()),
+        },
+    }
+}
+
+fn as_middle_of_range(store: &Store, expr: &Expr, time: i64, expected: &Expected) -> Result<(), String> {
+    if expected.fails.is_some()
+        || expected.ordered
+        || expected.string.is_some()
+        || expected.range_vector.is_some()
+        || uses(expr, &["start", "end", "step", "range"])
+    {
+        return Ok(());
+    }
+    let got = eval_range(store, expr, TimeMs(time - 60_000), TimeMs(time + 60_000), 60_000, &options());
+    let wrap = |why: String| format!("as a range: {why}");
+    let answer = outcome(expected, got).map_err(wrap)?.expect("failures were sorted out above");
+    let Value::Matrix(matrix) = &answer.value else { return Err("no matrix".to_owned()) };
+    if !matrix.windows(2).all(|pair| pair[0].labels < pair[1].labels) {
+        return Err("range result not sorted by labels".to_owned());
+    }
+    let middle: Vec<VectorSample> = matrix
+        .iter()
+        .filter_map(|series| {
+            let point = series.points.iter().find(|point| point.time.0 == time)?;
+            Some(VectorSample { labels: series.labels.clone(), point: *point })
+        })
+        .collect();
+    let is_scalar = expr.value_type() == cairn_promql::ast::ValueType::Scalar;
+    if is_scalar {
+        return compare::scalar(&expected.lines, middle[0].point.value).map_err(wrap);
+    }
+    compare::vector(&expected.lines, false, &middle).map_err(wrap)
+}
+
+/// Checks errors and annotations. `None` when the statement failed as it should.
+fn outcome(expected: &Expected, got: Result<Answer, EvalError>) -> Result<Option<Answer>, String> {
+    let answer = match (got, &expected.fails) {
+        (Err(error), Some(want)) if want.matches(&error.to_string()) => return Ok(None),
+        (Err(error), _) => return Err(format!("error: {error}")),
+        (Ok(_), Some(_)) => return Err("does not fail".to_owned()),
+        (Ok(answer), None) => answer,
+    };
+    annotations("warn", &expected.warn, expected.no_warn, &answer.warnings)?;
+    annotations("info", &expected.info, expected.no_info, &answer.infos)?;
+    Ok(Some(answer))
+}
+
+fn annotations(kind: &str, wanted: &[Want], none: bool, got: &[String]) -> Result<(), String> {
+    if none && !got.is_empty() {
+        return Err(format!("unexpected {kind}: {got:?}"));
+    }
+    if !wanted.is_empty() && got.is_empty() {
+        return Err(format!("no {kind}"));
+    }
+    let has_text = wanted.iter().any(|want| !matches!(want, Want::Any));
+    let all_found = wanted.iter().all(|want| got.iter().any(|text| want.matches(text)));
+    let all_wanted = !has_text || got.iter().all(|text| wanted.iter().any(|want| want.matches(text)));
+    if all_found && all_wanted { Ok(()) } else { Err(format!("other {kind}: {got:?}")) }
+}
