@@ -225,3 +225,55 @@ async fn what_cannot_be_started_says_why_and_exits_with_1() {
     assert!(stderr.contains("cairn-app: start the log: open log file /proc/nowhere/app.log: "), "{stderr}");
     app.stop(Signal::SIGTERM).await;
 }
+
+#[tokio::test]
+async fn a_second_stop_signal_ends_a_stop_that_takes_too_long() {
+    let app = App::start(&[]).await;
+    let hanging = app.spawn_get("/slow?ms=30000");
+    eventually(async || {
+        let (_, text) = app.get("/metrics").await;
+        text.contains("flask_app_active_requests 2\n").then_some(())
+    })
+    .await;
+    app.signal(Signal::SIGTERM);
+    let log_path = app.log_path();
+    eventually(async || {
+        std::fs::read_to_string(&log_path).unwrap().contains("Application stopping").then_some(())
+    })
+    .await;
+    app.signal(Signal::SIGTERM);
+    let ended = app.ended(1).await;
+    assert!(ended.stderr.contains("second stop signal, leaving at once"), "{}", ended.stderr);
+    assert!(hanging.await.is_err(), "its connection broke");
+}
+
+#[tokio::test]
+async fn systemd_hears_of_start_reload_stop_and_of_a_live_main_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let wait_for = async |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let n_read =
+                tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect(wanted).unwrap();
+            let message = String::from_utf8(buffer[..n_read].to_vec()).unwrap();
+            if message.lines().any(|line| line == wanted) {
+                return message;
+            }
+        }
+    };
+    let env = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let app = App::start_with_env(&[], &env).await;
+    let ready = wait_for("READY=1").await;
+    assert!(ready.contains(&format!("STATUS=serving on {}\n", app.addr())), "{ready}");
+    wait_for("WATCHDOG=1").await;
+    wait_for("WATCHDOG=1").await;
+    app.signal(Signal::SIGHUP);
+    let reloading = wait_for("RELOADING=1").await;
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    wait_for("READY=1").await;
+    app.signal(Signal::SIGTERM);
+    wait_for("STOPPING=1").await;
+    app.ended(0).await;
+}

@@ -46,6 +46,11 @@ impl Drop for App {
 impl App {
     /// Starts the daemon with these lines of configuration, on a free port, its log in a temporary folder.
     pub(crate) async fn start(config: &[&str]) -> Self {
+        Self::start_with_env(config, &[]).await
+    }
+
+    /// [`App::start`] with these environment variables.
+    pub(crate) async fn start_with_env(config: &[&str], env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("app.toml"), config.join("\n")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_cairn-app"))
@@ -53,6 +58,7 @@ impl App {
             .arg(dir.path())
             .arg("--config")
             .arg(dir.path().join("app.toml"))
+            .envs(env.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -124,8 +130,13 @@ impl App {
     }
 
     /// Stops the daemon, which must end with exit code 0.
-    pub(crate) async fn stop(mut self, signal: Signal) -> Ended {
+    pub(crate) async fn stop(self, signal: Signal) -> Ended {
         self.signal(signal);
+        self.ended(0).await
+    }
+
+    /// Waits for the daemon's end with this exit code.
+    pub(crate) async fn ended(mut self, code: i32) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -135,7 +146,7 @@ impl App {
             tokio::time::sleep(Duration::from_millis(5)).await;
         };
         let stderr = self.stderr.take().unwrap().join().unwrap();
-        assert_eq!(status.code(), Some(0), "{stderr}");
+        assert_eq!(status.code(), Some(code), "{stderr}");
         let log = std::fs::read_to_string(self.log_path()).unwrap_or_default();
         Ended { stderr, log }
     }

@@ -50,31 +50,16 @@ pub const UNMATCHED: &str = "unmatched";
 ///
 /// It is filled before the handler runs, so that a request that times out or panics is counted under its route.
 #[derive(Clone, Debug, Default)]
-pub struct RouteSlot(Arc<OnceLock<RouteName>>);
-
-#[derive(Debug)]
-enum RouteName {
-    Static(&'static str),
-    Shared(Arc<str>),
-}
+pub struct RouteSlot(Arc<OnceLock<Box<str>>>);
 
 impl RouteSlot {
     /// Sets the template; the first one stays.
     pub fn set(&self, template: &str) {
-        let _ = self.0.set(RouteName::Shared(template.into()));
-    }
-
-    /// Sets a template that needs no copy.
-    pub fn set_static(&self, template: &'static str) {
-        let _ = self.0.set(RouteName::Static(template));
+        let _ = self.0.set(template.into());
     }
 
     fn get(&self) -> &str {
-        match self.0.get() {
-            Some(RouteName::Static(name)) => name,
-            Some(RouteName::Shared(name)) => name,
-            None => UNMATCHED,
-        }
+        self.0.get().map_or(UNMATCHED, AsRef::as_ref)
     }
 }
 
