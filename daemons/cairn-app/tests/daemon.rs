@@ -128,6 +128,7 @@ async fn logrotate_finds_a_fresh_file_after_a_rename_and_after_a_hangup() {
     let path = app.log_path();
     let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
     let first = path.with_extension("log.1");
+    eventually(async || read(&path).contains("Application started").then_some(())).await;
     std::fs::rename(&path, &first).unwrap();
     app.get("/health").await;
     eventually(async || read(&path).contains("GET /health 200").then_some(())).await;
