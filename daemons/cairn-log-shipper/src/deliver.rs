@@ -1,0 +1,298 @@
+//! Delivery: one task per destination, which gathers chunks into batches and sends them, one request at a time, in
+//! order, until the store has acknowledged them or they are given up and counted.
+//!
+//! | module | answers |
+//! |---|---|
+//! | `batch` | which lines go into one request, and what does it look like on the wire |
+//! | `answer` | what does a store's answer mean for the lines |
+//! | `backoff` | how long to wait before the next attempt |
+
+mod answer;
+mod backoff;
+mod batch;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cairn_http::client::Client;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::chunk::Chunk;
+use crate::config::ClientSettings;
+use crate::metrics::{DestinationMetrics, DropReason};
+use answer::{Verdict, judge};
+use backoff::Pauses;
+use batch::Part;
+
+/// How long a batch waits for company unless the configuration says otherwise. While a request is under way the next
+/// batch grows by itself, so under load batches become full without waiting.
+pub const LINGER: Duration = Duration::from_millis(100);
+/// An answer to a push is a line of text.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// How a destination is doing, for the status page.
+#[derive(Clone, Debug, Default)]
+pub struct DestinationState {
+    /// What went wrong with the last attempt, until one succeeds.
+    pub last_error: Option<String>,
+    /// Unix time in seconds of the last acknowledgement.
+    pub last_success_s: Option<u64>,
+    /// Attempts of the present batch that failed.
+    pub failed_attempts: u32,
+}
+
+/// The way into a destination's channel. The channel is not bounded by itself: no chunk exists without a permit of the
+/// queue, which bounds their bytes and their number.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    sender: mpsc::UnboundedSender<Arc<Chunk>>,
+    metrics: DestinationMetrics,
+}
+
+impl Outlet {
+    /// A channel.
+    pub fn new(metrics: DestinationMetrics) -> (Self, mpsc::UnboundedReceiver<Arc<Chunk>>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender, metrics }, receiver)
+    }
+
+    /// Hands a chunk over. A destination that is gone acknowledges nothing: the lines stay in their file.
+    pub fn send(&self, chunk: Arc<Chunk>) {
+        self.metrics.took(chunk.lines.len());
+        let _ = self.sender.send(chunk);
+    }
+}
+
+/// Shared between the task and the status page.
+pub type SharedState = Arc<Mutex<DestinationState>>;
+
+/// One destination's task.
+#[derive(Debug)]
+pub struct Destination {
+    /// Chunks, in the order of each stream.
+    pub chunks: mpsc::UnboundedReceiver<Arc<Chunk>>,
+    /// The newest settings. A change takes effect at the next attempt, also of a batch that is being retried.
+    pub settings: watch::Receiver<Arc<ClientSettings>>,
+    /// Leave now: whatever is not acknowledged stays so, and is read again at the next start.
+    pub abandon: CancellationToken,
+    /// Leave now, and for good: the destination is not configured any more. What it was not sent is given up.
+    pub removed: CancellationToken,
+    /// Pooled connections.
+    pub client: Client,
+    /// What is counted.
+    pub metrics: DestinationMetrics,
+    /// What the status page shows.
+    pub state: SharedState,
+}
+
+/// The task was told to leave while it was waiting.
+struct Left;
+
+impl Destination {
+    /// Runs until the channel ends and everything is delivered, or until told to leave.
+    pub async fn run(mut self) {
+        let mut waiting = VecDeque::new();
+        let outcome = self.deliver_all(&mut waiting).await;
+        if outcome.is_err() && self.removed.is_cancelled() {
+            self.chunks.close();
+            while let Ok(chunk) = self.chunks.try_recv() {
+                waiting.push_back(chunk);
+            }
+            for chunk in waiting {
+                self.metrics.dropped(&DropReason::DestinationRemoved, chunk.lines.len(), chunk.line_bytes());
+                chunk.receipt.done();
+            }
+        }
+    }
+
+    /// `waiting` holds the chunks of the batch under way, for the caller to settle if the task has to leave.
+    async fn deliver_all(&mut self, waiting: &mut VecDeque<Arc<Chunk>>) -> Result<(), Left> {
+        while self.gather(waiting).await? {
+            self.deliver(waiting).await?;
+            for chunk in waiting.drain(..) {
+                chunk.receipt.done();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a chunk and then for more, until the batch is full or has waited long enough. False: that was all.
+    async fn gather(&mut self, batch: &mut VecDeque<Arc<Chunk>>) -> Result<bool, Left> {
+        let (full_at, wait) = {
+            let settings = self.settings.borrow();
+            (settings.batch_bytes, settings.batch_wait.unwrap_or(LINGER))
+        };
+        let mut bytes = 0;
+        let mut deadline = None;
+        while bytes < full_at {
+            let received = tokio::select! {
+                biased;
+                () = leave(&self.abandon, &self.removed) => return Err(Left),
+                received = receive(&mut self.chunks, deadline) => received,
+            };
+            match received {
+                Received::Chunk(chunk) => {
+                    deadline = deadline.or_else(|| Some(Instant::now() + wait));
+                    bytes += chunk.line_bytes();
+                    batch.push_back(chunk);
+                }
+                Received::WaitedLongEnough => break,
+                Received::End => return Ok(!batch.is_empty()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends a batch until every line of it is delivered or given up.
+    async fn deliver(&mut self, batch: &VecDeque<Arc<Chunk>>) -> Result<(), Left> {
+        let mut parts = VecDeque::from([Part::whole(batch)]);
+        while let Some(part) = parts.pop_front() {
+            match self.send_until_settled(&part).await? {
+                Settled::Delivered { dropped } => {
+                    let refused = dropped.min(part.n_lines());
+                    self.metrics.delivered(part.n_lines() - refused);
+                    if refused > 0 {
+                        self.metrics.dropped(&DropReason::Ingester, refused, 0);
+                    }
+                }
+                Settled::Split => match part.split() {
+                    Some((first, second)) => {
+                        parts.push_front(second);
+                        parts.push_front(first);
+                    }
+                    None => self.metrics.dropped(&DropReason::TooLarge, part.n_lines(), part.line_bytes()),
+                },
+                Settled::Dropped(reason) => {
+                    self.metrics.dropped(&reason, part.n_lines(), part.line_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_until_settled(&mut self, part: &Part) -> Result<Settled, Left> {
+        let mut settings = Arc::clone(&self.settings.borrow_and_update());
+        let mut body = part.encode(&settings.external_labels);
+        let mut pauses = Pauses::new(&settings.backoff);
+        let mut n_failed = 0u32;
+        loop {
+            let started = Instant::now();
+            let answered = tokio::select! {
+                biased;
+                () = leave(&self.abandon, &self.removed) => return Err(Left),
+                answered = self.client.send(request(&settings, &body), settings.timeout, MAX_ANSWER_BYTES) => answered,
+            };
+            let status = answered.as_ref().map_or(-1, |answer| i64::from(answer.status().as_u16()));
+            self.metrics.request(status, started.elapsed(), body.len());
+            let (verdict, complaint) = judge(&answered, part.n_lines());
+            self.note(complaint.as_deref(), n_failed);
+            let (retry_after, reason) = match verdict {
+                Verdict::Stored { dropped } => {
+                    self.metrics.sent(part.line_bytes(), part.n_lines(), body.len());
+                    if let Some(complaint) = complaint {
+                        tracing::warn!(destination = %settings.name, dropped, error = %complaint, "store refused lines");
+                    }
+                    return Ok(Settled::Delivered { dropped });
+                }
+                Verdict::TooLarge => return Ok(Settled::Split),
+                Verdict::Refused => {
+                    let error = complaint.unwrap_or_default();
+                    tracing::warn!(destination = %settings.name, lines = part.n_lines(), %error, "store refused a batch, it is dropped");
+                    return Ok(Settled::Dropped(DropReason::Ingester));
+                }
+                Verdict::Retry { after, is_rate_limit } => {
+                    if is_rate_limit && settings.drop_rate_limited {
+                        return Ok(Settled::Dropped(DropReason::RateLimited));
+                    }
+                    (after, if is_rate_limit { DropReason::RateLimited } else { DropReason::Ingester })
+                }
+            };
+            n_failed = n_failed.saturating_add(1);
+            let error = complaint.unwrap_or_default();
+            if settings.backoff.max_retries > 0 && n_failed >= settings.backoff.max_retries {
+                tracing::error!(destination = %settings.name, lines = part.n_lines(), %error, "batch is dropped after the last retry");
+                return Ok(Settled::Dropped(reason));
+            }
+            if n_failed == 1 {
+                tracing::warn!(destination = %settings.name, %error, "cannot push, retrying");
+            }
+            self.metrics.retries.inc();
+            let pause = pauses.next_pause().max(retry_after.unwrap_or_default());
+            tokio::select! {
+                biased;
+                () = leave(&self.abandon, &self.removed) => return Err(Left),
+                // A new configuration is tried at once: it may be the repair.
+                Ok(()) = self.settings.changed() => {
+                    settings = Arc::clone(&self.settings.borrow_and_update());
+                    body = part.encode(&settings.external_labels);
+                    pauses = Pauses::new(&settings.backoff);
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn note(&self, complaint: Option<&str>, n_failed: u32) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match complaint {
+            Some(complaint) => {
+                state.last_error = Some(complaint.to_owned());
+                state.failed_attempts = n_failed.saturating_add(1);
+            }
+            None => {
+                *state = DestinationState {
+                    last_success_s: Some(crate::time::unix_seconds()),
+                    ..Default::default()
+                };
+            }
+        }
+    }
+}
+
+enum Settled {
+    Delivered { dropped: usize },
+    Split,
+    Dropped(DropReason),
+}
+
+enum Received {
+    Chunk(Arc<Chunk>),
+    WaitedLongEnough,
+    End,
+}
+
+async fn receive(chunks: &mut mpsc::UnboundedReceiver<Arc<Chunk>>, deadline: Option<Instant>) -> Received {
+    let received = match deadline {
+        None => chunks.recv().await,
+        Some(deadline) => match timeout_at(deadline, chunks.recv()).await {
+            Ok(received) => received,
+            Err(_) => return Received::WaitedLongEnough,
+        },
+    };
+    received.map_or(Received::End, Received::Chunk)
+}
+
+async fn leave(abandon: &CancellationToken, removed: &CancellationToken) {
+    tokio::select! {
+        () = abandon.cancelled() => {}
+        () = removed.cancelled() => {}
+    }
+}
+
+fn request(settings: &ClientSettings, body: &Bytes) -> http::Request<Bytes> {
+    let mut builder = http::Request::post(settings.url.clone())
+        .header(CONTENT_TYPE, "application/x-protobuf")
+        .header(CONTENT_ENCODING, "snappy");
+    for (name, value) in &settings.headers {
+        builder = builder.header(name, value);
+    }
+    if let Some(tenant) = &settings.tenant_id {
+        builder = builder.header("X-Scope-OrgID", tenant);
+    }
+    builder.body(body.clone()).expect("URL and headers were checked when the configuration was read")
+}

@@ -1,0 +1,244 @@
+//! Positions: how far each file is acknowledged, kept over restarts.
+//!
+//! Keyed by the file's identity; the path is an attribute of it. Two checked files are written in turn, so that the one
+//! being written is never the newest good one: whatever a crash does to it, the other is at most one write older.
+//! `FORMAT.md` beside this crate describes the content.
+
+mod file;
+pub mod import;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use cairn_disk::{CheckedError, Fs};
+
+use crate::receipt::{Ledger, Mark, Moved};
+use crate::tail::identity::{FileId, Head};
+use file::Content;
+
+/// Most files remembered; beyond, those not seen for longest are forgotten first.
+pub const MAX_ENTRIES: usize = 100_000;
+
+/// The memory of all files.
+#[derive(Debug)]
+pub struct Positions {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    ttl: Mutex<Duration>,
+    moved: Moved,
+    state: Mutex<State>,
+    /// Held while writing, so that two writes cannot overtake each other.
+    writing: Mutex<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: Vec<Arc<Entry>>,
+    /// Promtail positions files that were taken over already.
+    imported: Vec<PathBuf>,
+    /// Offsets taken over for paths that were not seen yet.
+    imports: BTreeMap<String, u64>,
+}
+
+/// What is remembered about one file of one target.
+#[derive(Debug)]
+pub struct Entry {
+    /// Number among the targets that want this file.
+    pub nth: u32,
+    /// Receipts, and the acknowledged place.
+    pub ledger: Arc<Ledger>,
+    /// Lines read so far in this run.
+    pub lines: AtomicU64,
+    about: Mutex<About>,
+}
+
+/// The changing part of an [`Entry`].
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The name under which the lines are shipped.
+    pub path: String,
+    /// The file.
+    pub file: FileId,
+    /// Its beginning.
+    pub head: Head,
+    /// Unix time in seconds when it was last seen.
+    pub seen_s: u64,
+    /// How it is being read now, if it is.
+    pub open: Option<OpenState>,
+    /// Where reading stands; ahead of the acknowledged place.
+    pub read: Mark,
+}
+
+/// A file that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenState {
+    /// Bytes in the file when it was last looked at.
+    pub size: u64,
+    /// Whether it has lost its name: what is left in it is read, and late writers are waited for.
+    pub is_rotated: bool,
+}
+
+impl Entry {
+    fn new(nth: u32, about: About, moved: &Moved) -> Arc<Self> {
+        let ledger = Ledger::new(about.read, moved.clone());
+        Arc::new(Self { nth, ledger, lines: AtomicU64::new(0), about: Mutex::new(about) })
+    }
+
+    /// A copy of what is known.
+    pub fn about(&self) -> About {
+        self.lock().clone()
+    }
+
+    /// Changes what is known.
+    pub fn update(&self, change: impl FnOnce(&mut About)) {
+        change(&mut self.lock());
+    }
+
+    /// Counts lines as read.
+    pub fn count_lines(&self, n: usize) {
+        self.lines.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, About> {
+        self.about.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Positions {
+    /// Reads the newest good file in `dir`, which must exist. Damage is answered as warnings, never as a refusal to
+    /// start: the older file is used, or none.
+    ///
+    /// # Errors
+    /// When a file was written by a newer build.
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path, ttl: Duration) -> Result<(Self, Vec<String>), CheckedError> {
+        let moved = Moved::default();
+        let (content, warnings) = file::load(fs.as_ref(), dir)?;
+        let Content { sequence, imported, imports, files } = content;
+        let entries = files.into_iter().map(|record| record.into_entry(&moved)).collect();
+        let state = State { entries, imported, imports };
+        let positions = Self {
+            fs,
+            dir: dir.to_owned(),
+            ttl: Mutex::new(ttl),
+            moved,
+            state: Mutex::new(state),
+            writing: Mutex::new(sequence),
+        };
+        Ok((positions, warnings))
+    }
+
+    /// Changes how long files that are gone are remembered, on reload.
+    pub fn set_ttl(&self, ttl: Duration) {
+        *self.ttl.lock().unwrap_or_else(PoisonError::into_inner) = ttl;
+    }
+
+    /// Every file that is remembered.
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.lock().entries.clone()
+    }
+
+    /// The file with this identity, as far as numbers can tell; its content is for the caller to compare.
+    pub fn find(&self, file: &FileId, nth: u32) -> Option<Arc<Entry>> {
+        let state = self.lock();
+        let candidates =
+            state.entries.iter().filter(|entry| entry.nth == nth && entry.about().file.may_be(file));
+        // The exact device wins over one that was numbered anew.
+        candidates.min_by_key(|entry| entry.about().file.dev != file.dev).cloned()
+    }
+
+    /// Remembers a new file, read and acknowledged up to `about.read`.
+    pub fn add(&self, nth: u32, about: About) -> Arc<Entry> {
+        let entry = Entry::new(nth, about, &self.moved);
+        self.lock().entries.push(Arc::clone(&entry));
+        self.moved.set();
+        entry
+    }
+
+    /// Forgets a file.
+    pub fn forget(&self, entry: &Arc<Entry>) {
+        self.lock().entries.retain(|one| !Arc::ptr_eq(one, entry));
+        self.moved.set();
+    }
+
+    /// Says that something besides a position has changed (a name, a beginning).
+    pub fn touch(&self) {
+        self.moved.set();
+    }
+
+    /// Takes over a Promtail positions file, unless that was done before. Answers how many positions it held.
+    ///
+    /// # Errors
+    /// A message for the log when the file cannot be read; it is tried again at the next start.
+    pub fn import(&self, path: &Path) -> Result<usize, String> {
+        if self.lock().imported.iter().any(|done| done == path) {
+            return Ok(0);
+        }
+        let Some(offsets) = import::read_promtail(path)? else { return Ok(0) };
+        let mut state = self.lock();
+        let n = offsets.len();
+        state.imports.extend(offsets);
+        state.imported.push(path.to_owned());
+        self.moved.set();
+        Ok(n)
+    }
+
+    /// The offset that was taken over for a path, once.
+    pub fn take_import(&self, path: &str) -> Option<u64> {
+        self.lock().imports.remove(path)
+    }
+
+    /// Writes, if anything has moved since the last time. Answers whether it wrote.
+    ///
+    /// # Errors
+    /// What the system says; the next call tries again.
+    pub fn save(&self, now_s: u64) -> io::Result<bool> {
+        let mut sequence = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.moved.take() {
+            return Ok(false);
+        }
+        let content = self.content(*sequence + 1, now_s);
+        if let Err(error) = file::store(self.fs.as_ref(), &self.dir, &content) {
+            self.moved.set();
+            return Err(error);
+        }
+        *sequence += 1;
+        Ok(true)
+    }
+
+    fn content(&self, sequence: u64, now_s: u64) -> Content {
+        let ttl_s = self.ttl.lock().unwrap_or_else(PoisonError::into_inner).as_secs();
+        let mut state = self.lock();
+        for entry in &state.entries {
+            entry.update(|about| {
+                if about.open.is_some() {
+                    about.seen_s = now_s;
+                }
+            });
+        }
+        state.entries.retain(|entry| {
+            let about = entry.about();
+            about.open.is_some() || !entry.ledger.is_settled() || about.seen_s + ttl_s >= now_s
+        });
+        if state.entries.len() > MAX_ENTRIES {
+            state.entries.sort_by_key(|entry| std::cmp::Reverse(entry.about().seen_s));
+            state.entries.truncate(MAX_ENTRIES);
+        }
+        Content {
+            sequence,
+            imported: state.imported.clone(),
+            imports: state.imports.clone(),
+            files: state.entries.iter().map(|entry| file::Record::of(entry)).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
