@@ -1,150 +1,233 @@
-//! skeleton
-use crate::append::*;
+//! A database: opening it, and what it offers.
+
+mod catalogue;
+mod compact;
+mod cut;
+mod maintain;
+mod open;
+mod retain;
+mod status;
+#[cfg(test)]
+mod tests;
+mod view;
+mod write;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use cairn_disk::{Wal, WalError};
+use cairn_model::{Labels, Matcher, TimeMs};
+use cairn_promql::source::SourceError;
+
+use crate::append::{AppendError, Outcome, Sample};
+use crate::block::{Block, BlockMeta};
+use crate::damage::DamageLog;
+use crate::head::Head;
 use crate::options::Options;
 use crate::series::SeriesRef;
-use crate::stats::*;
-use cairn_model::{Labels, Matcher, TimeMs};
-use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
-use std::sync::Arc;
-/// How far opening has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Opening blocks.
-    Blocks {
-        /** done */
-        done: usize,
-        /** of */
-        total: usize,
-    },
-    /// Loading the checkpoint of the head.
-    Checkpoint {
-        /** so far */
-        series: usize,
-    },
-    /// Replaying the write-ahead log; segment numbers.
-    Wal {
-        /** now at */
-        current: u64,
-        /** first */
-        first: u64,
-        /** last */
-        last: u64,
-    },
-}
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The log.
-    #[error(transparent)]
-    Wal(#[from] cairn_disk::WalError),
-}
-/// Why maintenance stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum MaintainError {
-    /// The system refused.
-    #[error("{action} {path}")]
-    Io {
-        /** what */
-        action: &'static str,
-        /** where */
-        path: std::path::PathBuf,
-        /** why */
-        #[source]
-        source: std::io::Error,
-    },
-}
-/// What opening found.
-#[derive(Clone, Debug, Default)]
-pub struct OpenReport {
-    /** series in the head */
-    pub series: usize,
-    /** samples replayed from the log */
-    pub samples: u64,
-    /** one line for each thing that was damaged */
-    pub damage: Vec<String>,
-    /** torn bytes cut */
-    pub torn_bytes: u64,
-    /** blocks served */
-    pub blocks: usize,
-}
-/// A metrics database. Clones share it.
+use crate::stats::{Counters, HeadStats};
+
+pub use maintain::MaintainError;
+pub use open::{OpenError, OpenReport, Progress};
+pub use view::{SelectError, View};
+
+use maintain::Maintenance;
+use status::Tally;
+use write::Commit;
+
+/// A metrics database. Clones share it; every method may be called from any thread and blocks until it is done.
 #[derive(Clone, Debug)]
 pub struct Db {
-    _x: Arc<()>,
+    inner: Arc<Inner>,
 }
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    head: Head,
+    wal: Wal,
+    /// Held by whoever appends: judging, logging and storing a batch are one step, so that log and memory have the
+    /// same order. Resolving known series and reading do not take it.
+    commit: Mutex<Commit>,
+    layout: RwLock<Layout>,
+    /// Held through a round of maintenance.
+    maintenance: Mutex<Maintenance>,
+    tally: Tally,
+    damage: Arc<DamageLog>,
+}
+
+/// Which samples are served from where. Readers hold the lock while they collect references to chunks, never while
+/// they decode; so a block can take over from the head between two readers, and nobody sees samples twice or not at all.
+#[derive(Debug)]
+struct Layout {
+    /// Ascending by time.
+    blocks: Vec<Arc<Block>>,
+    /// The head answers from this time on; before it, the blocks do.
+    head_from: i64,
+}
+
 impl Db {
-    /// Opens.
-    pub fn open(_options: Options, _progress: &dyn Fn(Progress)) -> Result<(Self, OpenReport), OpenError> {
-        unimplemented!()
+    /// Opens the database in `options.dir`: blocks, then the checkpoint of the head, then the log after it.
+    /// `progress` is told how far it came. The caller holds the directory's lock.
+    ///
+    /// What is damaged is set aside or left out, and named in the report; a torn end of the log is cut off.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the directory cannot be used, or something in it is of a newer version.
+    pub fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Self, OpenReport), OpenError> {
+        let (inner, report) = open::open(options, progress)?;
+        Ok((Self { inner: Arc::new(inner) }, report))
     }
-    /// Finds or creates a series. `labels` include `__name__`.
-    pub fn series_ref(&self, _labels: &Labels) -> Result<SeriesRef, AppendError> {
-        unimplemented!()
+
+    /// Finds or creates a series; `labels` include `__name__`. A new one is written to the log.
+    ///
+    /// # Errors
+    /// [`AppendError`]: the log cannot be written, or a limit is reached. Known series are found all the same.
+    pub fn series_ref(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.inner.series_ref(labels)
     }
+
     /// Finds a series without creating it.
-    pub fn find(&self, _labels: &Labels) -> Option<SeriesRef> {
-        unimplemented!()
+    pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        self.find_with(labels.stable_hash(), |other| other == labels)
     }
-    /// Appends; one outcome per sample, in order. `now` is the caller's clock.
-    pub fn append(&self, _samples: &[Sample], _now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
-        unimplemented!()
+
+    /// Finds a series by [`Labels::stable_hash`] and a test of the labels, for callers that have them in another shape
+    /// and need not build a set for every known series.
+    pub fn find_with(&self, hash: u64, is_it: impl Fn(&Labels) -> bool) -> Option<SeriesRef> {
+        self.inner.head.find(hash, is_it).map(SeriesRef)
     }
-    /// Makes everything appended so far durable.
+
+    /// Appends samples; answers one outcome for each, in their order. `now` is the caller's clock. What is stored can
+    /// be queried at once, and is durable after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// [`AppendError`] when the log cannot be written. Samples go to the log in batches, so the first of them may have
+    /// been stored; repeating the call is safe.
+    pub fn append(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
+        self.inner.append(samples, now.0)
+    }
+
+    /// Makes everything appended so far durable. Callers at the same time share one sync of the disk.
+    ///
+    /// # Errors
+    /// [`AppendError`]: nothing appended since the last success may be acknowledged; a later call tries again.
     pub fn sync(&self) -> Result<(), AppendError> {
-        unimplemented!()
+        Ok(self.inner.wal.sync(self.inner.wal.appended())?)
     }
-    /// Cut blocks, checkpoint, compact, retention. Blocking, may take seconds, never blocks appends for long.
-    pub fn maintain(&self, _now: TimeMs) -> Result<(), MaintainError> {
-        unimplemented!()
+
+    /// Does what is due: writes blocks from the head, a checkpoint, merges blocks, removes old ones. To be called about
+    /// once a minute; takes milliseconds when nothing is due. Appends and queries go on meanwhile. `now` names blocks.
+    ///
+    /// # Errors
+    /// [`MaintainError`], the first of the round; the other steps were tried all the same, nothing is lost, and the next
+    /// call tries again.
+    pub fn maintain(&self, now: TimeMs) -> Result<(), MaintainError> {
+        self.inner.maintain(now.0)
     }
+
     /// For queries.
     pub fn view(&self) -> View {
-        unimplemented!()
+        View::new(Arc::clone(&self.inner))
     }
-    /// Names of labels, ascending.
+
+    /// Names of the labels of matching series, ascending. Blocks and head that overlap the range count as a whole.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
     pub fn label_names(
         &self,
-        _matchers: &[Matcher],
-        _start: TimeMs,
-        _end: TimeMs,
+        matchers: &[Matcher],
+        start: TimeMs,
+        end: TimeMs,
     ) -> Result<Vec<String>, SourceError> {
-        unimplemented!()
+        Ok(self.inner.label_names(matchers, start.0, end.0)?)
     }
-    /// Values of a label, ascending.
+
+    /// Values of a label of matching series, ascending. Blocks and head that overlap the range count as a whole.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
     pub fn label_values(
         &self,
-        _name: &str,
-        _matchers: &[Matcher],
-        _start: TimeMs,
-        _end: TimeMs,
+        name: &str,
+        matchers: &[Matcher],
+        start: TimeMs,
+        end: TimeMs,
     ) -> Result<Vec<String>, SourceError> {
-        unimplemented!()
+        Ok(self.inner.label_values(name, matchers, start.0, end.0)?)
     }
-    /// Series, ascending by labels.
+
+    /// Matching series with a chunk in the range, ascending by labels.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
     pub fn series(
         &self,
-        _matchers: &[Matcher],
-        _start: TimeMs,
-        _end: TimeMs,
+        matchers: &[Matcher],
+        start: TimeMs,
+        end: TimeMs,
     ) -> Result<Vec<Arc<Labels>>, SourceError> {
-        unimplemented!()
+        Ok(self.inner.series(matchers, start.0, end.0)?)
     }
-    /// The head, with the `limit` largest of each list.
-    pub fn head_stats(&self, _limit: usize) -> HeadStats {
-        unimplemented!()
+
+    /// What is in the head, with the `limit` largest of each list. Looks at every series.
+    pub fn head_stats(&self, limit: usize) -> HeadStats {
+        self.inner.head_stats(limit)
     }
-    /// Counts.
+
+    /// The blocks, ascending by time.
+    pub fn blocks(&self) -> Vec<BlockMeta> {
+        self.inner.layout().blocks.iter().map(|block| block.meta.clone()).collect()
+    }
+
+    /// Oldest time that a query may find a sample at; `None` for an empty database.
+    pub fn min_time(&self) -> Option<TimeMs> {
+        let first_block = self.inner.layout().blocks.first().map(|block| block.meta.min_time_ms);
+        first_block.or_else(|| self.inner.head.min_time()).map(TimeMs)
+    }
+
+    /// Counts and sizes. Cheap.
     pub fn counters(&self) -> Counters {
-        unimplemented!()
+        self.inner.counters()
+    }
+
+    /// The segments of the log: first and current.
+    pub fn wal_segments(&self) -> (u64, u64) {
+        let (first, current) = self.inner.wal.segment_range();
+        (first.0, current.0)
     }
 }
-/// For queries.
-#[derive(Clone, Debug)]
-pub struct View {
-    _db: Db,
+
+impl From<WalError> for OpenError {
+    fn from(error: WalError) -> Self {
+        Self::Wal(error)
+    }
 }
-impl SampleSource for View {
-    fn select(&self, _s: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
-        unimplemented!()
+
+impl Inner {
+    // A panic while one of these is held cannot leave a half-made state: each section changes its fields last.
+    fn commit(&self) -> MutexGuard<'_, Commit> {
+        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn layout(&self) -> RwLockReadGuard<'_, Layout> {
+        self.layout.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn layout_mut(&self) -> RwLockWriteGuard<'_, Layout> {
+        self.layout.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where things lie in the data directory.
+mod place {
+    use std::path::{Path, PathBuf};
+
+    pub(super) fn wal(dir: &Path) -> PathBuf {
+        dir.join("wal")
+    }
+
+    pub(super) fn blocks(dir: &Path) -> PathBuf {
+        dir.join("blocks")
     }
 }

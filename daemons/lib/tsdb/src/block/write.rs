@@ -1,0 +1,166 @@
+//! Writing a block: series in ascending order in, a directory that is there whole or not at all out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cairn_disk::checked::temporary_name;
+use cairn_disk::record_file::RecordFileWriter;
+use cairn_disk::{Format, Fs, write_atomically};
+use cairn_model::Labels;
+
+use super::index::{Contents, Place, SeriesBatch, ValuesBatch};
+use super::{BlockId, BlockMeta, CHUNKS_FILE, ChunkPlace, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT};
+use crate::chunk::{Chunk, ENCODING_XOR};
+use crate::postings::Postings;
+
+/// Kind and version of the file `chunks`.
+pub const CHUNKS_FORMAT: Format = Format::new(*b"CAIRNMCK", 1);
+
+/// Writes one block under a temporary name; [`finish`](Self::finish) makes it durable and gives it its own.
+#[derive(Debug)]
+pub(crate) struct BlockWriter {
+    fs: Arc<dyn Fs>,
+    /// The directory of all blocks.
+    dir: PathBuf,
+    temporary: PathBuf,
+    id: BlockId,
+    chunks: RecordFileWriter,
+    index: RecordFileWriter,
+    batch: SeriesBatch,
+    first_of_batch: u32,
+    contents: Contents,
+    postings: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
+    n_series: u32,
+    n_chunks: u64,
+    n_samples: u64,
+    last_labels: Option<Labels>,
+    scratch: Vec<u8>,
+}
+
+impl BlockWriter {
+    pub(crate) fn create(fs: &Arc<dyn Fs>, dir: &Path, id: BlockId) -> io::Result<Self> {
+        let temporary = temporary_name(&dir.join(id.to_string()));
+        if fs.exists(&temporary) {
+            fs.remove_dir_all(&temporary)?;
+        }
+        fs.create_dir_all(&temporary)?;
+        Ok(Self {
+            chunks: RecordFileWriter::create(&**fs, &temporary.join(CHUNKS_FILE), CHUNKS_FORMAT)?,
+            index: RecordFileWriter::create(&**fs, &temporary.join(INDEX_FILE), INDEX_FORMAT)?,
+            fs: Arc::clone(fs),
+            dir: dir.to_owned(),
+            temporary,
+            id,
+            batch: SeriesBatch::default(),
+            first_of_batch: 0,
+            contents: Contents::default(),
+            postings: BTreeMap::new(),
+            n_series: 0,
+            n_chunks: 0,
+            n_samples: 0,
+            last_labels: None,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Adds a series; they come in ascending order of their labels, its chunks in ascending order of time.
+    pub(crate) fn add(&mut self, labels: &Labels, chunks: &[Chunk]) -> io::Result<()> {
+        debug_assert!(self.last_labels.as_ref().is_none_or(|last| last < labels), "series ascend");
+        let mut places = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            self.scratch.clear();
+            self.scratch.push(ENCODING_XOR);
+            self.scratch.extend_from_slice(&chunk.data);
+            let offset = self.chunks.push(&self.scratch)?;
+            places.push(ChunkPlace {
+                min_time: chunk.min_time,
+                max_time: chunk.max_time,
+                n_samples: chunk.n_samples,
+                offset,
+                len: u32::try_from(self.scratch.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+            });
+            self.n_samples += u64::from(chunk.n_samples);
+        }
+        self.n_chunks += chunks.len() as u64;
+        self.batch.push(labels, &places);
+        for (name, value) in labels.iter() {
+            let values = match self.postings.get_mut(name) {
+                Some(values) => values,
+                None => self.postings.entry(name.into()).or_default(),
+            };
+            match values.get_mut(value) {
+                Some(postings) => postings.insert(self.n_series),
+                None => {
+                    values.insert(value.into(), Postings::One(self.n_series));
+                }
+            }
+        }
+        if cfg!(debug_assertions) {
+            self.last_labels = Some(labels.clone());
+        }
+        self.n_series = self.n_series.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+        if self.batch.is_full() { self.flush_batch() } else { Ok(()) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_series == 0
+    }
+
+    fn flush_batch(&mut self) -> io::Result<()> {
+        if !self.batch.is_empty() {
+            let record = self.batch.take_record()?;
+            let place = self.push_index(&record)?;
+            self.contents.series.push((self.first_of_batch, place));
+            self.first_of_batch = self.n_series;
+        }
+        Ok(())
+    }
+
+    fn push_index(&mut self, record: &[u8]) -> io::Result<Place> {
+        Ok(Place { offset: self.index.push(record)?, len: record.len() })
+    }
+
+    /// Writes the index, syncs everything, and renames the directory. `meta` brings range, level and origin; the rest
+    /// is filled in.
+    pub(crate) fn finish(mut self, mut meta: BlockMeta) -> io::Result<BlockMeta> {
+        self.flush_batch()?;
+        for (name, values) in std::mem::take(&mut self.postings) {
+            let mut batches = Vec::new();
+            let mut open: Option<ValuesBatch> = None;
+            for (value, postings) in values {
+                let batch = open.get_or_insert_with(|| ValuesBatch::new(&value));
+                batch.push(&value, &postings)?;
+                if let Some(full) = open.take_if(|batch| batch.is_full()) {
+                    batches.push(self.push_values(full)?);
+                }
+            }
+            if let Some(last) = open {
+                batches.push(self.push_values(last)?);
+            }
+            self.contents.labels.push((name.into(), batches));
+        }
+        let record = self.contents.to_record()?;
+        let toc = self.push_index(&record)?;
+        meta.id = self.id;
+        meta.n_series = u64::from(self.n_series);
+        meta.n_chunks = self.n_chunks;
+        meta.n_samples = self.n_samples;
+        meta.toc_offset = toc.offset;
+        meta.toc_len = toc.len;
+        meta.chunks_bytes = self.chunks.finish()?;
+        meta.index_bytes = self.index.finish()?;
+        // Syncs the directory too, so the names of all three files are durable before the directory gets its own.
+        write_atomically(&*self.fs, &self.temporary.join(META_FILE), META_FORMAT, &meta.encode())?;
+        self.fs.rename(&self.temporary, &self.dir.join(self.id.to_string()))?;
+        self.fs.sync_dir(&self.dir)?;
+        Ok(meta)
+    }
+
+    fn push_values(&mut self, batch: ValuesBatch) -> io::Result<(String, Place)> {
+        let first_value = batch.first_value.clone();
+        let record = batch.into_record()?;
+        Ok((first_value, self.push_index(&record)?))
+    }
+}

@@ -1,0 +1,35 @@
+//! What queries met that was damaged: counted, named once, never in the way of the rest.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// So many places are remembered as reported; beyond, a place may be reported again.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Counts damaged places, each once.
+#[derive(Debug, Default)]
+pub(crate) struct DamageLog {
+    seen: Mutex<HashSet<(String, u64)>>,
+    count: AtomicU64,
+}
+
+impl DamageLog {
+    /// Counts and logs a damaged place, the first time it is met.
+    pub(crate) fn note(&self, error: &dyn Error, offset: u64) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= MAX_REMEMBERED {
+            seen.clear();
+        }
+        // The text names the file.
+        if seen.insert((error.to_string(), offset)) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(error = %error, offset, "left out a damaged part of a block");
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,121 @@
+//! Label names, label values, series: what there is, without samples.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cairn_model::{Labels, Matcher};
+
+use super::view::{SelectError, visit_matching};
+use super::{Inner, Layout};
+use crate::block::Block;
+use crate::postings;
+
+impl Inner {
+    pub(super) fn label_names(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut names = BTreeSet::new();
+        let (blocks, with_head) = self.in_range(start, end);
+        if with_head {
+            let index = self.head.index();
+            if matchers.is_empty() {
+                names.extend(index.names().map(str::to_owned));
+            } else {
+                let Ok((slots, _)) = postings::select(&*index, matchers);
+                for series in index.series_at(&slots) {
+                    add_names(&mut names, &series.labels);
+                }
+            }
+        }
+        for block in blocks {
+            if matchers.is_empty() {
+                names.extend(block.label_names().map(str::to_owned));
+            } else {
+                visit_matching(&block, matchers, |entry| {
+                    add_names(&mut names, &entry.labels);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    pub(super) fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut values = BTreeSet::new();
+        let (blocks, with_head) = self.in_range(start, end);
+        if with_head {
+            let index = self.head.index();
+            let Ok((slots, _)) = postings::select(&*index, matchers);
+            for (value, postings) in index.values(name) {
+                if postings.intersects(&slots) {
+                    values.insert(value.to_owned());
+                }
+            }
+        }
+        for block in blocks {
+            let (ids, is_exact) = postings::select(&*block, matchers)?;
+            let mut found = Vec::new();
+            let is_whole = is_exact
+                && block.visit_values(name, &mut |value, postings| {
+                    if postings.intersects(&ids) {
+                        found.push(value.to_owned());
+                    }
+                })?;
+            if is_whole {
+                values.extend(found);
+                continue;
+            }
+            // Part of the label's index is damaged: the series themselves know their labels.
+            visit_matching(&block, matchers, |entry| {
+                values.extend(entry.labels.get(name).map(str::to_owned));
+                Ok(())
+            })?;
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    pub(super) fn series(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<Arc<Labels>>, SelectError> {
+        let snapshot = self.snapshot(matchers, start, end);
+        let mut found: BTreeSet<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
+        for block in snapshot.blocks {
+            visit_matching(&block, matchers, |entry| {
+                if entry.chunks.iter().any(|place| place.min_time <= end && place.max_time >= start) {
+                    found.insert(Arc::new(entry.labels));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    /// The blocks that overlap a range, and whether the head may.
+    fn in_range(&self, start: i64, end: i64) -> (Vec<Arc<Block>>, bool) {
+        let layout = self.layout();
+        let Layout { blocks, head_from } = &*layout;
+        let blocks = blocks.iter().filter(|block| block.overlaps(start, end)).cloned().collect();
+        let with_head = end >= *head_from && self.head.max_time().is_none_or(|newest| newest >= start);
+        (blocks, with_head)
+    }
+}
+
+fn add_names(names: &mut BTreeSet<String>, labels: &Labels) {
+    for (name, _) in labels.iter() {
+        if !names.contains(name) {
+            names.insert(name.to_owned());
+        }
+    }
+}

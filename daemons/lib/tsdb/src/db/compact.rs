@@ -1,0 +1,216 @@
+//! Merging neighbouring blocks into longer ones: 2 h, 8 h, 32 h and so on, up to a tenth of the retention.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Inner;
+use super::maintain::{MaintainError, Maintenance};
+use super::place;
+use super::retain;
+use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockWriter, SeriesEntry};
+use crate::chunk::{Chunk, MAX_CHUNK_SAMPLES};
+
+/// Each level is so many times as long as the one below.
+const LEVEL_FACTOR: i64 = 4;
+
+/// The longest block is this part of the retention, so that whole blocks can go soon after their time...
+const RETENTION_PART: i64 = 10;
+
+/// ... and at most 31 days, as the peer has it.
+const MAX_BLOCK_MS: i64 = 31 * 24 * 3600 * 1000;
+
+impl Inner {
+    /// Merges until nothing is due.
+    pub(super) fn compact(&self, now_ms: i64, maintenance: &mut Maintenance) -> Result<(), MaintainError> {
+        loop {
+            let (blocks, head_from) = {
+                let layout = self.layout();
+                (layout.blocks.clone(), layout.head_from)
+            };
+            let mergeable: Vec<Arc<Block>> =
+                blocks.into_iter().filter(|block| !maintenance.not_merged.contains(&block.meta.id)).collect();
+            let ranges = level_ranges(self.options.block_ms, self.options.retention_ms);
+            let Some(group) = due_group(&mergeable, &ranges, head_from) else { return Ok(()) };
+            match self.merge(&group, now_ms) {
+                Ok(()) => self.tally.compactions.add(1),
+                Err(MaintainError::Block(error)) if !error.is_io() => {
+                    // The damaged block stays as it is, with all that can still be read from it.
+                    let damaged = group.iter().filter(|block| !is_whole(block));
+                    let before = maintenance.not_merged.len();
+                    maintenance.not_merged.extend(damaged.map(|block| block.meta.id));
+                    tracing::error!(error = %error, "a damaged block is not merged");
+                    if maintenance.not_merged.len() == before {
+                        return Err(MaintainError::Block(error));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn merge(&self, group: &[Arc<Block>], now_ms: i64) -> Result<(), MaintainError> {
+        let dir = place::blocks(&self.options.dir);
+        let io = |source| MaintainError::io("write a block in", &dir, source);
+        let mut parents: Vec<BlockId> = group.iter().map(|block| block.meta.id).collect();
+        parents.sort_unstable();
+        let mut sources: Vec<BlockId> =
+            group.iter().flat_map(|block| block.meta.sources.iter().copied()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let name: Vec<u8> = parents.iter().flat_map(|id| id.0.to_le_bytes()).collect();
+        let id = BlockId::derive(now_ms, &name);
+        let mut writer = BlockWriter::create(&self.options.fs, &dir, id).map_err(io)?;
+        if let Err(error) = merge_into(&mut writer, group) {
+            drop(writer);
+            // Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
+            let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
+            return Err(match error {
+                MergeError::Read(error) => error.into(),
+                MergeError::Write(source) => io(source),
+            });
+        }
+        let range = |pick: fn(&BlockMeta) -> i64| group.iter().map(move |block| pick(&block.meta));
+        let meta = BlockMeta {
+            id,
+            min_time_ms: range(|meta| meta.min_time_ms).min().unwrap_or(0),
+            max_time_ms: range(|meta| meta.max_time_ms).max().unwrap_or(0),
+            level: group.iter().map(|block| block.meta.level).max().unwrap_or(0) + 1,
+            sources,
+            parents: parents.clone(),
+            n_series: 0,
+            n_chunks: 0,
+            n_samples: 0,
+            index_bytes: 0,
+            chunks_bytes: 0,
+            toc_offset: 0,
+            toc_len: 0,
+        };
+        let meta = writer.finish(meta).map_err(io)?;
+        tracing::info!(block = %meta.id, level = meta.level, parents = parents.len(), bytes = meta.bytes(), "blocks merged");
+        let merged = Block::open(&*self.options.fs, &dir.join(id.to_string()), Arc::clone(&self.damage))?;
+        {
+            let mut layout = self.layout_mut();
+            layout.blocks.retain(|block| !parents.contains(&block.meta.id));
+            layout.blocks.push(Arc::new(merged));
+            layout.blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
+        }
+        for parent in parents {
+            let name = parent.to_string();
+            retain::remove_block(&*self.options.fs, &dir, &name)
+                .map_err(|source| MaintainError::io("remove", Path::new(&name), source))?;
+        }
+        Ok(())
+    }
+}
+
+/// Lengths of blocks by level, shortest first.
+fn level_ranges(block_ms: i64, retention_ms: Option<i64>) -> Vec<i64> {
+    let longest =
+        retention_ms.map_or(MAX_BLOCK_MS, |retention| (retention / RETENTION_PART).min(MAX_BLOCK_MS));
+    std::iter::successors(Some(block_ms), |range| range.checked_mul(LEVEL_FACTOR))
+        .take_while(|&range| range == block_ms || range <= longest)
+        .collect()
+}
+
+/// The first group of blocks to merge: two or more that lie in one aligned window of a level which the head has left
+/// behind, so that no block can join them later.
+fn due_group(blocks: &[Arc<Block>], ranges: &[i64], head_from: i64) -> Option<Vec<Arc<Block>>> {
+    for &range in &ranges[1..] {
+        let mut windows: BTreeMap<i64, Vec<Arc<Block>>> = BTreeMap::new();
+        for block in blocks {
+            let window = block.meta.min_time_ms.div_euclid(range);
+            let window_end = (window + 1).saturating_mul(range);
+            if block.meta.max_time_ms <= window_end && window_end <= head_from {
+                windows.entry(window).or_default().push(Arc::clone(block));
+            }
+        }
+        if let Some(group) = windows.into_values().find(|group| group.len() > 1) {
+            return Some(group);
+        }
+    }
+    None
+}
+
+enum MergeError {
+    Read(BlockError),
+    Write(std::io::Error),
+}
+
+/// Walks all blocks by ascending labels at once.
+fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), MergeError> {
+    let mut inputs: Vec<_> = group.iter().map(|block| (block, block.all_series().peekable())).collect();
+    loop {
+        let mut next: Option<cairn_model::Labels> = None;
+        for (_, series) in &mut inputs {
+            match series.peek() {
+                None => {}
+                Some(Ok(entry)) => {
+                    if next.as_ref().is_none_or(|labels| entry.labels < *labels) {
+                        next = Some(entry.labels.clone());
+                    }
+                }
+                Some(Err(_)) => {
+                    if let Some(Err(error)) = series.next() {
+                        return Err(MergeError::Read(error));
+                    }
+                }
+            }
+        }
+        let Some(labels) = next else { return Ok(()) };
+        let mut chunks: Vec<Chunk> = Vec::new();
+        for (block, series) in &mut inputs {
+            let is_it = |entry: &Result<SeriesEntry, BlockError>| {
+                entry.as_ref().is_ok_and(|entry| entry.labels == labels)
+            };
+            if let Some(Ok(entry)) = series.next_if(is_it) {
+                for place in &entry.chunks {
+                    chunks.push(block.checked_chunk(place).map_err(MergeError::Read)?);
+                }
+            }
+        }
+        chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
+        if chunks.windows(2).any(|pair| pair[1].min_time <= pair[0].max_time) {
+            chunks = untangle(&chunks).map_err(MergeError::Read)?;
+        }
+        writer.add(&labels, &chunks).map_err(MergeError::Write)?;
+    }
+}
+
+/// Encodes overlapping chunks anew, each time once. Blocks do not overlap, so this is for what a person put back.
+fn untangle(chunks: &[Chunk]) -> Result<Vec<Chunk>, BlockError> {
+    let mut samples = BTreeMap::new();
+    for chunk in chunks {
+        crate::chunk::decode(&chunk.data, |time, bits| {
+            samples.entry(time).or_insert(bits);
+        })
+        .map_err(|source| BlockError::Malformed { path: "merge".into(), offset: 0, source })?;
+    }
+    let samples: Vec<(i64, u64)> = samples.into_iter().collect();
+    Ok(samples
+        .chunks(usize::from(MAX_CHUNK_SAMPLES))
+        .filter_map(|part| Chunk::from_samples(part.iter().copied()))
+        .collect())
+}
+
+/// Whether every series and chunk of a block can be read.
+fn is_whole(block: &Block) -> bool {
+    block.all_series().all(|entry| {
+        entry.is_ok_and(|entry| entry.chunks.iter().all(|place| block.checked_chunk(place).is_ok()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600 * 1000;
+
+    #[test]
+    fn levels_grow_by_four_up_to_a_tenth_of_the_retention() {
+        let day = 24 * HOUR;
+        assert_eq!(level_ranges(2 * HOUR, Some(15 * day)), [2 * HOUR, 8 * HOUR, 32 * HOUR]);
+        assert_eq!(level_ranges(2 * HOUR, Some(day)), [2 * HOUR]);
+        assert_eq!(level_ranges(2 * HOUR, None).last(), Some(&(512 * HOUR)));
+    }
+}

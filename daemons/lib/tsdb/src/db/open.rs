@@ -1,0 +1,355 @@
+//! Opening: blocks, checkpoint, log. Damage is set aside and named; a newer version stops the start.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use cairn_disk::checked::remove_temporaries;
+use cairn_disk::header::HeaderError;
+use cairn_disk::record_file::RecordFileError;
+use cairn_disk::{Fs, SegmentId, Wal, WalError, WalOptions};
+use cairn_model::Labels;
+
+use super::maintain::Maintenance;
+use super::status::Tally;
+use super::write::Commit;
+use super::{Inner, Layout, place};
+use crate::block::{Block, BlockError, BlockId};
+use crate::checkpoint::{self, SavedSeries};
+use crate::codec::Malformed;
+use crate::damage::DamageLog;
+use crate::head::Head;
+use crate::options::Options;
+use crate::series::MemSeries;
+use crate::wal_record::{self, Visit, WAL_FORMAT};
+
+/// Added to the name of what could not be read, so that it is kept for a person and not tried again.
+const DAMAGED_SUFFIX: &str = ".damaged";
+
+/// So many damaged places are named in the report; the rest is counted.
+const MAX_NAMED_DAMAGE: usize = 100;
+
+/// How far opening has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Opening blocks.
+    Blocks {
+        /// Blocks opened.
+        done: usize,
+        /// Blocks there are.
+        total: usize,
+    },
+    /// Restoring the head from its checkpoint.
+    Checkpoint {
+        /// Series restored.
+        series: usize,
+    },
+    /// Replaying the log, by segment numbers.
+    Wal {
+        /// First segment.
+        first: u64,
+        /// Last segment.
+        last: u64,
+        /// The one that is being read.
+        current: u64,
+    },
+}
+
+/// Why a database could not be opened. Nothing was changed that a second attempt would need.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The write-ahead log cannot be used, or is of a newer version.
+    #[error(transparent)]
+    Wal(WalError),
+    /// A block is of a newer version, or the system failed while reading it.
+    #[error("open block")]
+    Block(#[source] BlockError),
+    /// A checkpoint is of a newer version, or the system failed while reading it.
+    #[error("read checkpoint")]
+    Checkpoint(#[source] RecordFileError),
+    /// The directory cannot be used.
+    #[error("{action} {path}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Blocks that are served.
+    pub blocks: usize,
+    /// Series in the head.
+    pub series: usize,
+    /// Samples that the log added to the head.
+    pub samples: u64,
+    /// Segments of the log that were read.
+    pub wal_segments: usize,
+    /// Bytes cut off the end of the log: a write that was under way when the process or the power died.
+    pub torn_bytes: u64,
+    /// What was damaged, one line each with its place: set aside (`.damaged`) or left out. Empty when all is well.
+    pub damage: Vec<String>,
+}
+
+pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inner, OpenReport), OpenError> {
+    let fs = Arc::clone(&options.fs);
+    let (dir, blocks_dir) = (options.dir.clone(), place::blocks(&options.dir));
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    if !fs.exists(&blocks_dir) {
+        fs.create_dir_all(&blocks_dir).map_err(io("create", &blocks_dir))?;
+        fs.sync_dir(&dir).map_err(io("sync", &dir))?;
+    }
+    for path in [&dir, &blocks_dir] {
+        remove_temporaries(&*fs, path).map_err(io("remove leftovers in", path))?;
+    }
+    let mut report = OpenReport::default();
+    let damage = Arc::new(DamageLog::default());
+    let blocks = open_blocks(&*fs, &blocks_dir, &damage, progress, &mut report)?;
+    let head_from = blocks.iter().map(|block| block.meta.max_time_ms).max().unwrap_or(i64::MIN);
+    report.blocks = blocks.len();
+
+    let head = Head::new();
+    let mut replay = Replay::new(&head, options.block_ms, head_from);
+    let first_segment = restore_checkpoint(&*fs, &dir, &mut replay, progress, &mut report)?;
+    let wal = replay_log(&options, first_segment, &mut replay, progress, &mut report)?;
+    report.samples = replay.samples;
+    replay.describe_losses(&mut report.damage);
+    report.series = head.n_series();
+
+    let inner = Inner {
+        commit: Mutex::new(Commit::new(head_from)),
+        layout: RwLock::new(Layout { blocks, head_from }),
+        maintenance: Mutex::new(Maintenance::default()),
+        tally: Tally::default(),
+        options,
+        head,
+        wal,
+        damage,
+    };
+    Ok((inner, report))
+}
+
+fn open_blocks(
+    fs: &dyn Fs,
+    dir: &Path,
+    damage: &Arc<DamageLog>,
+    progress: &dyn Fn(Progress),
+    report: &mut OpenReport,
+) -> Result<Vec<Arc<Block>>, OpenError> {
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    let names: Vec<String> = fs
+        .list(dir)
+        .map_err(io("list", dir))?
+        .into_iter()
+        .filter(|entry| entry.is_dir && entry.name.parse::<BlockId>().is_ok())
+        .map(|entry| entry.name)
+        .collect();
+    let mut blocks = Vec::with_capacity(names.len());
+    for (done, name) in names.iter().enumerate() {
+        progress(Progress::Blocks { done, total: names.len() });
+        let path = dir.join(name);
+        match Block::open(fs, &path, Arc::clone(damage)) {
+            Ok(block) => blocks.push(Arc::new(block)),
+            Err(error) if error.is_newer_version() || error.is_io() => return Err(OpenError::Block(error)),
+            Err(error) => set_aside(fs, &path, &error, &mut report.damage),
+        }
+    }
+    progress(Progress::Blocks { done: names.len(), total: names.len() });
+    // A merge was finished, but not all of its parents were removed. They say nothing that it does not.
+    let replaced: HashSet<BlockId> =
+        blocks.iter().flat_map(|block| block.meta.parents.iter().copied()).collect();
+    blocks.retain(|block| !replaced.contains(&block.meta.id));
+    for name in names {
+        if name.parse::<BlockId>().is_ok_and(|id| replaced.contains(&id)) {
+            super::retain::remove_block(fs, dir, &name).map_err(io("remove", &dir.join(&name)))?;
+        }
+    }
+    blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
+    Ok(blocks)
+}
+
+/// Renames what cannot be read, so that the database starts without it and a person finds it.
+fn set_aside(fs: &dyn Fs, path: &Path, error: &dyn std::error::Error, damage: &mut Vec<String>) {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(DAMAGED_SUFFIX);
+    let aside = path.with_file_name(name);
+    let moved = fs.rename(path, &aside).and_then(|()| fs.sync_dir(cairn_disk::checked::parent_of(path)));
+    let what = match moved {
+        Ok(()) => format!("{error}; set aside as {}", aside.display()),
+        Err(reason) => format!("{error}; left where it is ({reason})"),
+    };
+    tracing::error!(path = %path.display(), error = %error, "damaged, set aside");
+    damage.push(what);
+}
+
+/// Restores the newest readable checkpoint. Answers the first log segment to replay.
+fn restore_checkpoint(
+    fs: &dyn Fs,
+    dir: &Path,
+    replay: &mut Replay<'_>,
+    progress: &dyn Fn(Progress),
+    report: &mut OpenReport,
+) -> Result<SegmentId, OpenError> {
+    let found = checkpoint::list(fs, dir).map_err(|source| OpenError::Io {
+        action: "list",
+        path: dir.to_owned(),
+        source,
+    })?;
+    for (first_segment, path) in found {
+        let mut n_series = 0;
+        let read = checkpoint::read(fs, &path, |saved| {
+            n_series += 1;
+            if n_series % 10_000 == 0 {
+                progress(Progress::Checkpoint { series: n_series });
+            }
+            replay.restore(saved)
+        });
+        match read {
+            Ok(found) => {
+                replay.head.reserve_ids_below(found.next_id);
+                report.damage.extend(found.damage);
+                progress(Progress::Checkpoint { series: found.n_series });
+                return Ok(first_segment);
+            }
+            Err(
+                error @ (RecordFileError::Io { .. } | RecordFileError::Header(HeaderError::Version { .. })),
+            ) => return Err(OpenError::Checkpoint(error)),
+            Err(error) => set_aside(fs, &path, &error, &mut report.damage),
+        }
+    }
+    Ok(SegmentId(1))
+}
+
+fn replay_log(
+    options: &Options,
+    first_segment: SegmentId,
+    replay: &mut Replay<'_>,
+    progress: &dyn Fn(Progress),
+    report: &mut OpenReport,
+) -> Result<Wal, OpenError> {
+    let dir = place::wal(&options.dir);
+    let segments = if options.fs.exists(&dir) {
+        Wal::segments(&*options.fs, &dir).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let last = segments.last().map_or(first_segment.0, |id| id.0);
+    let wal_options =
+        WalOptions { first_segment, segment_bytes: options.wal_segment_bytes, ..WalOptions::new(WAL_FORMAT) };
+    let mut current = None;
+    let mut malformed = 0u64;
+    let (wal, found) = Wal::open(Arc::clone(&options.fs), &dir, wal_options, &mut |segment, record| {
+        if current != Some(segment) {
+            current = Some(segment);
+            progress(Progress::Wal { first: first_segment.0, last, current: segment.0 });
+        }
+        // Segments before the checkpoint are leftovers of an interrupted removal: all of it is in the checkpoint
+        // or in a block.
+        if segment >= first_segment && wal_record::read(record, replay).is_err() {
+            malformed += 1;
+        }
+        Ok(())
+    })?;
+    report.wal_segments = found.segments;
+    report.torn_bytes = found.torn_bytes;
+    for damage in found.damaged.iter().filter(|damage| damage.segment >= first_segment) {
+        report.damage.push(format!(
+            "write-ahead log segment {}: {} damaged bytes at byte {}",
+            damage.segment, damage.bytes, damage.offset
+        ));
+    }
+    if found.missing_records > 0 {
+        report.damage.push(format!("write-ahead log: {} records are missing", found.missing_records));
+    }
+    if malformed > 0 {
+        report.damage.push(format!("write-ahead log: {malformed} records of an unknown shape"));
+    }
+    Ok(wal)
+}
+
+/// Puts what checkpoint and log say into a head.
+struct Replay<'a> {
+    head: &'a Head,
+    block_ms: i64,
+    head_from: i64,
+    by_id: HashMap<u64, Arc<MemSeries>>,
+    samples: u64,
+    /// Samples whose series no record names: its record was damaged.
+    orphans: u64,
+}
+
+impl<'a> Replay<'a> {
+    fn new(head: &'a Head, block_ms: i64, head_from: i64) -> Self {
+        Self { head, block_ms, head_from, by_id: HashMap::new(), samples: 0, orphans: 0 }
+    }
+
+    fn restore(&mut self, saved: SavedSeries) -> Result<(), Malformed> {
+        let SavedSeries { id, labels, mut chunks } = saved;
+        let newest = chunks.last().map(|chunk| chunk.max_time);
+        let series = self.series_for(id, labels);
+        chunks.retain(|chunk| chunk.max_time >= self.head_from);
+        series.lock().restore(chunks, self.block_ms)?;
+        if let Some(newest) = newest {
+            self.head.saw_time(newest);
+        }
+        Ok(())
+    }
+
+    /// A series that left the head and came back has two numbers in the log; both mean the same series here.
+    fn series_for(&mut self, id: u64, labels: Labels) -> Arc<MemSeries> {
+        let hash = labels.stable_hash();
+        let series = match self.head.find(hash, |other| *other == labels) {
+            Some(known) => {
+                self.head.reserve_ids_below(id.saturating_add(1));
+                known
+            }
+            None => self.head.insert(id, hash, labels),
+        };
+        self.by_id.insert(id, Arc::clone(&series));
+        series
+    }
+
+    fn describe_losses(&self, damage: &mut Vec<String>) {
+        if self.orphans > 0 {
+            damage.push(format!("write-ahead log: {} samples of series that no record names", self.orphans));
+        }
+        if damage.len() > MAX_NAMED_DAMAGE {
+            let more = damage.len() - MAX_NAMED_DAMAGE;
+            damage.truncate(MAX_NAMED_DAMAGE);
+            damage.push(format!("and {more} more"));
+        }
+    }
+}
+
+impl Visit for Replay<'_> {
+    fn series(&mut self, id: u64, labels: Labels) {
+        self.series_for(id, labels);
+    }
+
+    fn sample(&mut self, id: u64, time: i64, bits: u64) {
+        if time < self.head_from {
+            return;
+        }
+        let Some(series) = self.by_id.get(&id) else {
+            self.orphans += 1;
+            return;
+        };
+        if series.lock().replay(time, bits, self.block_ms) {
+            self.samples += 1;
+            self.head.saw_time(time);
+        }
+    }
+}

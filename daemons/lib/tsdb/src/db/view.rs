@@ -1,0 +1,189 @@
+//! Selections: matching series of blocks and head as one, each time once.
+
+use std::sync::Arc;
+
+use cairn_model::{Labels, Matcher};
+use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
+
+use super::Inner;
+use crate::block::{Block, BlockError, SeriesEntry};
+use crate::chunk::Chunk;
+use crate::postings;
+
+/// Why a selection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// The system failed while a block was read. Damage is no failure: it is left out and counted.
+    #[error("read block")]
+    Block(#[from] BlockError),
+    /// More samples than one selection may load. The words are the peer's.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Answers selections. Each sees all that was stored before it began; cheap to make and to clone.
+#[derive(Clone, Debug)]
+pub struct View {
+    inner: Arc<Inner>,
+}
+
+impl View {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+}
+
+impl SampleSource for View {
+    fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        let Selection { matchers, start, end } = *selection;
+        Ok(self.inner.select(matchers, start.0, end.0)?)
+    }
+}
+
+/// What the head contributes: copied under locks, decoded later.
+pub(super) struct HeadPart {
+    pub(super) labels: Arc<Labels>,
+    chunks: Vec<Chunk>,
+}
+
+/// A consistent picture of what overlaps a range.
+pub(super) struct Snapshot {
+    pub(super) blocks: Vec<Arc<Block>>,
+    pub(super) head: Vec<HeadPart>,
+    head_from: i64,
+}
+
+impl Inner {
+    /// Collects references to all that may have samples in the range. Holds the layout while it looks at the head, so
+    /// that no block takes over from the head in between.
+    pub(super) fn snapshot(&self, matchers: &[Matcher], start: i64, end: i64) -> Snapshot {
+        let layout = self.layout();
+        let blocks = layout.blocks.iter().filter(|block| block.overlaps(start, end)).cloned().collect();
+        let head_from = layout.head_from;
+        let mut head = Vec::new();
+        if end >= head_from {
+            let series: Vec<_> = {
+                let index = self.head.index();
+                let Ok((slots, _)) = postings::select(&*index, matchers);
+                index.series_at(&slots).cloned().collect()
+            };
+            for series in series {
+                let chunks = series.lock().chunks_in(start.max(head_from), end);
+                if !chunks.is_empty() {
+                    head.push(HeadPart { labels: Arc::clone(&series.labels), chunks });
+                }
+            }
+        }
+        Snapshot { blocks, head, head_from }
+    }
+
+    fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesData>, SelectError> {
+        if start > end {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot(matchers, start, end);
+        let mut budget =
+            Budget { left: self.options.max_select_samples, limit: self.options.max_select_samples };
+        // Blocks first, in the order of time, then the head: the stable sort below keeps that order per series.
+        let mut parts: Vec<SeriesData> = Vec::new();
+        for block in &snapshot.blocks {
+            visit_matching(block, matchers, |entry| {
+                let mut part = empty(Arc::new(entry.labels));
+                for place in
+                    entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start)
+                {
+                    let Some(chunk) = block.chunk(place)? else { continue };
+                    if let Err(source) = chunk.decode_range(start, end, &mut part.times, &mut part.values) {
+                        block.note_undecodable(place, source);
+                    }
+                }
+                budget.take(&part)?;
+                if !part.times.is_empty() {
+                    parts.push(part);
+                }
+                Ok(())
+            })?;
+        }
+        for series in snapshot.head {
+            let mut part = empty(series.labels);
+            for chunk in &series.chunks {
+                let from = start.max(snapshot.head_from);
+                // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
+                if let Err(error) = chunk.decode_range(from, end, &mut part.times, &mut part.values) {
+                    self.damage.note(&error, chunk.min_time.unsigned_abs());
+                }
+            }
+            budget.take(&part)?;
+            if !part.times.is_empty() {
+                parts.push(part);
+            }
+        }
+        parts.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(join_parts(parts))
+    }
+}
+
+/// Hands over the series of a block that match, ascending by labels.
+pub(super) fn visit_matching(
+    block: &Block,
+    matchers: &[Matcher],
+    mut visit: impl FnMut(SeriesEntry) -> Result<(), SelectError>,
+) -> Result<(), SelectError> {
+    let (ids, is_exact) = postings::select(block, matchers)?;
+    block.visit_series(&ids, |entry| {
+        let matches = is_exact || matchers.iter().all(|matcher| matcher.matches_labels(&entry.labels));
+        if matches { visit(entry) } else { Ok(()) }
+    })
+}
+
+fn empty(labels: Arc<Labels>) -> SeriesData {
+    SeriesData { labels, times: Vec::new(), values: Vec::new() }
+}
+
+/// Joins neighbours with equal labels.
+fn join_parts(parts: Vec<SeriesData>) -> Vec<SeriesData> {
+    let mut joined: Vec<SeriesData> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match joined.last_mut() {
+            Some(last) if last.labels == part.labels => {
+                last.times.extend(part.times);
+                last.values.extend(part.values);
+            }
+            _ => joined.push(part),
+        }
+    }
+    for series in &mut joined {
+        if !series.times.is_sorted_by(|a, b| a < b) {
+            order_by_time(series);
+        }
+    }
+    joined
+}
+
+/// Blocks overlap only where a person put one back; the first value of a time wins.
+fn order_by_time(series: &mut SeriesData) {
+    let mut samples: Vec<(i64, f64)> = series.times.drain(..).zip(series.values.drain(..)).collect();
+    samples.sort_by_key(|(time, _)| *time);
+    samples.dedup_by_key(|(time, _)| *time);
+    (series.times, series.values) = samples.into_iter().unzip();
+}
+
+struct Budget {
+    left: usize,
+    limit: usize,
+}
+
+impl Budget {
+    fn take(&mut self, part: &SeriesData) -> Result<(), SelectError> {
+        match self.left.checked_sub(part.times.len()) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(SelectError::TooManySamples { limit: self.limit }),
+        }
+    }
+}
