@@ -80,11 +80,11 @@ pub fn eval_range(
     if end < start {
         return Err(EvalError::BadData("end timestamp must not be before start time".to_owned()));
     }
-    let n = end.0.abs_diff(start.0) / step_ms.unsigned_abs() + 1;
-    if n > MAX_STEPS {
-        return Err(EvalError::BadData(format!("{n} steps are more than {MAX_STEPS}")));
+    let n_after_first = end.0.abs_diff(start.0) / step_ms.unsigned_abs();
+    if n_after_first >= MAX_STEPS {
+        return Err(EvalError::BadData(format!("{n_after_first} steps are more than {MAX_STEPS}")));
     }
-    let n = usize::try_from(n).map_err(|_| EvalError::TooManySamples)?;
+    let n = usize::try_from(n_after_first + 1).map_err(|_| EvalError::TooManySamples)?;
     let steps = Steps { start: start.0, step: step_ms, n };
     let mut evaluator = Evaluator::for_range(source, options, steps, end.0);
     let series = match expr.value_type() {

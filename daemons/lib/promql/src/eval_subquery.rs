@@ -42,7 +42,7 @@ pub(crate) fn inner_steps(
     if first > high {
         return Ok(Steps { start: first, step, n: 0 });
     }
-    let n = high.abs_diff(first) / step.unsigned_abs() + 1;
+    let n = (high.abs_diff(first) / step.unsigned_abs()).saturating_add(1);
     if n > MAX_INNER_STEPS {
         return Err(EvalError::TooManySamples);
     }

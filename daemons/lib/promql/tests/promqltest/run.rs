@@ -27,23 +27,21 @@ const TIME_FUNCTIONS: [&str; 15] = [
     "range",
 ];
 
-fn options() -> Options<'static> {
-    Options { max_samples: 50_000_000, delayed_name_removal: true, ..Options::default() }
-}
-
-pub(crate) fn run(store: &Store, eval: &Eval) -> Result<(), String> {
+/// Runs a statement; names are removed at the end of the query, or at each function as Prometheus ships.
+pub(crate) fn run(store: &Store, eval: &Eval, delayed_name_removal: bool) -> Result<(), String> {
+    let options = &Options { delayed_name_removal, ..Options::default() };
     let expr = parse(&eval.text).map_err(|error| format!("parse: {error}"))?;
     let expected = &eval.expected;
     match eval.when {
         When::Range { start, end, step } => {
-            let got = eval_range(store, &expr, TimeMs(start), TimeMs(end), step, &options());
+            let got = eval_range(store, &expr, TimeMs(start), TimeMs(end), step, options);
             let Some(answer) = outcome(expected, got)? else { return Ok(()) };
             let Value::Matrix(matrix) = &answer.value else { return Err("no matrix".to_owned()) };
             compare::matrix(&expected.lines, start, step, matrix)
         }
         When::Instant(time) => {
-            instant(store, &expr, time, expected)?;
-            as_middle_of_range(store, &expr, time, expected)?;
+            instant(store, &expr, time, expected, options)?;
+            as_middle_of_range(store, &expr, time, expected, options)?;
             if uses(&expr, &TIME_FUNCTIONS) {
                 return Ok(());
             }
@@ -56,8 +54,8 @@ pub(crate) fn run(store: &Store, eval: &Eval) -> Result<(), String> {
             };
             for other in others {
                 let at = |why: String| format!("fixed by @ {time}ms, evaluated at {other}ms: {why}");
-                instant(store, &fixed, other, expected).map_err(at)?;
-                as_middle_of_range(store, &fixed, other, expected).map_err(at)?;
+                instant(store, &fixed, other, expected, options).map_err(at)?;
+                as_middle_of_range(store, &fixed, other, expected, options).map_err(at)?;
             }
             Ok(())
         }
@@ -109,8 +107,14 @@ fn fix(expr: &mut Expr, time: i64) {
     }
 }
 
-fn instant(store: &Store, expr: &Expr, time: i64, expected: &Expected) -> Result<(), String> {
-    let got = eval_instant(store, expr, TimeMs(time), &options());
+fn instant(
+    store: &Store,
+    expr: &Expr,
+    time: i64,
+    expected: &Expected,
+    options: &Options<'_>,
+) -> Result<(), String> {
+    let got = eval_instant(store, expr, TimeMs(time), options);
     let Some(answer) = outcome(expected, got)? else { return Ok(()) };
     match &answer.value {
         Value::Scalar(point) => compare::scalar(&expected.lines, point.value),
@@ -124,7 +128,13 @@ fn instant(store: &Store, expr: &Expr, time: i64, expected: &Expected) -> Result
     }
 }
 
-fn as_middle_of_range(store: &Store, expr: &Expr, time: i64, expected: &Expected) -> Result<(), String> {
+fn as_middle_of_range(
+    store: &Store,
+    expr: &Expr,
+    time: i64,
+    expected: &Expected,
+    options: &Options<'_>,
+) -> Result<(), String> {
     if expected.fails.is_some()
         || expected.ordered
         || expected.string.is_some()
@@ -133,7 +143,7 @@ fn as_middle_of_range(store: &Store, expr: &Expr, time: i64, expected: &Expected
     {
         return Ok(());
     }
-    let got = eval_range(store, expr, TimeMs(time - 60_000), TimeMs(time + 60_000), 60_000, &options());
+    let got = eval_range(store, expr, TimeMs(time - 60_000), TimeMs(time + 60_000), 60_000, options);
     let wrap = |why: String| format!("as a range: {why}");
     let answer = outcome(expected, got).map_err(wrap)?.expect("failures were sorted out above");
     let Value::Matrix(matrix) = &answer.value else { return Err("no matrix".to_owned()) };

@@ -1,0 +1,359 @@
+//! Evaluation: limits, shared reads, agreement between range and instant queries, hostile trees.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cairn_model::{Labels, TimeMs};
+use cairn_promql::{
+    EvalError, Options, SampleSource, Selection, SeriesData, SourceError, Stop, Value, eval_instant,
+    eval_range, parse,
+};
+use proptest::prelude::*;
+
+/// Series in memory, with a count of reads.
+#[derive(Default)]
+struct Source {
+    series: Vec<SeriesData>,
+    n_reads: AtomicUsize,
+}
+
+impl Source {
+    fn add(&mut self, labels: &[(&str, &str)], samples: impl Iterator<Item = (i64, f64)>) {
+        let (times, values) = samples.unzip();
+        let labels = Arc::new(Labels::from_pairs(labels.iter().copied()));
+        self.series.push(SeriesData { labels, times, values });
+        self.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+
+    /// Counters that are reset now and then, gauges with gaps, buckets, and one series that ends with a marker.
+    fn usual() -> Self {
+        let mut source = Self::default();
+        for (index, host) in ["a", "b", "c"].into_iter().enumerate() {
+            let slope = f64::from(u32::try_from(index).unwrap() + 1);
+            let counter = move |i: i64| (i * 15_000, f64::from(i32::try_from(i % 37).unwrap()) * slope);
+            source
+                .add(&[("__name__", "requests_total"), ("host", host), ("job", "x")], (0..240).map(counter));
+            let gauge =
+                move |i: i64| (i * 15_000 + 7, (f64::from(i32::try_from(i).unwrap()) * slope).sin() * 10.0);
+            source.add(&[("__name__", "load"), ("host", host)], (0..240).filter(|i| i % 50 < 40).map(gauge));
+            for (le, share) in [("0.1", 1.0), ("1", 3.0), ("+Inf", 4.0)] {
+                let bucket = move |i: i64| (i * 15_000, f64::from(i32::try_from(i).unwrap()) * share * slope);
+                source.add(&[("__name__", "d_bucket"), ("host", host), ("le", le)], (0..240).map(bucket));
+            }
+        }
+        let stale = f64::from_bits(cairn_promql::source::STALE_NAN_BITS);
+        source.add(&[("__name__", "gone")], (0..20).map(|i| (i * 15_000, if i == 19 { stale } else { 1.0 })));
+        source
+    }
+}
+
+impl SampleSource for Source {
+    fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        self.n_reads.fetch_add(1, Ordering::Relaxed);
+        let selected =
+            self.series.iter().filter(|s| selection.matchers.iter().all(|m| m.matches_labels(&s.labels)));
+        Ok(selected
+            .map(|s| {
+                let inside = |t: &&i64| **t >= selection.start.0 && **t <= selection.end.0;
+                let lo = s.times.iter().position(|t| inside(&t)).unwrap_or(0);
+                let n = s.times.iter().filter(inside).count();
+                SeriesData {
+                    labels: Arc::clone(&s.labels),
+                    times: s.times[lo..lo + n].to_vec(),
+                    values: s.values[lo..lo + n].to_vec(),
+                }
+            })
+            .filter(|s| !s.times.is_empty())
+            .collect())
+    }
+}
+
+struct Broken;
+
+impl SampleSource for Broken {
+    fn select(&self, _: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        Err("block 7: checksum mismatch".into())
+    }
+}
+
+const QUERIES: [&str; 44] = [
+    "requests_total",
+    "requests_total offset 3m",
+    "load @ 600",
+    "rate(requests_total[5m])",
+    "increase(requests_total[7m])",
+    "irate(requests_total[1m])",
+    "sum by (host) (rate(requests_total[5m]))",
+    "sum(rate(requests_total[5m])) / count(requests_total)",
+    "avg without (host) (load)",
+    "stddev(load)",
+    "max(load) - min(load)",
+    "topk(2, load)",
+    "bottomk by (host) (1, load)",
+    "quantile(0.3, load)",
+    "count_values(\"v\", round(load))",
+    "limit_ratio(0.5, load)",
+    "load > 3",
+    "load > bool 3",
+    "3 < load",
+    "load * on (host) group_left (job) requests_total",
+    "load + ignoring (job) requests_total",
+    "load and load > 0",
+    "load or requests_total",
+    "load unless load > 0",
+    "histogram_quantile(0.9, sum by (le) (rate(d_bucket[5m])))",
+    "histogram_fraction(0, 0.5, rate(d_bucket[5m]))",
+    "avg_over_time(load[10m])",
+    "sum_over_time(load[10m])",
+    "min_over_time(load[10m])",
+    "max_over_time(load[10m])",
+    "stddev_over_time(load[10m])",
+    "quantile_over_time(0.7, load[10m])",
+    "changes(requests_total[10m]) + resets(requests_total[10m])",
+    "deriv(load[10m])",
+    "predict_linear(load[10m], 600)",
+    "double_exponential_smoothing(load[10m], 0.3, 0.4)",
+    "max_over_time(rate(requests_total[1m])[10m:30s])",
+    "absent(gone)",
+    "absent_over_time(gone[2m])",
+    "label_replace(load, \"h\", \"$1-\", \"host\", \"(.*)\")",
+    "timestamp(load)",
+    "scalar(gone) + time()",
+    "hour(vector(time())) + minute()",
+    "-load ^ 2 % 3 atan2 1",
+];
+
+/// Labels to value at one time.
+fn at_instant(source: &Source, query: &str, time: i64) -> BTreeMap<String, f64> {
+    match eval_instant(source, &parse(query).unwrap(), TimeMs(time), &Options::default()).unwrap().value {
+        Value::Vector(vector) => vector.into_iter().map(|s| (s.labels.to_string(), s.point.value)).collect(),
+        Value::Scalar(point) => [("{}".to_owned(), point.value)].into(),
+        other => panic!("{query}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_range_query_is_its_instant_queries() {
+    let source = Source::usual();
+    let (start, end, step) = (60_000, 3_700_000, 47_000);
+    for query in QUERIES {
+        let answer = eval_range(
+            &source,
+            &parse(query).unwrap(),
+            TimeMs(start),
+            TimeMs(end),
+            step,
+            &Options::default(),
+        )
+        .unwrap();
+        let Value::Matrix(matrix) = answer.value else { panic!("{query}") };
+        let mut by_time: BTreeMap<i64, BTreeMap<String, f64>> = BTreeMap::new();
+        for series in matrix {
+            for point in &series.points {
+                by_time.entry(point.time.0).or_default().insert(series.labels.to_string(), point.value);
+            }
+        }
+        for time in (start..=end).step_by(usize::try_from(step).unwrap()) {
+            let got = by_time.remove(&time).unwrap_or_default();
+            let want = at_instant(&source, query, time);
+            assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{query} at {time}");
+            for (labels, want) in &want {
+                let got = got[labels];
+                let is_close =
+                    (got - want).abs() <= want.abs().max(1.0) * 1e-9 || (got.is_nan() && want.is_nan());
+                assert!(is_close, "{query} at {time}: {labels} {got}, alone {want}");
+            }
+        }
+        assert!(by_time.is_empty(), "{query}: steps that were not asked for");
+    }
+}
+
+#[test]
+fn a_selector_that_occurs_twice_is_read_once() {
+    let source = Source::usual();
+    let query = parse("rate(requests_total[5m]) / requests_total + requests_total offset 1m").unwrap();
+    eval_range(&source, &query, TimeMs(600_000), TimeMs(900_000), 15_000, &Options::default()).unwrap();
+    assert_eq!(source.n_reads.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn limits_and_stops_are_told_apart() {
+    let source = Source::usual();
+    let query = parse("sum(rate(requests_total[5m]))").unwrap();
+    let eval = |options: &Options<'_>| {
+        eval_range(&source, &query, TimeMs(0), TimeMs(3_000_000), 1_000, options).map(|_| ())
+    };
+    assert!(matches!(
+        eval(&Options { max_samples: 100, ..Options::default() }),
+        Err(EvalError::TooManySamples)
+    ));
+    let timed_out = || Some(Stop::TimedOut);
+    assert!(matches!(
+        eval(&Options { stop: Some(&timed_out), ..Options::default() }),
+        Err(EvalError::TimedOut)
+    ));
+    let canceled = || Some(Stop::Canceled);
+    assert!(matches!(
+        eval(&Options { stop: Some(&canceled), ..Options::default() }),
+        Err(EvalError::Canceled)
+    ));
+    let broken = eval_instant(&Broken, &query, TimeMs(0), &Options::default());
+    assert!(matches!(broken, Err(EvalError::Source(error)) if error.to_string().contains("block 7")));
+    for (start, end, step) in [(0, -1, 1), (0, 1, 0), (0, 1, -1), (i64::MIN, i64::MAX, 1)] {
+        let got = eval_range(&source, &query, TimeMs(start), TimeMs(end), step, &Options::default());
+        assert!(matches!(got, Err(EvalError::BadData(_))), "{start} {end} {step}");
+    }
+}
+
+#[test]
+fn absurd_times_do_not_overflow() {
+    let source = Source::usual();
+    for query in [
+        "rate(load[290y])",
+        "load offset 290y",
+        "load offset -290y",
+        "load @ 9223372036854774",
+        "sum_over_time(load[1h:5m] @ -9223372036854774)",
+        "last_over_time(load[1m] smoothed offset -290y)",
+        "increase(requests_total[290y] smoothed)",
+        "hour(vector(1e300)) + year(vector(-1e300))",
+    ] {
+        for time in [i64::MIN, -1, 0, i64::MAX] {
+            let _ = eval_instant(&source, &parse(query).unwrap(), TimeMs(time), &Options::default());
+        }
+    }
+    let endless = parse("max_over_time(load[200y:1ms])").unwrap();
+    assert!(eval_instant(&source, &endless, TimeMs(0), &Options::default()).is_err());
+}
+
+#[test]
+fn the_deepest_trees_evaluate_on_a_worker_s_stack() {
+    let deep = [
+        format!("{}load{}", "(".repeat(140), ")".repeat(140)),
+        format!("{}load{}", "abs(".repeat(140), ")".repeat(140)),
+        format!("{}load{}", "sum(".repeat(140), ")".repeat(140)),
+        format!("load{}", " + load".repeat(140)),
+        format!("load{}", " or load".repeat(140)),
+        format!("{}load{}", "max_over_time(".repeat(70), "[1m:1m])".repeat(70)),
+        format!("{}1{}", "-(".repeat(70), ")".repeat(70)),
+    ];
+    std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || {
+            let source = Source::usual();
+            for query in deep {
+                let expr = parse(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
+                eval_instant(&source, &expr, TimeMs(900_000), &Options::default()).unwrap();
+            }
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+/// A random expression of the language, not always well typed.
+fn query() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "load",
+        "requests_total",
+        "gone",
+        "d_bucket",
+        "{job=~\".+\"}",
+        "load[5m]",
+        "requests_total[2m]",
+        "1",
+        "0",
+        "-1",
+        "NaN",
+        "Inf",
+        "0.5",
+        "time()",
+        "5m",
+        "load @ 300",
+        "load offset -2m",
+        "\"le\"",
+        "vector(1)",
+        "load smoothed",
+        "requests_total[1m] anchored",
+        "d_bucket[3m] smoothed",
+        "{__name__=~\"load|gone\"}",
+    ])
+    .prop_map(str::to_owned);
+    let functions: Vec<&str> = cairn_promql::functions::FUNCTIONS.iter().map(|f| f.name).collect();
+    leaf.prop_recursive(5, 40, 3, move |inner| {
+        prop_oneof![
+            (prop::sample::select(functions.clone()), prop::collection::vec(inner.clone(), 0..4))
+                .prop_map(|(name, args)| format!("{name}({})", args.join(", "))),
+            (
+                prop::sample::select(vec!["sum", "avg", "min", "stddev", "count", "group", "max"]),
+                prop::sample::select(vec!["", "by (host)", "without (le)", "by (__name__)"]),
+                inner.clone()
+            )
+                .prop_map(|(op, by, arg)| format!("{op} {by} ({arg})")),
+            (
+                prop::sample::select(vec![
+                    "topk",
+                    "bottomk",
+                    "quantile",
+                    "limitk",
+                    "limit_ratio",
+                    "count_values"
+                ]),
+                inner.clone(),
+                inner.clone()
+            )
+                .prop_map(|(op, param, arg)| format!("{op}({param}, {arg})")),
+            (
+                inner.clone(),
+                prop::sample::select(vec![
+                    "+",
+                    "-",
+                    "*",
+                    "/",
+                    "%",
+                    "^",
+                    "atan2",
+                    "==",
+                    "!= bool",
+                    ">",
+                    "< bool",
+                    "and",
+                    "or",
+                    "unless",
+                    "</",
+                    "+ on (host)",
+                    "* on (host) group_left (job)",
+                    "== ignoring (job) fill (1)",
+                    "- on (host) group_right () fill_left (2)",
+                    "and on (host)",
+                ]),
+                inner.clone()
+            )
+                .prop_map(|(left, op, right)| format!("({left}) {op} ({right})")),
+            inner.clone().prop_map(|arg| format!("({arg})[4m:1m]")),
+            inner.prop_map(|arg| format!("-{arg}")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) })]
+
+    #[test]
+    fn any_query_is_answered_or_refused(query in query(), delayed_name_removal in any::<bool>()) {
+        let Ok(expr) = parse(&query) else { return Ok(()) };
+        let source = Source::usual();
+        let options = Options { delayed_name_removal, ..Options::default() };
+        let _ = eval_instant(&source, &expr, TimeMs(900_000), &options);
+        if let Ok(answer) = eval_range(&source, &expr, TimeMs(0), TimeMs(900_000), 61_000, &options) {
+            let Value::Matrix(matrix) = answer.value else { panic!("{query}") };
+            for series in &matrix {
+                prop_assert!(series.points.iter().all(|p| !cairn_promql::source::is_stale(p.value)), "{}", query);
+            }
+            prop_assert!(matrix.windows(2).all(|pair| pair[0].labels < pair[1].labels), "{}", query);
+        }
+    }
+}
