@@ -76,6 +76,7 @@ pub fn query_range(
         EvalValue::Vector(series) => series,
     };
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    join_equal(&mut series);
     limit_series(&mut series, options, &mut warnings)?;
     let points = |s: EvalSeries| Series {
         labels: s.labels,
@@ -83,6 +84,18 @@ pub fn query_range(
     };
     let value = MetricValue::Matrix(series.into_iter().map(points).collect());
     Ok(MetricAnswer { value, stats: meter.stats, warnings })
+}
+
+/// `label_replace` can give several series the same labels; Loki then lists all of their points in one.
+fn join_equal(series: &mut Vec<EvalSeries>) {
+    series.dedup_by(|next, kept| {
+        let is_same = next.labels == kept.labels;
+        if is_same {
+            kept.points.append(&mut next.points);
+            kept.points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        }
+        is_same
+    });
 }
 
 /// Most points of one series: Loki's 11,000, and one at each end from rounding to multiples of the step.

@@ -61,6 +61,13 @@ pub(crate) enum Event<'a> {
         /// Of which kind.
         kind: Kind,
     },
+    /// A member whose value cannot be read; the walk ends with this error.
+    Fault {
+        /// The name.
+        key: Cow<'a, [u8]>,
+        /// What is wrong with the value.
+        error: JsonError,
+    },
     /// An entered object ends.
     Leave,
 }
@@ -186,7 +193,13 @@ pub(crate) fn each_member<'a>(
         }
         at = skip_blanks(data, at + 1).ok_or(JsonError::Json)?;
         // Only the outermost object's end is looked for ahead: inside of it every brace has its partner.
-        let (value, kind, end) = value_at(data, at, depth == 0)?;
+        let (value, kind, end) = match value_at(data, at, depth == 0) {
+            Ok(found) => found,
+            Err(error) => {
+                on(Event::Fault { key, error });
+                return Err(error);
+            }
+        };
         match on(Event::Member { key, value, kind }) {
             Step::Stop => return Ok(()),
             Step::Continue if kind == Kind::Object => {
@@ -319,6 +332,7 @@ pub(crate) fn scan_strings(line: &[u8], levels: usize, on: &mut dyn FnMut(usize,
     let _ = each_member(line, &mut |event| {
         match event {
             Event::Leave => depth -= 1,
+            Event::Fault { .. } => {}
             Event::Member { kind: Kind::Object, .. } => {
                 if depth + 1 >= levels {
                     return Step::SkipObject;
@@ -345,34 +359,50 @@ pub(crate) enum PathStep {
     Index(usize),
 }
 
-/// The value at `path` of the document `data`; the first of equal keys. `None` when there is none or the text is
+/// A value as written, and its kind.
+pub(crate) type Found<'a> = (&'a [u8], Kind);
+
+/// The value at `path` of the document `data`; the first of equal keys. `None` when there is none, or when the text is
 /// broken before it.
-pub(crate) fn lookup<'a>(data: &'a [u8], path: &[PathStep]) -> Option<(&'a [u8], Kind)> {
-    let at = skip_blanks(data, 0)?;
+///
+/// # Errors
+/// [`JsonError`] when the value itself is broken.
+pub(crate) fn lookup<'a>(data: &'a [u8], path: &[PathStep]) -> Result<Option<Found<'a>>, JsonError> {
+    let Some(at) = skip_blanks(data, 0) else { return Ok(None) };
     let (mut value, mut kind) = match data[at] {
         // The document itself need not be closed for its first members to be found.
         b'{' => (&data[at..], Kind::Object),
         b'[' => (&data[at..], Kind::Array),
-        _ => {
-            let (value, kind, _) = value_at(data, at, true).ok()?;
-            (value, kind)
-        }
+        _ => match value_at(data, at, true) {
+            Ok((value, kind, _)) => (value, kind),
+            Err(_) => return Ok(None),
+        },
     };
-    for step in path {
-        (value, kind) = match (step, kind) {
-            (PathStep::Field(name), Kind::Object) => member(value, name)?,
-            (PathStep::Index(index), Kind::Array) => element(value, *index)?,
-            _ => return None,
+    for (at, step) in path.iter().enumerate() {
+        let found = match (step, kind) {
+            (PathStep::Field(name), Kind::Object) if at + 1 == path.len() => member(value, name)?,
+            // What is broken on the way to the value is as good as missing.
+            (PathStep::Field(name), Kind::Object) => member(value, name).unwrap_or(None),
+            (PathStep::Index(index), Kind::Array) => element(value, *index),
+            _ => None,
         };
+        match found {
+            Some(found) => (value, kind) = found,
+            None => return Ok(None),
+        }
     }
-    Some((value, kind))
+    Ok(Some((value, kind)))
 }
 
-fn member<'a>(object: &'a [u8], name: &str) -> Option<(&'a [u8], Kind)> {
-    let mut found = None;
+fn member<'a>(object: &'a [u8], name: &str) -> Result<Option<Found<'a>>, JsonError> {
+    let mut found = Ok(None);
     let _ = each_member(object, &mut |event| match event {
         Event::Member { key, value, kind } if *key == *name.as_bytes() => {
-            found = Some((value, kind));
+            found = Ok(Some((value, kind)));
+            Step::Stop
+        }
+        Event::Fault { key, error } if *key == *name.as_bytes() => {
+            found = Err(error);
             Step::Stop
         }
         _ => Step::SkipObject,
@@ -380,7 +410,7 @@ fn member<'a>(object: &'a [u8], name: &str) -> Option<(&'a [u8], Kind)> {
     found
 }
 
-fn element(array: &[u8], index: usize) -> Option<(&[u8], Kind)> {
+fn element(array: &[u8], index: usize) -> Option<Found<'_>> {
     let mut at = 1;
     for position in 0.. {
         at = skip_blanks(array, at)?;
@@ -409,6 +439,7 @@ mod tests {
         let mut prefix: Vec<String> = Vec::new();
         let result = each_member(text.as_bytes(), &mut |event| {
             match event {
+                Event::Fault { .. } => {}
                 Event::Leave => {
                     prefix.pop();
                 }
@@ -459,8 +490,8 @@ mod tests {
             PathStep::Index(1),
             PathStep::Field("c".into()),
         ];
-        assert_eq!(lookup(text, &path), Some((&b"x"[..], Kind::String)));
-        assert_eq!(lookup(text, &[PathStep::Index(0)]), None);
+        assert_eq!(lookup(text, &path), Ok(Some((&b"x"[..], Kind::String))));
+        assert_eq!(lookup(text, &[PathStep::Index(0)]), Ok(None));
     }
 
     #[test]

@@ -204,16 +204,6 @@ impl<'a> LabelSet<'a> {
         self.scratch.details.push_str(details);
     }
 
-    /// Whether the labels are those that were stored.
-    pub(crate) fn is_pristine(&self) -> bool {
-        let s = &self.scratch;
-        s.parsed.is_empty()
-            && s.stream_gone.is_empty()
-            && s.metadata_gone.is_empty()
-            && s.error.is_none()
-            && s.details.is_empty()
-    }
-
     fn left<'l>(labels: &'l Labels, gone: &'l [usize]) -> impl Iterator<Item = (&'l str, &'l str)> {
         labels.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, pair)| pair)
     }
@@ -287,7 +277,6 @@ mod tests {
         assert_eq!(visible.to_string(), r#"{env_extracted="x", trace="t"}"#);
         let mut scratch = Scratch::default();
         let mut set = LabelSet::new(&stream, &visible, &mut scratch);
-        assert!(set.is_pristine());
         assert_eq!(set.parsed_name("trace".into()), "trace_extracted");
         set.remove("trace");
         assert_eq!(set.parsed_name("trace".into()), "trace");

@@ -333,10 +333,11 @@ impl Lexer<'_> {
 /// What a word means; function names are plain names unless a call follows.
 fn word_kind(word: &str, rest: &str) -> Kind {
     let lower = word.to_ascii_lowercase();
-    if let Some(reserved) = RESERVED.iter().find(|r| **r == lower) {
+    let rest = rest.trim_start();
+    // `ip` is a word before its argument only; labels are named so.
+    if let Some(reserved) = RESERVED.iter().find(|r| **r == lower && (**r != "ip" || rest.starts_with('('))) {
         return Kind::Word(reserved);
     }
-    let rest = rest.trim_start();
     let is_call = rest.starts_with('(')
         || ["by", "without"]
             .iter()

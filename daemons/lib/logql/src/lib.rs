@@ -8,6 +8,7 @@
 //! | `ast`, `print` | the tree, and the tree as text |
 //! | `pipeline` | the stages of a query, compiled; what they need of the parsers |
 //! | `filter_*`, `stage_*` | one operator of the pipeline each |
+//! | `template`, `template_*`, `gotime` | Go's template language, for `line_format` and `label_format` |
 //! | `labelset` | the labels of one entry on its way through the pipeline |
 //! | `engine_logs` | log queries |
 //! | `engine_metric`, `steps` | metric queries |
@@ -23,6 +24,7 @@ mod engine_metric;
 mod filter_ip;
 mod filter_line;
 mod filter_pattern;
+mod gotime;
 mod json_scan;
 mod label_replace;
 mod labelset;
@@ -48,6 +50,13 @@ mod stage_pattern;
 mod stage_regexp;
 mod stage_unpack;
 mod steps;
+mod template;
+mod template_funcs;
+mod template_math;
+mod template_parse;
+mod template_printf;
+mod template_text;
+mod template_value;
 mod units;
 mod vector_agg;
 

@@ -1,6 +1,6 @@
 //! Range aggregations: reads the entries of every window once and hands them to the window functions.
 
-use cairn_model::{Labels, MatchOp, duration, number};
+use cairn_model::{Labels, MatchOp, duration};
 
 use crate::answer::EvalError;
 use crate::ast::{Conversion, Grouping, RangeAgg, RangeOp, Stage};
@@ -177,7 +177,7 @@ fn absent(agg: &RangeAgg, collected: Vec<Collected>, steps: &Steps) -> Vec<EvalS
 fn unwrap_value(labels: &mut LabelSet<'_>, label: &str, conversion: Conversion) -> Option<f64> {
     let text = labels.get(label).filter(|t| !t.is_empty())?;
     let value = match conversion {
-        Conversion::Float => number::parse_float(text).ok_or_else(|| float_error(text)),
+        Conversion::Float => units::parse_float(text).ok_or_else(|| float_error(text)),
         Conversion::Duration | Conversion::DurationSeconds => {
             duration::parse_go(text).map(seconds).ok_or_else(|| units::go_duration_error(text))
         }

@@ -173,7 +173,7 @@ pub(crate) fn evaluate(
         let value = match &window {
             Window::Sorted(values) => quantile(parameter, values),
             Window::Summary(queue) => match queue.summary() {
-                Some(summary) => of_summary(op, &summary, range),
+                Some(summary) => of_summary(op, &summary, end, range),
                 None => continue,
             },
         };
@@ -182,7 +182,7 @@ pub(crate) fn evaluate(
     points
 }
 
-fn of_summary(op: RangeOp, summary: &Summary, range: i64) -> f64 {
+fn of_summary(op: RangeOp, summary: &Summary, end: i64, range: i64) -> f64 {
     match op {
         RangeOp::SumOverTime => summary.sum,
         RangeOp::Rate => summary.sum / seconds(range),
@@ -193,7 +193,7 @@ fn of_summary(op: RangeOp, summary: &Summary, range: i64) -> f64 {
         RangeOp::StddevOverTime => (summary.squares / summary.count).sqrt(),
         RangeOp::FirstOverTime => summary.first.1,
         RangeOp::LastOverTime => summary.last.1,
-        RangeOp::RateCounter => counter_rate(summary, range),
+        RangeOp::RateCounter => counter_rate(summary, end, range),
         RangeOp::CountOverTime
         | RangeOp::BytesOverTime
         | RangeOp::BytesRate
@@ -232,23 +232,24 @@ fn quantile(q: f64, sorted: &[f64]) -> f64 {
     sorted[lower as usize] * (1.0 - weight) + sorted[upper as usize] * weight
 }
 
-/// Prometheus's extrapolated counter rate as Loki computes it: 0 with fewer than two samples; the window is taken to
-/// begin a range before its first sample and to end at its last one.
-fn counter_rate(summary: &Summary, range: i64) -> f64 {
+/// Prometheus's extrapolated counter rate over the window `(end - range, end]`; 0 with fewer than two samples.
+fn counter_rate(summary: &Summary, end: i64, range: i64) -> f64 {
     if summary.count < 2.0 {
         return 0.0;
     }
-    let mut increase = summary.last.1 - summary.first.1 + summary.resets;
+    let increase = summary.last.1 - summary.first.1 + summary.resets;
     let sampled = seconds(summary.last.0 - summary.first.0);
     let mean_distance = sampled / (summary.count - 1.0);
-    let mut to_start = seconds(range);
+    let mut to_start = seconds(summary.first.0 - (end - range));
+    let to_end = seconds(end - summary.last.0);
     if increase > 0.0 && summary.first.1 >= 0.0 {
+        // A counter cannot have been below zero: it did not start earlier than where its line meets zero.
         to_start = to_start.min(sampled * (summary.first.1 / increase));
     }
-    let mut covered = sampled;
-    covered += if to_start < mean_distance * 1.1 { to_start } else { mean_distance / 2.0 };
-    increase *= covered / sampled;
-    increase / seconds(range)
+    // Near the window's edges the line goes on to them, else half a distance further.
+    let reach = |distance: f64| if distance < mean_distance * 1.1 { distance } else { mean_distance / 2.0 };
+    let covered = sampled + reach(to_start) + reach(to_end);
+    increase * (covered / sampled) / seconds(range)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub(crate) fn parse_all(line: &[u8], labels: &mut LabelSet<'_>, hints: &Hints) {
                 prefix.truncate(starts.pop().unwrap_or(0));
                 return Step::Continue;
             }
+            Event::Fault { .. } => return Step::Stop,
             Event::Member { key, value, kind } => (key, value, kind),
         };
         match kind {
@@ -115,7 +116,10 @@ impl JsonPaths {
             return;
         }
         for (name, path) in &self.paths {
-            let found = json_scan::lookup(line, path);
+            let found = json_scan::lookup(line, path).unwrap_or_else(|error| {
+                labels.set_error(JSON_ERROR, &error.to_string());
+                None
+            });
             let Some((value, kind)) = found else {
                 if labels.get(name).is_none() {
                     labels.set(name, "");

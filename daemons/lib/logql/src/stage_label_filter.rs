@@ -1,6 +1,6 @@
 //! Label filters: `level="error"`, `status >= 500`, `took > 1s`, `size > 1KB`, `ip = ip("10.0.0.0/8")`.
 
-use cairn_model::{Matcher, duration, gotext, number};
+use cairn_model::{Matcher, duration, gotext};
 
 use crate::ast::{CmpOp, LabelFilter};
 use crate::filter_ip::IpPattern;
@@ -62,7 +62,7 @@ impl CompiledLabelFilter {
         match self {
             Self::Text(matcher) => matcher.matches(labels.get(matcher.name()).unwrap_or("")),
             Self::Number(name, op, right) => {
-                let parse = |text: &str| number::parse_float(text).ok_or_else(|| float_error(text));
+                let parse = |text: &str| units::parse_float(text).ok_or_else(|| float_error(text));
                 compare(labels, name, parse, |left| op.holds(left, *right))
             }
             Self::Duration(name, op, right) => {
@@ -90,21 +90,21 @@ impl CompiledLabelFilter {
     }
 }
 
-/// A missing label fails; an entry that has an error already passes, since its labels may be incomplete.
+/// A missing label fails. A value that cannot be compared passes and sets the error labels, unless an earlier error
+/// stands there.
 fn compare<T>(
     labels: &mut LabelSet<'_>,
     name: &str,
     parse: impl Fn(&str) -> Result<T, String>,
     holds: impl Fn(T) -> bool,
 ) -> bool {
-    if labels.error().is_some() {
-        return true;
-    }
     let Some(text) = labels.get(name) else { return false };
     match parse(text) {
         Ok(value) => holds(value),
         Err(details) => {
-            labels.set_error(FILTER_ERROR, &details);
+            if labels.error().is_none() {
+                labels.set_error(FILTER_ERROR, &details);
+            }
             true
         }
     }

@@ -32,6 +32,21 @@ const UNITS: [(&str, f64); 26] = [
     ("e", 1e18),
 ];
 
+/// Reads what Go's `strconv.ParseFloat` reads, which includes underscores between digits.
+pub(crate) fn parse_float(text: &str) -> Option<f64> {
+    if !text.contains('_') {
+        return number::parse_float(text);
+    }
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<&u8>| at.is_some_and(u8::is_ascii_digit);
+    let are_separators = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'_')
+        .all(|(at, _)| at > 0 && is_digit(bytes.get(at - 1)) && is_digit(bytes.get(at + 1)));
+    if are_separators { number::parse_float(&text.replace('_', "")) } else { None }
+}
+
 /// Reads `1.5MB`, `2 KiB`, `1,024`, `10`. The whole part of the result counts.
 ///
 /// # Errors
@@ -125,6 +140,15 @@ mod tests {
             [(5, "5B"), (50, "50B"), (1000, "1.0kB"), (1_500_000, "1.5MB"), (20_000, "20kB"), (1023, "1023B")]
         {
             assert_eq!(format_bytes(bytes), want);
+        }
+    }
+
+    #[test]
+    fn floats_with_underscores() {
+        for (text, want) in
+            [("1_000", Some(1000.0)), ("1__0", None), ("_1", None), ("1_", None), ("1e3", Some(1000.0))]
+        {
+            assert_eq!(parse_float(text), want, "{text}");
         }
     }
 

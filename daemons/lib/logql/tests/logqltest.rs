@@ -242,7 +242,7 @@ fn stream_lines(case: &Value, result: &Value) -> BTreeMap<Key, Vec<Line>> {
     let forward = case["params"]["direction"].as_str().is_some_and(|d| d.eq_ignore_ascii_case("forward"));
     let mut out: BTreeMap<Key, Vec<Line>> = BTreeMap::new();
     for stream in result.as_array().unwrap() {
-        let lines = out.entry(key(&stream["stream"])).or_default();
+        let mut lines = Vec::new();
         let mut last = None;
         for value in stream["values"].as_array().unwrap() {
             let time: i64 = value[0].as_str().unwrap().parse().unwrap();
@@ -257,6 +257,9 @@ fn stream_lines(case: &Value, result: &Value) -> BTreeMap<Key, Vec<Line>> {
             if !ignore.iter().any(|text| line.contains(text)) {
                 lines.push((time, line.to_owned(), third.unwrap_or_default()));
             }
+        }
+        if !lines.is_empty() {
+            out.entry(key(&stream["stream"])).or_default().append(&mut lines);
         }
     }
     out.values_mut().for_each(|lines| lines.sort());
@@ -290,16 +293,18 @@ fn compare_streams(case: &Value, want: &Value, got: &Value) -> Option<String> {
     got.keys().find(|key| !want.contains_key(*key)).map(|key| format!("stream too many: {key:?}"))
 }
 
-fn series_points(result: &Value) -> BTreeMap<Key, Vec<(i64, Value)>> {
-    let mut out: BTreeMap<Key, Vec<(i64, Value)>> = BTreeMap::new();
+type Points = Vec<(i64, Value)>;
+
+/// Label set to its lists of points: Loki may give one set twice.
+fn series_points(result: &Value) -> BTreeMap<Key, Vec<Points>> {
+    let mut out: BTreeMap<Key, Vec<Points>> = BTreeMap::new();
     for series in result.as_array().unwrap() {
-        let points = out.entry(key(&series["metric"])).or_default();
         let values = series["values"].as_array().cloned().unwrap_or_else(|| vec![series["value"].clone()]);
-        for value in values {
-            #[expect(clippy::cast_possible_truncation, reason = "a time of our era")]
-            points.push(((value[0].as_f64().unwrap() * 1000.0).round() as i64, value[1].clone()));
-        }
+        #[expect(clippy::cast_possible_truncation, reason = "a time of our era")]
+        let point = |v: Value| ((v[0].as_f64().unwrap() * 1000.0).round() as i64, v[1].clone());
+        out.entry(key(&series["metric"])).or_default().push(values.into_iter().map(point).collect());
     }
+    out.values_mut().for_each(|lists| lists.sort_by_key(|points| format!("{points:?}")));
     out
 }
 
@@ -311,7 +316,7 @@ fn compare_series(case: &Value, want: &Value, got: &Value) -> Option<String> {
         // Other members of a tie at the cut are as good.
         let by_time = |result: &Value| {
             let mut all: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-            for (time, value) in series_points(result).into_values().flatten() {
+            for (time, value) in series_points(result).into_values().flatten().flatten() {
                 let value = number::parse_float(value.as_str().unwrap()).unwrap();
                 all.entry(time).or_default().push(format!("{value:.9e}"));
             }
@@ -340,21 +345,21 @@ fn compare_series(case: &Value, want: &Value, got: &Value) -> Option<String> {
     difference
 }
 
-fn compare_points(
-    want: &BTreeMap<Key, Vec<(i64, Value)>>,
-    got: &BTreeMap<Key, Vec<(i64, Value)>>,
-) -> Option<String> {
-    for (key, points) in want {
-        let Some(other) = got.get(key) else {
-            return Some(format!(
-                "series missing: {key:?}\n      got e.g. {:?}",
-                got.keys().find(|k| !want.contains_key(*k))
-            ));
+fn compare_points(want: &BTreeMap<Key, Vec<Points>>, got: &BTreeMap<Key, Vec<Points>>) -> Option<String> {
+    for (key, lists) in want {
+        let Some(others) = got.get(key) else {
+            let other = got.keys().find(|k| !want.contains_key(*k));
+            return Some(format!("series missing: {key:?}\n      got e.g. {other:?}"));
         };
-        let same = points.len() == other.len()
-            && points.iter().zip(other).all(|(a, b)| a.0 == b.0 && same_number(&a.1, &b.1));
-        if !same {
-            let at = points.iter().zip(other).position(|(a, b)| a.0 != b.0 || !same_number(&a.1, &b.1));
+        if lists.len() != others.len() {
+            return Some(format!("{key:?} listed {} times, got {}", lists.len(), others.len()));
+        }
+        for (points, other) in lists.iter().zip(others) {
+            let is_same = |(a, b): (&(i64, Value), &(i64, Value))| a.0 == b.0 && same_number(&a.1, &b.1);
+            if points.len() == other.len() && points.iter().zip(other).all(is_same) {
+                continue;
+            }
+            let at = points.iter().zip(other).position(|pair| !is_same(pair));
             let at = at.unwrap_or(points.len().min(other.len()));
             return Some(format!(
                 "{key:?}: {} points, got {}; first other {:?}, got {:?}",

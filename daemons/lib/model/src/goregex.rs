@@ -163,6 +163,14 @@ fn translate_escape<'a>(
             return Ok(after);
         }
         ('0'..='7', _) => return translate_octal(&rest[1..], out, pattern),
+        ('p' | 'P' | 'x', _) if after.starts_with('{') => {
+            // The braces belong to the escape: `\p{Greek}`, `\x{1F600}`.
+            let end = after.find('}').ok_or_else(|| PatternError(format!("invalid escape sequence: `\\{c}`")))?;
+            out.push('\\');
+            out.push(c);
+            out.push_str(&after[..=end]);
+            return Ok(&after[end + 1..]);
+        }
         ('p' | 'P' | 'x', _) | ('A' | 'z', false) | ('a' | 'f' | 'n' | 'r' | 't' | 'v', _) => {
             out.push('\\');
             out.push(c);
@@ -266,6 +274,8 @@ mod tests {
             (r"\bfoo\b", "éfooé", true),
             (r"(?i)ПРИВЕТ", "привет", true),
             (r"[[:ascii:]]", "é", false),
+            (r"^\p{L}+$", "aé", true),
+            (r"[\p{Greek}\x{41}]", "A", true),
             (r"\x41\102", "AB", true),
             (r"(?P<x>a)(?<y>b)", "ab", true),
             (r"\_\-\/", "_-/", true),

@@ -10,21 +10,21 @@ use cairn_model::{Labels, TimeNs};
 
 /// One stored entry.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    pub time: TimeNs,
-    pub line: Vec<u8>,
-    pub metadata: Labels,
+pub(crate) struct Stored {
+    pub(crate) time: TimeNs,
+    pub(crate) line: Vec<u8>,
+    pub(crate) metadata: Labels,
 }
 
 /// Streams in memory, each sorted by time, equal times in order of arrival.
 #[derive(Default)]
-pub struct MemorySource {
+pub(crate) struct MemorySource {
     streams: BTreeMap<Labels, (Arc<Labels>, Vec<Stored>)>,
 }
 
 impl MemorySource {
     /// Adds an entry as the store would: with `service_name`, with `detected_level`, exact repeats once.
-    pub fn push(&mut self, labels: &Labels, time: i64, line: &str, metadata: &[(String, String)]) {
+    pub(crate) fn push(&mut self, labels: &Labels, time: i64, line: &str, metadata: &[(String, String)]) {
         let mut stream = labels.to_builder();
         if let Some(service) = service_name(labels) {
             stream.set("service_name", service);
@@ -49,7 +49,7 @@ impl MemorySource {
 
     /// Every stream with its entries.
     #[allow(dead_code, reason = "not every test that shares this file looks")]
-    pub fn streams(&self) -> impl Iterator<Item = (&Arc<Labels>, &[Stored])> {
+    pub(crate) fn streams(&self) -> impl Iterator<Item = (&Arc<Labels>, &[Stored])> {
         self.streams.values().map(|(labels, entries)| (labels, entries.as_slice()))
     }
 }
