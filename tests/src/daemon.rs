@@ -227,13 +227,13 @@ impl Drop for Daemon {
 /// Lines of a daemon's log at WARN or ERROR, leaving out those that contain one of `expected`.
 pub fn complaints(log: &str, expected: &[&str]) -> Vec<String> {
     log.lines()
-        .filter(|line| ["WARN", "ERROR", "panicked"].iter().any(|level| line.contains(level)))
+        .filter(|line| ["level=warn", "level=error", "panicked"].iter().any(|level| line.contains(level)))
         .filter(|line| !expected.iter().any(|text| line.contains(text)))
         .map(str::to_owned)
         .collect()
 }
 
-/// The address in the line by which a daemon announces a listener: `... listening role=http addr=127.0.0.1:3100`.
+/// The address in the line by which a daemon announces a listener: `... msg=listening addr=127.0.0.1:3100 role=http`.
 fn announced(log: &str, role: &str) -> Option<SocketAddr> {
     log.lines().filter(|line| line.contains("listening")).find_map(|line| {
         let field = |name: &str| {
@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn the_announced_address_is_found_by_role() {
-        let log = "INFO starting\nINFO listening role=http addr=127.0.0.1:41\nINFO listening addr=127.0.0.1:42 role=\"grpc\"\n";
+        let log = "level=info msg=starting\nlevel=info msg=listening addr=127.0.0.1:41 role=http\n\
+                   level=info msg=listening addr=127.0.0.1:42 role=grpc\n";
         assert_eq!(announced(log, "http"), Some(SocketAddr::from(([127, 0, 0, 1], 41))));
         assert_eq!(announced(log, "grpc"), Some(SocketAddr::from(([127, 0, 0, 1], 42))));
         assert_eq!(announced(log, "otlp"), None);
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn complaints_leave_out_what_is_expected() {
-        let log = "INFO a\nWARN b torn\nERROR c\n";
-        assert_eq!(complaints(log, &["torn"]), ["ERROR c"]);
+        let log = "level=info a\nlevel=warn b torn\nlevel=error c\n";
+        assert_eq!(complaints(log, &["torn"]), ["level=error c"]);
     }
 }
