@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::http::{ask, get, post};
+use support::http::{announce, ask, get, post};
 use support::store::{Store, run_to_end};
 
 fn now_ns() -> i64 {
@@ -126,8 +126,7 @@ fn tenants_are_kept_apart() {
 #[test]
 fn a_push_that_is_too_large_or_broken_is_refused() {
     let store = Store::start_default();
-    let large = vec![b'x'; (64 << 20) + 1];
-    let answer = post(store.address, "/loki/api/v1/push", "application/json", &large);
+    let answer = announce(store.address, "/loki/api/v1/push", (64 << 20) + 1).unwrap();
     assert_eq!(answer.status, 413, "{}", answer.text());
     for (content_type, body, text) in [
         ("application/x-protobuf", &b"\xff\xff\xff"[..], "snappy: corrupt input\n"),
@@ -147,7 +146,7 @@ fn what_keeps_it_from_starting_is_told() {
     let locked = run_to_end(&["--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
     let text = String::from_utf8(locked.stderr).unwrap();
     assert_eq!(locked.status.code(), Some(1), "{text}");
-    assert!(text.contains("lock") && text.contains(data.to_str().unwrap()), "{text}");
+    assert!(text.contains("in use by process") && text.contains(data.to_str().unwrap()), "{text}");
 
     let other = tempfile::tempdir().unwrap();
     let port =

@@ -55,6 +55,17 @@ pub fn ask(
     read_answer(&mut BufReader::new(stream))
 }
 
+/// Posts the head of a request whose body would be this long, and reads the answer without sending the body.
+pub fn announce(address: SocketAddr, target: &str, body_bytes: usize) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    write!(
+        stream,
+        "POST {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {body_bytes}\r\n\r\n"
+    )?;
+    read_answer(&mut BufReader::new(stream))
+}
+
 /// Asks with GET and reads the answer.
 pub fn get(address: SocketAddr, target: &str) -> Answer {
     ask(address, "GET", target, &[], None).unwrap()
