@@ -1,7 +1,12 @@
 //! The files in `testdata/config`: good ones load, bad ones are refused with the words that their comments expect,
 //! by the daemon itself and with exit code 78.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test; its helpers may unwrap")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "modules of a test; its helpers may unwrap"
+)]
 
 mod support;
 

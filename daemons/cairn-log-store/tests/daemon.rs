@@ -1,6 +1,11 @@
 //! The daemon as a process: start, stop, restart, reload, and what keeps it from starting.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test; its helpers may unwrap")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "modules of a test; its helpers may unwrap"
+)]
 
 mod support;
 

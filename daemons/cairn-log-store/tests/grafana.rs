@@ -1,7 +1,12 @@
 //! What Grafana sends at "Save & test" and for a plain Explore query, and what it must get: shape, status and, where
 //! the data decides it, every byte. Answers are kept in `testdata/golden`; `CAIRN_REWRITE=1` writes them anew.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test; its helpers may unwrap")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "modules of a test; its helpers may unwrap"
+)]
 
 mod support;
 

@@ -4,7 +4,12 @@
 //! `CAIRN_REWRITE=1` writes the list anew from what passes now. `CAIRN_LOGQLTEST=topic,topic` runs these topics only
 //! and prints every failure.
 
-#![allow(unreachable_pub, clippy::unwrap_used, reason = "modules of a test; its helpers may unwrap")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "modules of a test; its helpers may unwrap"
+)]
 
 #[path = "logqltest/case.rs"]
 mod case;
