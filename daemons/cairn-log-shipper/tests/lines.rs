@@ -1,0 +1,131 @@
+//! What is a line, and which time does it get.
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use common::{Rig, append, numbered, wait_for};
+
+fn write(rig: &Rig, bytes: &[u8]) {
+    let mut file = OpenOptions::new().create(true).append(true).open(rig.path("a.log")).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+fn texts(lines: &[&str]) -> Vec<String> {
+    lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[test]
+fn bytes_arrive_as_they_are() {
+    let mut rig = Rig::new();
+    write(&rig, "crlf\r\n\n  blanks  \t\nümläut \u{1F600}\n{\"json\": \"\\n\"}\n".as_bytes());
+    rig.start();
+    rig.expect("a.log", &texts(&["crlf\r", "", "  blanks  \t", "ümläut \u{1F600}", "{\"json\": \"\\n\"}"]));
+}
+
+#[test]
+fn an_unfinished_line_is_sent_after_a_while_and_its_rest_is_a_line_of_its_own() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    write(&rig, b"whole\nhalf");
+    rig.start();
+    rig.expect("a.log", &texts(&["whole", "half"]));
+    write(&rig, b" other half\nnext\n");
+    rig.expect("a.log", &texts(&["whole", "half", " other half", "next"]));
+    rig.wait_saved("a.log");
+    rig.kill();
+    rig.start();
+    write(&rig, b"last\n");
+    rig.expect("a.log", &texts(&["whole", "half", " other half", "next", "last"]));
+}
+
+#[test]
+fn an_unfinished_line_of_a_rotated_file_is_sent() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"0\"\n".to_owned();
+    write(&rig, b"whole\nhalf");
+    rig.start();
+    rig.expect("a.log", &texts(&["whole"]));
+    std::fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    let mut got = rig.lines("a.log", 2);
+    got.truncate(2);
+    assert_eq!(got, texts(&["whole", "half"]));
+}
+
+#[test]
+fn an_unfinished_line_is_read_again_after_a_restart() {
+    let mut rig = Rig::new();
+    write(&rig, b"whole\nhalf");
+    rig.start();
+    rig.expect("a.log", &texts(&["whole"]));
+    rig.stop();
+    write(&rig, b" and half\n");
+    rig.start();
+    rig.expect("a.log", &texts(&["whole", "half and half"]));
+}
+
+#[test]
+fn long_lines_are_cut_and_counted_also_over_a_restart() {
+    let mut rig = Rig::new();
+    rig.more = "[limits_config]\nmax_line_size = 1000\n".to_owned();
+    write(&rig, format!("{}\n", "x".repeat(500_000)).as_bytes());
+    write(&rig, "y".repeat(700_000).as_bytes());
+    rig.start();
+    let want = ["x".repeat(1000), "y".repeat(1000)];
+    rig.expect("a.log", &want);
+    rig.wait_saved("a.log");
+    assert_eq!(rig.metric("cairn_log_shipper_lines_truncated_total"), Some(2.0));
+    rig.kill();
+    write(&rig, b"the rest of it\nnext\n");
+    rig.start();
+    rig.expect("a.log", &[&want[..], &texts(&["next"])].concat());
+}
+
+#[test]
+fn nul_bytes_of_a_writer_that_kept_its_offset() {
+    let mut rig = Rig::new();
+    write(&rig, b"before\n");
+    rig.start();
+    rig.expect("a.log", &texts(&["before"]));
+    // `copytruncate` under a writer without O_APPEND: a hole, then its next line.
+    let writer = OpenOptions::new().write(true).open(rig.path("a.log")).unwrap();
+    writer.set_len(0).unwrap();
+    writer.write_all_at(b"after\n", 1_000_000).unwrap();
+    rig.expect("a.log", &texts(&["before", "after"]));
+    assert_eq!(rig.metric("cairn_log_shipper_nul_bytes_skipped_total"), Some(1_000_000.0));
+}
+
+#[test]
+fn every_line_has_a_time_of_its_own_also_after_a_restart() {
+    let mut rig = Rig::new();
+    let equal = vec!["the same line".to_owned(); 5000];
+    append(&rig.path("a.log"), &equal);
+    rig.start();
+    rig.expect("a.log", &equal);
+    rig.stop();
+    append(&rig.path("a.log"), &equal);
+    rig.start();
+    rig.lines("a.log", 10_000);
+    let filename = rig.path("a.log").display().to_string();
+    let entries = rig.loki.entries(&filename);
+    assert!(entries.windows(2).all(|two| two[0].0 < two[1].0));
+    assert_eq!(entries.len(), 10_000);
+}
+
+#[test]
+fn reading_pauses_when_the_queue_is_full_and_goes_on() {
+    let mut rig = Rig::new();
+    rig.more = "[queue]\nbytes = \"1MiB\"\n".to_owned();
+    let lines = numbered("n", 0..100_000);
+    append(&rig.path("a.log"), &lines);
+    rig.loki.set(common::loki::Mood::Hangs);
+    rig.start();
+    wait_for("the queue to fill", || (rig.queue_bytes() >= 1 << 20).then_some(()));
+    // One read beyond the limit, with its overhead per line.
+    assert!(rig.queue_bytes() < 2 << 20, "{}", rig.queue_bytes());
+    rig.loki.set(common::loki::Mood::Takes);
+    rig.expect("a.log", &lines);
+    wait_for("the queue to drain", || rig.is_idle().then_some(()));
+}

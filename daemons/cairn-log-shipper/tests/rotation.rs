@@ -1,0 +1,213 @@
+//! Files that are rotated, emptied, replaced and deleted, while the shipper runs and while it does not: nothing is lost,
+//! nothing comes twice. The first half are the scenarios in which Promtail and Alloy were measured to lose lines.
+
+mod common;
+
+use std::fs;
+
+use common::{Rig, all, append, append_to, numbered, wait_for};
+
+#[test]
+fn replaced_by_a_smaller_file_while_stopped() {
+    for keep_inode in [true, false] {
+        let mut rig = Rig::new();
+        let (old, new, late) = (numbered("old", 0..100), numbered("new", 0..40), numbered("late", 0..10));
+        append(&rig.path("a.log"), &old);
+        rig.start();
+        rig.expect("a.log", &old);
+        rig.stop();
+        if !keep_inode {
+            fs::remove_file(rig.path("a.log")).unwrap();
+        }
+        fs::write(rig.path("a.log"), "").unwrap();
+        append(&rig.path("a.log"), &new);
+        rig.start();
+        append(&rig.path("a.log"), &late);
+        rig.expect("a.log", &all(&[&old, &new, &late]));
+    }
+}
+
+#[test]
+fn replaced_by_a_larger_file_while_stopped() {
+    for keep_inode in [true, false] {
+        let mut rig = Rig::new();
+        let (old, new, late) = (numbered("old", 0..100), numbered("new", 0..300), numbered("late", 0..10));
+        append(&rig.path("a.log"), &old);
+        rig.start();
+        rig.expect("a.log", &old);
+        rig.stop();
+        if !keep_inode {
+            fs::remove_file(rig.path("a.log")).unwrap();
+        }
+        fs::write(rig.path("a.log"), "").unwrap();
+        append(&rig.path("a.log"), &new);
+        rig.start();
+        append(&rig.path("a.log"), &late);
+        rig.expect("a.log", &all(&[&old, &new, &late]));
+    }
+}
+
+#[test]
+fn a_common_beginning_does_not_hide_a_replacement() {
+    let mut rig = Rig::new();
+    let head = numbered("the same header", 0..30);
+    let (old, new) = (all(&[&head, &numbered("old", 0..100)]), all(&[&head, &numbered("new", 0..300)]));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    rig.stop();
+    fs::write(rig.path("a.log"), "").unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.start();
+    rig.expect("a.log", &all(&[&old, &new]));
+}
+
+#[test]
+fn emptied_and_outgrown_at_once() {
+    let mut rig = Rig::new();
+    let (old, new) = (numbered("old", 0..100), numbered("new", 0..300));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    // One write(2) over the truncated file: the shipper can only see the outcome.
+    fs::write(rig.path("a.log"), new.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    rig.expect("a.log", &all(&[&old, &new]));
+}
+
+#[test]
+fn emptied_and_written_to_later() {
+    let mut rig = Rig::new();
+    let (old, new) = (numbered("old", 0..100), numbered("new", 0..20));
+    let mut writer = append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    writer.set_len(0).unwrap();
+    wait_for("the truncation to be seen", || {
+        (rig.metric("cairn_log_shipper_file_truncations_total")? == 1.0).then_some(())
+    });
+    append_to(&mut writer, &new);
+    rig.expect("a.log", &all(&[&old, &new]));
+}
+
+#[test]
+fn two_rotations_before_the_shipper_can_look() {
+    for _ in 0..8 {
+        let mut rig = Rig::new();
+        let parts = ["first", "middle", "last"].map(|what| numbered(what, 0..50));
+        append(&rig.path("a.log"), &parts[0][..10]);
+        rig.start();
+        rig.expect("a.log", &parts[0][..10]);
+        append(&rig.path("a.log"), &parts[0][10..]);
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        append(&rig.path("a.log"), &parts[1]);
+        fs::rename(rig.path("a.log.1"), rig.path("a.log.2")).unwrap();
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        append(&rig.path("a.log"), &parts[2]);
+        rig.expect("a.log", &parts.concat());
+    }
+}
+
+#[test]
+fn a_late_writer_keeps_the_old_file() {
+    let mut rig = Rig::new();
+    let (old, late, new) = (numbered("old", 0..50), numbered("late", 0..50), numbered("new", 0..10));
+    let mut writer = append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::rename(rig.path("a.log"), rig.path("elsewhere")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &new]));
+    append_to(&mut writer, &late);
+    rig.expect("a.log", &all(&[&old, &new, &late]));
+}
+
+#[test]
+fn rotated_while_stopped_with_lines_left() {
+    let mut rig = Rig::new();
+    let (old, left, new) = (numbered("old", 0..100), numbered("left", 0..50), numbered("new", 0..20));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    rig.stop();
+    append(&rig.path("a.log"), &left);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.start();
+    rig.expect("a.log", &all(&[&old, &left, &new]));
+}
+
+#[test]
+fn rotated_twice_while_stopped() {
+    let mut rig = Rig::new();
+    let (old, left, new) = (numbered("old", 0..100), numbered("left", 0..50), numbered("new", 0..20));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    rig.stop();
+    append(&rig.path("a.log"), &left);
+    // The name is free, and nothing has it at the start.
+    fs::rename(rig.path("a.log"), rig.path("a.log.2026-11-21")).unwrap();
+    rig.start();
+    rig.expect("a.log", &all(&[&old, &left]));
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &left, &new]));
+}
+
+#[test]
+fn a_rotated_name_that_matches_the_glob_is_not_shipped_again() {
+    let mut rig = Rig::new();
+    rig.glob = "a.log*".to_owned();
+    let (old, new) = (numbered("old", 0..100), numbered("new", 0..20));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &new]));
+    rig.stop();
+    rig.start();
+    append(&rig.path("a.log"), &numbered("more", 0..5));
+    rig.expect("a.log", &all(&[&old, &new, &numbered("more", 0..5)]));
+    assert_eq!(rig.loki.streams().len(), 1, "{:?}", rig.loki.streams());
+}
+
+#[test]
+fn deleted_with_lines_left() {
+    let mut rig = Rig::new();
+    let (old, left, new) = (numbered("old", 0..100), numbered("left", 0..50), numbered("new", 0..20));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    append(&rig.path("a.log"), &left);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &left, &new]));
+}
+
+#[test]
+fn rotated_files_are_closed_in_the_end() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\nrotate_wait = \"300ms\"\n".to_owned();
+    let old = numbered("old", 0..10);
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::rename(rig.path("a.log"), rig.path("a.1")).unwrap();
+    append(&rig.path("a.log"), &old);
+    wait_for("two open files, then one", || {
+        (rig.metric("cairn_log_shipper_files_active")? == 2.0).then_some(())
+    });
+    wait_for("one open file", || (rig.metric("cairn_log_shipper_files_active")? == 1.0).then_some(()));
+    rig.expect("a.log", &all(&[&old, &old]));
+}
+
+#[test]
+fn a_folder_that_comes_later() {
+    let mut rig = Rig::new();
+    rig.glob = "later/**/*.log".to_owned();
+    rig.start();
+    fs::create_dir_all(rig.path("later/x/y")).unwrap();
+    let lines = numbered("deep", 0..10);
+    append(&rig.path("later/x/y/a.log"), &lines);
+    rig.expect("later/x/y/a.log", &lines);
+}
