@@ -1,6 +1,23 @@
 //! PromQL: parser, typed syntax tree and evaluation over any source of samples.
 //!
-//! No I/O, no clock, no async: `&str` in, tree or positioned error out; series in, answers out.
+//! No I/O, no clock, no async: `&str` in, tree or positioned error out; series in, answers out. Entry points are
+//! [`parse`], [`eval_instant`] and [`eval_range`]; a store implements [`SampleSource`].
+//!
+//! | question | files |
+//! |---|---|
+//! | how is text cut and parsed, what does an error say | `lexer*.rs`, `parser*.rs`, `error.rs` |
+//! | what is in the tree, how is it printed | `ast*.rs`, `printer.rs` |
+//! | which functions are there, with which arguments | `functions.rs` |
+//! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
+//! | when and how are samples read | `eval_load.rs`, `source.rs` |
+//! | how do windows move over samples | `windows.rs` |
+//! | what does a function, an aggregation, an operator compute | `func*.rs`, `agg*.rs`, `binop*.rs` |
+//!
+//! A new function is a line in `functions.rs` and an arm in `func.rs` (instant vectors), `func_range.rs` (range
+//! vectors) or `func_math.rs` (a formula of one number).
+//!
+//! Not evaluated: native histograms and start timestamps (no source has them, so functions about them give what
+//! they give for floats), and `info()`, which is refused.
 
 pub mod answer;
 pub mod ast;
@@ -8,16 +25,19 @@ pub mod error;
 pub mod functions;
 pub mod source;
 
-mod agg;
-mod agg_fold;
-mod agg_select;
-mod agg_values;
+mod ast_operators;
+mod lexer;
+mod lexer_number;
+mod parser;
+mod parser_check;
+mod parser_duration;
+mod parser_expr;
+mod parser_postfix;
+mod parser_selector;
+mod printer;
+mod token;
+
 mod annotations;
-mod binop;
-mod binop_arithmetic;
-mod binop_match;
-mod binop_set;
-mod buckets;
 mod eval;
 mod eval_duration;
 mod eval_load;
@@ -26,6 +46,21 @@ mod eval_selector;
 mod eval_subquery;
 mod evaluator;
 mod facts;
+mod kahan;
+mod quantile;
+mod series;
+mod windows;
+
+mod agg;
+mod agg_fold;
+mod agg_select;
+mod agg_values;
+mod binop;
+mod binop_arithmetic;
+mod binop_match;
+mod binop_set;
+
+mod buckets;
 mod func;
 mod func_absent;
 mod func_changes;
@@ -40,18 +75,6 @@ mod func_rate;
 mod func_regression;
 mod func_smoothing;
 mod func_sort;
-mod kahan;
-mod lexer;
-mod parser;
-mod parser_check;
-mod parser_duration;
-mod parser_expr;
-mod parser_selector;
-mod printer;
-mod quantile;
-mod series;
-mod token;
-mod windows;
 
 pub use answer::{
     Answer, EvalError, MatrixSeries, Options, Point, Stats, Stop, StopCheck, Value, VectorSample,
