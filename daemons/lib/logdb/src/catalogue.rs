@@ -100,6 +100,9 @@ pub(crate) struct FileRow {
     pub(crate) is_condemned: bool,
 }
 
+/// A stream's number, its tenant's name and its labels, still encoded.
+type RawStream = (i64, String, Vec<u8>);
+
 /// Everything in the catalogue, as it is read at the start.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
@@ -154,7 +157,7 @@ impl Catalogue {
     /// Reads everything.
     pub(crate) fn load(&self) -> Result<Loaded, CatalogueError> {
         let connection = self.lock();
-        let rows = || -> rusqlite::Result<(Vec<(i64, String, Vec<u8>)>, Loaded)> {
+        let rows = || -> rusqlite::Result<(Vec<RawStream>, Loaded)> {
             let mut loaded = Loaded::default();
             let mut streams = Vec::new();
             let mut query = connection

@@ -19,9 +19,7 @@ pub const CHUNK_VERSION: u16 = 1;
 pub const CHUNK_HEADER_BYTES: usize = 64;
 /// Bytes of one row of a chunk's block index.
 pub const BLOCK_ROW_BYTES: usize = 36;
-/// Raw bytes at which a block is closed: what a cursor holds decoded, per stream, and what a single lookup decodes.
-pub const BLOCK_TARGET_BYTES: usize = 128 << 10;
-/// Raw bytes of the largest block that is read: one target and one WAL record's largest entry.
+/// Raw bytes of the largest block that is read: what closes one (far less) and the largest entry, which fits a WAL record of 64 MiB.
 pub const MAX_BLOCK_BYTES: usize = 80 << 20;
 /// The largest chunk that is read.
 pub const MAX_CHUNK_BYTES: u32 = 1 << 30;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cairn_disk::compress;
 use cairn_model::Labels;
 
-use crate::chunk_format::{BLOCK_TARGET_BYTES, BlockRow, ChunkHeader};
+use crate::chunk_format::{BlockRow, ChunkHeader};
 use crate::codec::{put_labels, put_uvarint};
 use crate::filter::FilterBuilder;
 use crate::head::Head;
@@ -25,23 +25,32 @@ pub(crate) struct EncodedChunk {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Cuts a head into chunks of about `target_bytes` raw and hands each to `sink`.
-pub(crate) fn encode_head<E: From<io::Error>>(
+/// How large chunks and blocks become, and how hard they are compressed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkShape {
+    /// Raw bytes at which a chunk is closed.
+    pub(crate) chunk_bytes: usize,
+    /// Raw bytes at which a block is closed.
+    pub(crate) block_bytes: usize,
+    pub(crate) level: i32,
+}
+
+/// Cuts a head into chunks and hands each to `sink`.
+pub(crate) fn encode_head(
     head: &Head,
     stream: u64,
     through: u64,
-    target_bytes: usize,
-    level: i32,
-    sink: &mut dyn FnMut(EncodedChunk) -> Result<(), E>,
-) -> Result<(), E> {
+    shape: ChunkShape,
+    sink: &mut dyn FnMut(EncodedChunk) -> io::Result<()>,
+) -> io::Result<()> {
     let mut position = 0;
     while position < head.len() {
-        let mut chunk = ChunkWriter::new(level);
-        while position < head.len() && !chunk.is_full(target_bytes) {
+        let mut chunk = ChunkWriter::new(shape);
+        while position < head.len() && !chunk.is_full() {
             chunk.push(head.time(position), head.line(position), head.metadata(position))?;
             position += 1;
         }
-        // Only the last chunk of a cut may say that everything is written: a crash may leave just the earlier ones.
+        // Only the last chunk of a cut may say that everything is written.
         let covers = if position == head.len() { through } else { 0 };
         sink(chunk.finish(stream, covers)?)?;
     }
@@ -50,7 +59,7 @@ pub(crate) fn encode_head<E: From<io::Error>>(
 
 /// Builds one chunk from entries in ascending time.
 struct ChunkWriter {
-    level: i32,
+    shape: ChunkShape,
     block: BlockBuilder,
     rows: Vec<BlockRow>,
     blocks: Vec<u8>,
@@ -61,9 +70,9 @@ struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    fn new(level: i32) -> Self {
+    fn new(shape: ChunkShape) -> Self {
         Self {
-            level,
+            shape,
             block: BlockBuilder::default(),
             rows: Vec::new(),
             blocks: Vec::new(),
@@ -74,8 +83,8 @@ impl ChunkWriter {
         }
     }
 
-    fn is_full(&self, target_bytes: usize) -> bool {
-        self.entries > 0 && (self.raw_bytes >= target_bytes || self.entries >= MAX_CHUNK_ENTRIES)
+    fn is_full(&self) -> bool {
+        self.entries > 0 && (self.raw_bytes >= self.shape.chunk_bytes || self.entries >= MAX_CHUNK_ENTRIES)
     }
 
     fn push(&mut self, time: i64, line: &[u8], metadata: &Arc<Labels>) -> io::Result<()> {
@@ -85,7 +94,7 @@ impl ChunkWriter {
         self.entries += 1;
         self.line_bytes += line.len() as u64;
         self.raw_bytes += self.block.raw_bytes - raw_before;
-        if self.block.raw_bytes >= BLOCK_TARGET_BYTES { self.close_block() } else { Ok(()) }
+        if self.block.raw_bytes >= self.shape.block_bytes { self.close_block() } else { Ok(()) }
     }
 
     fn close_block(&mut self) -> io::Result<()> {
@@ -95,7 +104,7 @@ impl ChunkWriter {
         };
         let entries = u32_of(block.times.len());
         let raw = block.encode();
-        let stored = compress::compress(&raw, self.level)?;
+        let stored = compress::compress(&raw, self.shape.level)?;
         self.rows.push(BlockRow {
             offset: u32_of(self.blocks.len()),
             stored_bytes: u32_of(stored.len()),

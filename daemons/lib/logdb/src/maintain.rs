@@ -8,7 +8,7 @@ use cairn_disk::SegmentId;
 use cairn_model::TimeNs;
 
 use crate::chunk_file::{ChunkFile, ChunkFileWriter, ChunkRef};
-use crate::chunk_writer::encode_head;
+use crate::chunk_writer::{ChunkShape, encode_head};
 use crate::engine::{Engine, LiveFile, Maintenance, WrittenFile};
 use crate::error::MaintainError;
 use crate::expire::{expire, forget_empty_streams, remove_condemned};
@@ -26,6 +26,9 @@ pub(crate) enum CutPlan {
     /// Those with entries in WAL segments before this one.
     Before(SegmentId),
 }
+
+/// A stream and whose it is.
+type OwnedStream = (Arc<Tenant>, Arc<Stream>);
 
 /// One round.
 pub(crate) fn maintain(engine: &Engine, now: TimeNs) -> Result<MaintainReport, MaintainError> {
@@ -73,8 +76,8 @@ fn freeze(
     engine: &Engine,
     plan: CutPlan,
     report: &mut MaintainReport,
-) -> Result<Option<Vec<(Arc<Tenant>, Arc<Stream>)>>, MaintainError> {
-    let all: Vec<(Arc<Tenant>, Arc<Stream>)> = engine
+) -> Result<Option<Vec<OwnedStream>>, MaintainError> {
+    let all: Vec<OwnedStream> = engine
         .tenants
         .all()
         .into_iter()
@@ -117,8 +120,8 @@ fn freeze(
         }
     }
     drop(checkpoint);
-    // One tenant's streams side by side, and always in the same order.
-    wanted.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+    // Always in the same order: the same pushes make the same files.
+    wanted.sort_by_key(|(_, stream)| stream.id);
     Ok(Some(wanted))
 }
 
@@ -148,7 +151,7 @@ fn is_past(now: i64, then: i64, period: Duration) -> bool {
 fn write_frozen(
     engine: &Engine,
     maintenance: &mut Maintenance,
-    cut_streams: &[(Arc<Tenant>, Arc<Stream>)],
+    cut_streams: &[OwnedStream],
     report: &mut MaintainReport,
 ) -> Result<(), MaintainError> {
     let mut streams = cut_streams.iter().peekable();
@@ -188,9 +191,13 @@ fn write_stream(
     frozen: &[FrozenHead],
 ) -> std::io::Result<()> {
     let options = &engine.options;
+    let shape = ChunkShape {
+        chunk_bytes: options.chunk_target_bytes,
+        block_bytes: options.block_target_bytes,
+        level: options.compression_level,
+    };
     for FrozenHead { head, through } in frozen {
-        let (target, level) = (options.chunk_target_bytes, options.compression_level);
-        encode_head(head, stream.id, *through, target, level, &mut |chunk| {
+        encode_head(head, stream.id, *through, shape, &mut |chunk| {
             writer.add(&tenant.name, &stream.labels, &chunk)
         })?;
     }

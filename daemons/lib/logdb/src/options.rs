@@ -21,6 +21,8 @@ pub struct Options {
     pub retention: Retention,
     /// Raw bytes (lines and structured metadata) at which a head is cut into a chunk.
     pub chunk_target_bytes: usize,
+    /// Raw bytes at which a block of a chunk is closed: what a query holds decoded for each stream that it reads.
+    pub block_target_bytes: usize,
     /// A head without a push for so long is cut.
     pub chunk_idle: Duration,
     /// A head whose first entry arrived so long ago is cut.
@@ -52,6 +54,8 @@ impl Options {
             retention: Retention::default(),
             // Large enough that zstd and the chunk's fixed costs pay off, small enough that a needle's chunk is decoded in milliseconds.
             chunk_target_bytes: 1 << 20,
+            // Smaller ones compress worse, larger ones cost memory: a query over a thousand streams holds as many.
+            block_target_bytes: 128 << 10,
             chunk_idle: Duration::from_secs(30 * 60),
             chunk_max_age: Duration::from_secs(2 * 60 * 60),
             chunk_file_bytes: 64 << 20,

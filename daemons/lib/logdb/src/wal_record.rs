@@ -1,6 +1,6 @@
 //! One push as one WAL record; `FORMAT.md`, section 1.
 //!
-//! To add a field: raise [`RECORD_VERSION`], write it in [`encode`], read it in [`decode`] for the new version only,
+//! To add a field: raise [`RECORD_VERSION`], write it in `encode`, read it in `decode` for the new version only,
 //! and describe it in `FORMAT.md`.
 
 use std::collections::HashMap;
