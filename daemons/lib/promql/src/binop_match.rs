@@ -133,7 +133,8 @@ fn one_at_each_step(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec
 
 fn evaluate_group(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec<Series>, EvalError> {
     let one_at = one_at_each_step(operation, group)?;
-    let mut results = Results { index_of: HashMap::new(), all: Vec::new(), kept: Vec::new() };
+    let mut results =
+        Results { index_of: HashMap::new(), by_labels: HashMap::new(), all: Vec::new(), kept: Vec::new() };
     if operation.matching.card == Cardinality::OneToOne {
         results.kept = vec![false; operation.steps.n];
     }
@@ -168,6 +169,7 @@ fn evaluate_group(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec<S
 /// has the group's labels.
 struct Results {
     index_of: HashMap<(Option<usize>, Option<usize>), usize>,
+    by_labels: HashMap<Arc<Labels>, usize>,
     all: Vec<Series>,
     /// One to one: the steps that have a result.
     kept: Vec<bool>,
@@ -201,11 +203,14 @@ impl Results {
             None => {
                 let series = result_series(operation, group, many.0, one.0);
                 // Two pairs may give equal labels, at different steps.
-                let at =
-                    self.all.iter().position(|other| other.labels == series.labels).unwrap_or_else(|| {
+                let at = match self.by_labels.get(&series.labels) {
+                    Some(at) => *at,
+                    None => {
+                        self.by_labels.insert(Arc::clone(&series.labels), self.all.len());
                         self.all.push(series);
                         self.all.len() - 1
-                    });
+                    }
+                };
                 self.index_of.insert((many.0, one.0), at);
                 at
             }
