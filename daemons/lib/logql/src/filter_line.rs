@@ -8,7 +8,7 @@ use crate::filter_ip::IpPattern;
 use crate::filter_pattern::LinePattern;
 
 enum Test {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     Regex(regex::bytes::Regex),
     Pattern(LinePattern),
     Ip(IpPattern),
@@ -43,7 +43,7 @@ impl CompiledLineFilter {
                 .ok_or_else(|| format!("ip: invalid pattern: {}", cairn_model::gotext::quote(pattern))),
             (_, LineText::Ip(_)) => Err("ip: invalid operation".to_owned()),
             (LineOp::Contains | LineOp::NotContains, LineText::Text(text)) => {
-                Ok(Test::Literal(Finder::new(text.as_bytes()).into_owned()))
+                Ok(Test::Literal(Box::new(Finder::new(text.as_bytes()).into_owned())))
             }
             (LineOp::Regex | LineOp::NotRegex, LineText::Text(text)) => {
                 goregex::compile_search_bytes(text).map(Test::Regex).map_err(|e| e.to_string())

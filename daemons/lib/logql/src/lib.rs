@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `lexer`, `parser`, `parser_stages` | text to tree, with Loki's error texts |
-//! | `ast`, `print` | the tree, and the tree as text |
+//! | `ast`, `print`, `pretty` | the tree, and the tree as text on one line or laid out |
 //! | `pipeline` | the stages of a query, compiled; what they need of the parsers |
 //! | `filter_*`, `stage_*` | one operator of the pipeline each |
 //! | `template`, `template_*`, `gotime` | Go's template language, for `line_format` and `label_format` |
@@ -33,6 +33,7 @@ mod lexer;
 mod parser;
 mod parser_stages;
 mod pipeline;
+mod pretty;
 mod print;
 mod range_agg;
 mod range_count;
@@ -69,4 +70,5 @@ pub use engine_logs::query_logs;
 pub use engine_metric::{query_instant, query_range};
 pub use level::service_name;
 pub use parser::{MAX_QUERY_BYTES, ParseError, check_matchers, parse, parse_selector};
+pub use pretty::format;
 pub use source::{Direction, EntryRef, LogSource, Selection, SourceError, StreamCursor};

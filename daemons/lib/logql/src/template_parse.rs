@@ -69,14 +69,14 @@ pub(crate) fn parse(text: &str, is_function: &dyn Fn(&str) -> bool) -> Result<Pa
     };
     let (body, end) = parser.nodes(false)?;
     match end {
-        End::Text => Ok(Parsed { body, defined: parser.defined }),
-        End::End => Err(parser.fault("unexpected {{end}}")),
-        End::Else(_) => Err(parser.fault("unexpected {{else}}")),
+        Closing::Text => Ok(Parsed { body, defined: parser.defined }),
+        Closing::End => Err(parser.fault("unexpected {{end}}")),
+        Closing::Else(_) => Err(parser.fault("unexpected {{else}}")),
     }
 }
 
 /// What closed a list of nodes.
-enum End {
+enum Closing {
     Text,
     End,
     /// `else`; the text tells what follows it (`if`, `with` or nothing).
@@ -132,7 +132,7 @@ impl Parser<'_> {
         self.rest = &self.rest[len..];
     }
 
-    fn nodes(&mut self, in_range: bool) -> Result<(Vec<Node>, End), String> {
+    fn nodes(&mut self, in_range: bool) -> Result<(Vec<Node>, Closing), String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(self.fault("the template nests too deeply"));
@@ -144,7 +144,7 @@ impl Parser<'_> {
                     nodes.push(Node::Text(self.rest.to_owned()));
                 }
                 self.skip(self.rest.len());
-                break End::Text;
+                break Closing::Text;
             };
             let mut text = &self.rest[..open];
             let inside = &self.rest[open + 2..];
@@ -199,7 +199,7 @@ impl Parser<'_> {
         Ok(false)
     }
 
-    fn action(&mut self, nodes: &mut Vec<Node>, in_range: bool) -> Result<Option<End>, String> {
+    fn action(&mut self, nodes: &mut Vec<Node>, in_range: bool) -> Result<Option<Closing>, String> {
         let before = self.rest;
         let line = self.line;
         let first = self.token()?;
@@ -212,11 +212,11 @@ impl Parser<'_> {
         match word.as_str() {
             "end" => {
                 self.expect_end("end")?;
-                return Ok(Some(End::End));
+                return Ok(Some(Closing::End));
             }
             "else" => {
                 let saved = (self.rest, self.line);
-                return Ok(Some(End::Else(match self.token()? {
+                return Ok(Some(Closing::Else(match self.token()? {
                     Token::End => "",
                     Token::Word(word) if word == "if" => "if",
                     Token::Word(word) if word == "with" => "with",
@@ -242,7 +242,7 @@ impl Parser<'_> {
                 let known = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
                 let (body, end) = self.nodes(false)?;
                 self.variables = known;
-                if !matches!(end, End::End) {
+                if !matches!(end, Closing::End) {
                     return Err(self.fault("unexpected EOF in define clause"));
                 }
                 self.defined.push((name, body));
@@ -261,7 +261,7 @@ impl Parser<'_> {
                 };
                 if is_block {
                     let (body, end) = self.nodes(false)?;
-                    if !matches!(end, End::End) {
+                    if !matches!(end, Closing::End) {
                         return Err(self.fault("unexpected EOF in block clause"));
                     }
                     self.defined.push((name.clone(), body));
@@ -298,18 +298,18 @@ impl Parser<'_> {
         let pipe = self.pipe(kind, true)?;
         let (body, end) = self.nodes(in_range || kind == "range")?;
         let otherwise = match end {
-            End::Text => return Err(self.fault("unexpected EOF")),
-            End::End => Vec::new(),
-            End::Else("") => {
+            Closing::Text => return Err(self.fault("unexpected EOF")),
+            Closing::End => Vec::new(),
+            Closing::Else("") => {
                 let (otherwise, end) = self.nodes(in_range)?;
                 match end {
-                    End::End => otherwise,
-                    End::Text => return Err(self.fault("unexpected EOF")),
-                    End::Else(_) => return Err(self.fault("expected end; found {{else}}")),
+                    Closing::End => otherwise,
+                    Closing::Text => return Err(self.fault("unexpected EOF")),
+                    Closing::Else(_) => return Err(self.fault("expected end; found {{else}}")),
                 }
             }
             // `else if` shares the end of the whole.
-            End::Else(kind) => {
+            Closing::Else(kind) => {
                 self.depth += 1;
                 if self.depth > MAX_DEPTH {
                     return Err(self.fault("the template nests too deeply"));
@@ -372,7 +372,9 @@ impl Parser<'_> {
                 return Err(self.fault(format!("non executable command in pipeline stage {}", at + 1)));
             }
         }
-        self.variables.extend((!pipe.is_assignment).then_some(pipe.variables.clone()).unwrap_or_default());
+        if !pipe.is_assignment {
+            self.variables.extend(pipe.variables.iter().cloned());
+        }
         Ok(pipe)
     }
 
@@ -380,8 +382,7 @@ impl Parser<'_> {
     fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Result<(), String> {
         let saved = (self.rest, self.line);
         let mut names = Vec::new();
-        loop {
-            let Token::Variable(name) = self.token()? else { break };
+        while let Token::Variable(name) = self.token()? {
             names.push(name);
             match self.token()? {
                 Token::Comma if context == "range" && names.len() == 1 => {}

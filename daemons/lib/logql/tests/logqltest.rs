@@ -4,6 +4,8 @@
 //! fails when another one does not, and when a listed one does. `LOGQLTEST_VERBOSE=1` prints each difference,
 //! `LOGQLTEST_ONLY=text` runs the cases whose id or query contains the text.
 
+#![allow(clippy::unwrap_used, reason = "a test: whatever is not as it should be fails it")]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
