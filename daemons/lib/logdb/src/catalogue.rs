@@ -2,7 +2,7 @@
 //!
 //! The catalogue lies outside of the [`cairn_disk::Fs`] seam, on the real file system, and syncs every commit.
 //! It never knows a chunk before the chunk's file is synced; losing its last commits loses nothing, since the files
-//! say the same (see [`crate::recover`]).
+//! say the same (see `recover.rs`).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
