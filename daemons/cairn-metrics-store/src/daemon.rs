@@ -1,5 +1,6 @@
 //! The daemon's life: configuration, port, recovery, loops, ordered stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,20 @@ pub fn load(args: &Args) -> Result<Config, Failure> {
 ///
 /// # Errors
 /// [`Failure`] when the daemon cannot start or cannot stop in order.
-pub async fn run(mut lifecycle: Lifecycle, args: Args, config: Config) -> Result<(), Failure> {
+pub async fn run(lifecycle: Lifecycle, args: Args, config: Config) -> Result<(), Failure> {
+    run_telling(lifecycle, args, config, |_| {}).await
+}
+
+/// [`run`], telling the bound address to its caller: for a store inside of a test.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_telling(
+    mut lifecycle: Lifecycle,
+    args: Args,
+    config: Config,
+    tell: impl FnOnce(SocketAddr),
+) -> Result<(), Failure> {
     let data_dir = args.data_dir(&config);
     dirs::ensure_data_dir(&data_dir).context("data directory").map_err(Failure::Run)?;
     let lock = DirLock::acquire(&data_dir).map_err(|error| Failure::Run(error.into()))?;
@@ -55,6 +69,7 @@ pub async fn run(mut lifecycle: Lifecycle, args: Args, config: Config) -> Result
     let listener = Listener::bind(listen.as_str()).await.map_err(|error| Failure::Run(error.into()))?;
     let address = listener.local_addr();
     announce_listener("http", address);
+    tell(address);
 
     let retention = args.retention(&config);
     let settings = settings(&args, address, &data_dir, retention)?;
@@ -102,7 +117,7 @@ pub async fn run(mut lifecycle: Lifecycle, args: Args, config: Config) -> Result
 
 fn settings(
     args: &Args,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     data_dir: &Path,
     retention: Retention,
 ) -> Result<Settings, Failure> {

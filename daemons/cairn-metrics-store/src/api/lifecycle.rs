@@ -13,16 +13,15 @@ pub(super) fn post_or_put(routes: MethodRouter<App>) -> MethodRouter<App> {
     routes.get(async || (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed"))
 }
 
-fn is_allowed(app: &App) -> Result<(), Response> {
-    if app.settings().has_lifecycle {
-        return Ok(());
-    }
-    Err((StatusCode::FORBIDDEN, "Lifecycle API is not enabled.").into_response())
+/// The refusal, unless the flag allows both.
+fn refusal(app: &App) -> Option<Response> {
+    let text = "Lifecycle API is not enabled.";
+    (!app.settings().has_lifecycle).then(|| (StatusCode::FORBIDDEN, text).into_response())
 }
 
 /// `/-/reload`
 pub(super) async fn reload(State(app): State<App>) -> Response {
-    if let Err(refusal) = is_allowed(&app) {
+    if let Some(refusal) = refusal(&app) {
         return refusal;
     }
     match app.reload().await {
@@ -35,7 +34,7 @@ pub(super) async fn reload(State(app): State<App>) -> Response {
 
 /// `/-/quit`
 pub(super) async fn quit(State(app): State<App>) -> Response {
-    if let Err(refusal) = is_allowed(&app) {
+    if let Some(refusal) = refusal(&app) {
         return refusal;
     }
     app.stop.cancel();

@@ -1,0 +1,255 @@
+//! What Grafana sends on "Save & test", in Explore and in its query builder, and what it must read.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use http::Method;
+use serde_json::{Value, json};
+use support::{Page, Store, Target, one_job};
+
+const PAGE: &str = "# HELP app_requests_total Requests served.\n# TYPE app_requests_total counter\n\
+                    app_requests_total{path=\"/\"} 3\napp_requests_total{path=\"/x\"} 4\n\
+                    # TYPE app_size gauge\napp_size 1.5\n";
+
+async fn running() -> (tempfile::TempDir, Target, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target::serve(Page::text(PAGE)).await;
+    let store = Store::start(dir.path(), &one_job(&target, "")).await;
+    store.until_value("app_size", 1.5).await;
+    (dir, target, store)
+}
+
+fn seconds() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn save_and_test() {
+    let (_dir, _target, store) = running().await;
+    let want = r#"{"status":"success","data":{"resultType":"scalar","result":[4,"2"]}}"#;
+    let answer = store.post("/api/v1/query", "query=1%2B1&time=4").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, want));
+    assert_eq!(answer.header("content-type"), "application/json");
+    let answer = store.get("/api/v1/query?query=1%2B1&time=4").await;
+    assert_eq!(answer.body, want);
+
+    // Grafana asks by POST first and falls back on 405 only.
+    let answer = store.post("/api/v1/status/buildinfo", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (405, "Method Not Allowed\n"));
+    assert_eq!(answer.header("content-type"), "text/plain; charset=utf-8");
+    let data = store.get("/api/v1/status/buildinfo").await.json()["data"].clone();
+    assert_eq!(data["version"], "3.14.0");
+    assert!(data.get("features").is_none(), "Grafana would take the store for Mimir");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explore_asks_ranges_and_instants() {
+    let (_dir, _target, store) = running().await;
+    let now = seconds();
+    let form = format!("query=app_requests_total&start={}&end={}&step=15", now - 60, now);
+    let answer = store.post("/api/v1/query_range", &form).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let data = answer.json()["data"].clone();
+    assert_eq!(data["resultType"], "matrix");
+    // Until the next full second has passed there may be nothing at `end` yet, but never more than two series.
+    let paths: Vec<&Value> =
+        data["result"].as_array().unwrap().iter().map(|one| &one["metric"]["path"]).collect();
+    assert!(paths.is_empty() || paths == ["/", "/x"], "{paths:?}");
+
+    let form = format!("query=sum(app_requests_total)&time={}", now + 1);
+    let answer = store.post("/api/v1/query", &form).await.json();
+    assert_eq!(answer["data"]["resultType"], "vector");
+    assert_eq!(answer["data"]["result"], json!([{"metric": {}, "value": [now + 1, "7"]}]));
+
+    for (query, error) in [
+        ("up{", r#"invalid parameter "query": 1:4: parse error: unexpected end of input inside braces"#),
+        ("", r#"invalid parameter "query": unknown position: parse error: no expression found in input"#),
+    ] {
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+        let answer = store.post("/api/v1/query", &form).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.json(), json!({"status": "error", "errorType": "bad_data", "error": error}));
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn range_queries_check_their_parameters() {
+    let (_dir, _target, store) = running().await;
+    for (form, error) in [
+        ("query=up&end=1&step=1", r#"invalid parameter "start": cannot parse "" to a valid timestamp"#),
+        (
+            "query=up&start=2&end=1&step=1",
+            r#"invalid parameter "end": end timestamp must not be before start time"#,
+        ),
+        (
+            "query=up&start=1&end=2&step=x",
+            r#"invalid parameter "step": cannot parse "x" to a valid duration"#,
+        ),
+        (
+            "query=up&start=1&end=2&step=0",
+            r#"invalid parameter "step": zero or negative query resolution step widths are not accepted. Try a positive integer"#,
+        ),
+        (
+            "query=up&start=0&end=11001&step=1",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ),
+        (
+            "query=up[5m]&start=0&end=1&step=1",
+            r#"invalid parameter "query": invalid expression type "range vector" for range query, must be Scalar or instant Vector"#,
+        ),
+        (
+            "query=up&start=0&end=1&step=1&limit=-1",
+            r#"invalid parameter "limit": limit must be non-negative"#,
+        ),
+    ] {
+        let answer = store.post("/api/v1/query_range", form).await;
+        assert_eq!(answer.status, 400, "{form}: {}", answer.body);
+        assert_eq!(answer.json()["error"], error, "{form}");
+    }
+    // 11001 points pass.
+    let answer = store.get("/api/v1/query_range?query=1&start=0&end=11000&step=1").await;
+    assert_eq!(answer.json()["data"]["result"][0]["values"].as_array().unwrap().len(), 11_001);
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exemplars_are_probed_with_milliseconds() {
+    let (_dir, _target, store) = running().await;
+    let now_ms = seconds() * 1000;
+    let path = format!("/api/v1/query_exemplars?query=test&start={}&end={now_ms}", now_ms - 1000);
+    let answer = store.get(&path).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"success","data":[]}"#));
+    let answer = store.get("/api/v1/query_exemplars?query=test&start=2&end=1").await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"], "end timestamp must not be before start timestamp");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builder_reads_labels_series_and_metadata() {
+    let (_dir, _target, store) = running().await;
+    let data = async |path: &str| {
+        let answer = store.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()["data"].clone()
+    };
+    assert_eq!(data("/api/v1/labels").await, json!(["__name__", "instance", "job", "path"]));
+    assert_eq!(
+        data("/api/v1/labels?match[]=app_size&limit=40000").await,
+        json!(["__name__", "instance", "job"])
+    );
+    assert_eq!(data("/api/v1/label/path/values").await, json!(["/", "/x"]));
+    let names = data("/api/v1/label/__name__/values").await;
+    for name in ["app_requests_total", "app_size", "scrape_duration_seconds", "up"] {
+        assert!(names.as_array().unwrap().contains(&name.into()), "{names}");
+    }
+    assert_eq!(data("/api/v1/label/U__a_2e_b/values").await, json!([]));
+    let answer = store.get("/api/v1/label/path/values?limit=1").await.json();
+    assert_eq!(answer["data"], json!(["/"]));
+    assert_eq!(answer["warnings"], json!(["results truncated due to limit"]));
+
+    let instance = store.query("app_size").await[0]["metric"]["instance"].clone();
+    let series =
+        store.post("/api/v1/series", "match[]=app_requests_total%7Bpath%3D%22/%22%7D&match[]=app_size").await;
+    assert_eq!(
+        series.json()["data"],
+        json!([
+            {"__name__": "app_requests_total", "instance": instance, "job": "app", "path": "/"},
+            {"__name__": "app_size", "instance": instance, "job": "app"},
+        ])
+    );
+    let answer = store.get("/api/v1/series").await;
+    assert_eq!(
+        (answer.status, answer.json()["error"].clone()),
+        (400, "no match[] parameter provided".into())
+    );
+
+    let metadata = data("/api/v1/metadata").await;
+    assert_eq!(
+        metadata["app_requests_total"],
+        json!([{"type": "counter", "unit": "", "help": "Requests served."}])
+    );
+    assert_eq!(data("/api/v1/metadata?limit=0").await, json!({}));
+    assert_eq!(store.get("/api/v1/metadata?limit=x").await.json()["error"], "limit must be a number");
+    for path in ["/api/v1/metadata", "/api/v1/label/job/values", "/api/v1/targets", "/api/v1/rules"] {
+        assert_eq!(store.post(path, "").await.status, 405, "{path}");
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_alerts_and_status_have_their_shapes() {
+    let (dir, _target, store) = running().await;
+    let data = async |path: &str| store.get(path).await.json()["data"].clone();
+    assert_eq!(data("/api/v1/rules").await, json!({"groups": []}));
+    assert_eq!(data("/api/v1/alerts").await, json!({"alerts": []}));
+    assert_eq!(
+        data("/api/v1/alertmanagers").await,
+        json!({"activeAlertmanagers": [], "droppedAlertmanagers": []})
+    );
+    assert_eq!(data("/api/v1/scrape_pools").await, json!({"scrapePools": ["app"]}));
+    assert_eq!(
+        store.get("/api/v1/rules?type=bad").await.json()["error"],
+        r#"invalid parameter "type": not supported value "bad""#
+    );
+    let flags = data("/api/v1/status/flags").await;
+    assert_eq!(flags["storage.tsdb.path"], dir.path().join("data").display().to_string());
+    assert_eq!(flags["query.lookback-delta"], "5m");
+    let yaml = data("/api/v1/status/config").await["yaml"].as_str().unwrap().to_owned();
+    assert!(yaml.contains("job_name: app") && yaml.contains("scrape_interval: 100ms"), "{yaml}");
+    let info = data("/api/v1/status/runtimeinfo").await;
+    assert_eq!((&info["storageRetention"], &info["reloadConfigSuccess"]), (&json!("15d"), &json!(true)));
+    let tsdb = data("/api/v1/status/tsdb?limit=3").await;
+    assert!(tsdb["headStats"]["numSeries"].as_u64().unwrap() >= 8, "{tsdb}");
+    assert_eq!(tsdb["seriesCountByMetricName"][0], json!({"name": "app_requests_total", "value": 2}));
+    assert_eq!(
+        store.get("/api/v1/status/tsdb?limit=0").await.json()["error"],
+        "limit must be a positive number"
+    );
+    assert!(data("/api/v1/status/walreplay").await["current"].is_u64());
+    assert_eq!(
+        data("/api/v1/format_query?query=sum(rate(up[5m]))by(job)").await,
+        "sum by (job) (rate(up[5m]))"
+    );
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_paths_and_headers() {
+    let (_dir, _target, store) = running().await;
+    let answer = store.get("/api/v1/nothing").await;
+    assert_eq!((answer.status, answer.body.as_str()), (404, "404 page not found\n"));
+    assert_eq!(store.send(Method::HEAD, "/api/v1/query?query=1", &[], "").await.status, 405);
+    assert_eq!(store.send(Method::OPTIONS, "/api/v1/query", &[], "").await.status, 204);
+    let answer = store.send(Method::GET, "/api/v1/query?query=1", &[("origin", "http://g:3000")], "").await;
+    assert_eq!(answer.header("access-control-allow-origin"), "http://g:3000");
+    assert_eq!(answer.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+    assert!(answer.header("vary").contains("Origin"));
+    assert_eq!(store.get("/-/healthy").await.body, "Prometheus Server is Healthy.\n");
+    assert_eq!(store.get("/-/ready").await.body, "Prometheus Server is Ready.\n");
+    assert_eq!(store.get("/-/reload").await.status, 405);
+    let answer = store.post("/-/reload", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (403, "Lifecycle API is not enabled."));
+    assert_eq!(store.post("/api/v1/admin/tsdb/snapshot", "").await.json()["error"], "admin APIs disabled");
+    let metrics = store.get("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    for name in [
+        "prometheus_build_info{",
+        "prometheus_ready 1",
+        "prometheus_config_last_reload_successful 1",
+        "prometheus_tsdb_head_series ",
+        "prometheus_tsdb_head_samples_appended_total{type=\"float\"} ",
+        "prometheus_target_scrape_pool_targets{scrape_job=\"app\"} 1",
+        "prometheus_http_requests_total{handler=\"/api/v1/query\",code=\"200\"} ",
+        "prometheus_tsdb_wal_writes_failed_total 0",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.body.contains(name), "{name} is missing");
+    }
+    let version = store.get("/version").await;
+    assert_eq!(version.json()["version"], "3.14.0");
+    store.stop().await;
+}
