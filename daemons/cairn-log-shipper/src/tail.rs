@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::positions::Positions;
 use crate::queue::Queue;
 use crate::target::Target;
+use crate::time::unix_seconds;
 use file::{ReadRules, Reader};
 use lines::LineLimit;
 use names::{Names, OpenId};
@@ -156,6 +157,8 @@ struct Loop {
     clocks: HashMap<Arc<Labels>, TimeNs>,
     buffer: Vec<u8>,
     rescan_at: Instant,
+    /// Files were opened of which nothing is on disk yet.
+    has_new_files: bool,
     /// Paths that cannot be read, so that each is logged once.
     failing: BTreeSet<PathBuf>,
 }
@@ -181,6 +184,7 @@ impl Loop {
             clocks: HashMap::new(),
             buffer,
             rescan_at: Instant::now(),
+            has_new_files: false,
             failing: BTreeSet::new(),
         }
     }
@@ -199,6 +203,7 @@ impl Loop {
             if Instant::now() >= self.rescan_at {
                 self.rescan();
             }
+            self.remember_new_files();
             let n_read = self.read_dirty();
             self.close_finished();
             if n_read == 0 || !self.queue.has_room() || self.dirty.is_empty() {
@@ -208,6 +213,17 @@ impl Loop {
                 let patience = self.patience();
                 self.watcher.wait(&self.wake, patience);
             }
+        }
+    }
+
+    /// Writes the positions before the first line of a new file is sent: should it be rotated away and the process be
+    /// killed right then, the next run knows which of the rotated files it was.
+    fn remember_new_files(&mut self) {
+        if std::mem::take(&mut self.has_new_files)
+            && let Err(error) = self.positions.save(unix_seconds())
+        {
+            // The regular writer tries again, and reports.
+            tracing::debug!(%error, "cannot write the positions");
         }
     }
 

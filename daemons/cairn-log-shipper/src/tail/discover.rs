@@ -192,6 +192,7 @@ impl Loop {
         self.by_inode.insert(inode, id);
         self.names.opened(now, id);
         self.dirty.insert(origin);
+        self.has_new_files = true;
         self.metrics.files_active.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
     }
 
