@@ -6,13 +6,14 @@
 //! | [`params`] | how are parameters read |
 //! | `request` | who asks, and in which form is the answer wanted |
 //! | `answer` | how does an answer look |
-//! | `query`, `labels`, `volume`, `detected`, `legacy` | reading |
+//! | `query`, `labels`, `volume`, `detected`, `fields`, `legacy` | reading |
 //! | `push` | writing |
 //! | `status` | the daemon itself |
 
 mod answer;
 mod detected;
 pub mod error;
+mod fields;
 mod labels;
 mod legacy;
 pub mod params;
@@ -88,6 +89,8 @@ fn loki_api() -> Router<Arc<App>> {
         .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
         .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
         .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
+        .route("/loki/api/v1/detected_fields", get_or_post(fields::fields))
+        .route("/loki/api/v1/detected_field/{name}/values", get_or_post(fields::values))
         .route("/loki/api/v1/format_query", get_or_post(status::format_query))
         .route("/loki/api/v1/status/buildinfo", get(status::buildinfo))
         .route("/loki/api/v1/drilldown-limits", get(status::drilldown_limits))
