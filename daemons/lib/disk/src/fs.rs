@@ -155,6 +155,26 @@ pub trait FsFile: Send + Sync + Debug {
     }
 }
 
+/// Creates a directory and its missing parents so that their names survive a loss of power. One that exists is synced
+/// into its parent as well: whoever made it may not have done so.
+///
+/// # Errors
+/// What the system says.
+pub fn create_dir_durably(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+    let parent = crate::checked::parent_of(path);
+    if !fs.exists(path) {
+        if parent != path && !fs.exists(parent) {
+            create_dir_durably(fs, parent)?;
+        }
+        fs.create_dir_all(path)?;
+    }
+    match fs.sync_dir(parent) {
+        // A parent that this user may not open was made by somebody else, long ago.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Whether an error means that the disk, or this user's share of it, is full: freeing space heals it.
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(

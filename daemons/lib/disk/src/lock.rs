@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+use crate::fs::create_dir_durably;
+use crate::fs_real::RealFs;
+
 /// Name of the lock file in a data directory.
 pub const LOCK_FILE: &str = "LOCK";
 
@@ -54,7 +57,7 @@ impl DirLock {
     /// [`LockError`]: held by another process, or the directory cannot be written.
     pub fn acquire(dir: &Path) -> Result<Self, LockError> {
         let io = |source| LockError::Io { dir: dir.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(io)?;
+        create_dir_durably(&RealFs, dir).map_err(io)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

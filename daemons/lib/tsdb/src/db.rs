@@ -7,8 +7,6 @@ mod maintain;
 mod open;
 mod retain;
 mod status;
-#[cfg(test)]
-mod tests;
 mod view;
 mod write;
 

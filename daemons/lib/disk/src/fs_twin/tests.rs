@@ -126,3 +126,15 @@ fn full_disk_failing_write_and_power_off() {
     fs.crash();
     assert!(!fs.exists(Path::new("/f")));
 }
+
+#[test]
+fn directories_made_durably_survive_with_all_their_parents() {
+    let fs = TwinFs::new();
+    crate::create_dir_durably(&fs, Path::new("/a/b/c")).unwrap();
+    fs.crash();
+    assert!(fs.exists(Path::new("/a/b/c")));
+    fs.create_dir_all(Path::new("/d")).unwrap();
+    crate::create_dir_durably(&fs, Path::new("/d")).unwrap();
+    fs.crash();
+    assert!(fs.exists(Path::new("/d")));
+}

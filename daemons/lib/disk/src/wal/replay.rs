@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::segment::{self, Opening, SEGMENT_HEADER_BYTES};
 use super::{SegmentId, WalError};
 use crate::frame::{Frame, FrameReader};
-use crate::fs::Fs;
+use crate::fs::{Fs, create_dir_durably};
 use crate::header::Format;
 
 /// Why an engine refused a record; it stops the replay.
@@ -68,8 +68,7 @@ pub(super) fn replay_all(
 ) -> Result<Replayed, WalError> {
     let io = |action| move |source| WalError::io(action, dir, source);
     if !fs.exists(dir) {
-        fs.create_dir_all(dir).map_err(io("create"))?;
-        fs.sync_dir(crate::checked::parent_of(dir)).map_err(io("sync the parent of"))?;
+        create_dir_durably(fs, dir).map_err(io("create"))?;
     }
     let segments = look_at_headers(fs, dir, format)?;
     let mut replayed = Replayed {

@@ -143,18 +143,13 @@ fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), Merg
     loop {
         let mut next: Option<cairn_model::Labels> = None;
         for (_, series) in &mut inputs {
-            match series.peek() {
-                None => {}
-                Some(Ok(entry)) => {
-                    if next.as_ref().is_none_or(|labels| entry.labels < *labels) {
-                        next = Some(entry.labels.clone());
-                    }
-                }
-                Some(Err(_)) => {
-                    if let Some(Err(error)) = series.next() {
-                        return Err(MergeError::Read(error));
-                    }
-                }
+            if let Some(Err(error)) = series.next_if(Result::is_err) {
+                return Err(MergeError::Read(error));
+            }
+            if let Some(Ok(entry)) = series.peek()
+                && next.as_ref().is_none_or(|labels| entry.labels < *labels)
+            {
+                next = Some(entry.labels.clone());
             }
         }
         let Some(labels) = next else { return Ok(()) };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use cairn_disk::checked::remove_temporaries;
 use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::RecordFileError;
-use cairn_disk::{Fs, SegmentId, Wal, WalError, WalOptions};
+use cairn_disk::{Fs, SegmentId, Wal, WalError, WalOptions, create_dir_durably};
 use cairn_model::Labels;
 
 use super::maintain::Maintenance;
@@ -105,9 +105,8 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
         let path = path.to_owned();
         move |source| OpenError::Io { action, path, source }
     };
-    if !fs.exists(&blocks_dir) {
-        fs.create_dir_all(&blocks_dir).map_err(io("create", &blocks_dir))?;
-        fs.sync_dir(&dir).map_err(io("sync", &dir))?;
+    for path in [&dir, &blocks_dir] {
+        create_dir_durably(&*fs, path).map_err(io("create", path))?;
     }
     for path in [&dir, &blocks_dir] {
         remove_temporaries(&*fs, path).map_err(io("remove leftovers in", path))?;

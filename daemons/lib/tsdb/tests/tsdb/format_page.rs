@@ -1,0 +1,34 @@
+//! FORMAT.md tells the truth about names, versions and limits.
+
+use cairn_disk::Format;
+use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
+use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_START};
+use cairn_tsdb::chunk::{ENCODING_XOR, MAX_CHUNK_SAMPLES};
+use cairn_tsdb::wal_record::{TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
+
+const PAGE: &str = include_str!("../../FORMAT.md");
+
+#[test]
+fn formats_and_tags_on_the_page_are_the_code_s() {
+    for (file, Format { magic, version }) in [
+        ("wal/*.wal", WAL_FORMAT),
+        ("checkpoint-*", CHECKPOINT_FORMAT),
+        ("blocks/*/meta", META_FORMAT),
+        ("blocks/*/index", INDEX_FORMAT),
+        ("blocks/*/chunks", CHUNKS_FORMAT),
+    ] {
+        let row = format!("| `{file}` | `{}` | {version} |", magic.escape_ascii());
+        assert!(PAGE.contains(&row), "FORMAT.md has no line starting {row}");
+    }
+    for (name, value) in [
+        ("TAG_SERIES", u64::from(TAG_SERIES)),
+        ("TAG_SAMPLES", u64::from(TAG_SAMPLES)),
+        ("TAG_START", u64::from(TAG_START)),
+        ("TAG_HEAD_SERIES", u64::from(TAG_HEAD_SERIES)),
+        ("ENCODING_XOR", u64::from(ENCODING_XOR)),
+        ("MAX_CHUNK_SAMPLES", u64::from(MAX_CHUNK_SAMPLES)),
+    ] {
+        let row = format!("| `{name}` | {value} |");
+        assert!(PAGE.contains(&row), "FORMAT.md has no line starting {row}");
+    }
+}

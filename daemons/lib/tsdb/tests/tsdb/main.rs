@@ -1,0 +1,70 @@
+//! The metrics engine from outside: rules of appending, crashes at every place, damage, full disks.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking")]
+
+mod crash;
+mod damage;
+mod find;
+mod format_page;
+mod full_disk;
+mod model;
+mod rules;
+mod upkeep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cairn_disk::{Fs, TwinFs};
+use cairn_model::{Labels, Matcher, TimeMs};
+use cairn_promql::source::{SampleSource, Selection};
+use cairn_tsdb::{Db, OpenReport, Options, Outcome, Sample};
+
+/// Blocks of one second: a test makes dozens of them.
+const BLOCK_MS: i64 = 1000;
+
+const NOW: TimeMs = TimeMs(1_000_000_000);
+
+fn options(fs: &TwinFs) -> Options {
+    let fs: Arc<dyn Fs> = Arc::new(fs.clone());
+    Options { block_ms: BLOCK_MS, retention_ms: None, wal_segment_bytes: 2000, ..Options::new("/data", fs) }
+}
+
+fn open(fs: &TwinFs) -> (Db, OpenReport) {
+    Db::open(options(fs), &|_| {}).unwrap()
+}
+
+fn labels(name: &str, instance: u8) -> Labels {
+    Labels::from_pairs([("__name__", name), ("instance", &format!("host-{instance}")), ("job", "test")])
+}
+
+/// Appends one sample, resolving the series anew each time.
+fn append(db: &Db, labels: &Labels, time_ms: i64, value: f64) -> Outcome {
+    let series = db.series_ref(labels).unwrap();
+    db.append(&[Sample { series, time_ms, value }], NOW).unwrap()[0]
+}
+
+/// All samples by series: what the model of each test is compared with. Values as bits, so that NaN equals itself.
+type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
+
+fn select(db: &Db, matchers: &[Matcher], start: i64, end: i64) -> Content {
+    let selection = Selection { matchers, start: TimeMs(start), end: TimeMs(end) };
+    let found = db.view().select(&selection).unwrap();
+    assert!(found.is_sorted_by(|a, b| a.labels < b.labels), "ascending, each series once");
+    found
+        .into_iter()
+        .map(|series| {
+            assert_eq!(series.times.len(), series.values.len());
+            assert!(series.times.is_sorted_by(|a, b| a < b), "{}: {:?}", series.labels, series.times);
+            let samples = series.times.into_iter().zip(series.values.into_iter().map(f64::to_bits));
+            ((*series.labels).clone(), samples.collect())
+        })
+        .collect()
+}
+
+fn everything(db: &Db) -> Content {
+    select(db, &[], i64::MIN, i64::MAX)
+}
+
+fn n_samples(content: &Content) -> usize {
+    content.values().map(BTreeMap::len).sum()
+}

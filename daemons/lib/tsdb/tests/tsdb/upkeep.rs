@@ -1,0 +1,117 @@
+//! Cutting, merging, retention, checkpoints: what lies on the disk afterwards.
+
+use std::path::Path;
+
+use cairn_disk::{Fs, TwinFs};
+use cairn_tsdb::{Db, Options, Outcome};
+
+use crate::{BLOCK_MS, NOW, append, everything, labels, n_samples, open, options};
+
+fn fill(db: &Db, from_ms: i64, to_ms: i64) {
+    for time in (from_ms..to_ms).step_by(100) {
+        for instance in 0..3 {
+            assert_eq!(append(db, &labels("m", instance), time, 1.0), Outcome::Stored);
+        }
+    }
+    db.sync().unwrap();
+}
+
+#[test]
+fn the_head_stays_short_and_the_log_is_dropped() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    for block in 0..10 {
+        fill(&db, block * BLOCK_MS, (block + 1) * BLOCK_MS);
+        db.maintain(NOW).unwrap();
+        let stats = db.head_stats(10);
+        let span = stats.max_time_ms.unwrap() - stats.min_time_ms.unwrap();
+        assert!(span <= BLOCK_MS * 3 / 2, "head spans {span} ms");
+        assert!(db.counters().wal_bytes < 8000, "{}", db.counters().wal_bytes);
+    }
+    let blocks = db.blocks();
+    assert_eq!(blocks.first().unwrap().min_time_ms, 0);
+    for pair in blocks.windows(2) {
+        assert!(pair[0].max_time_ms <= pair[1].min_time_ms, "blocks do not overlap");
+    }
+    let checkpoints = fs.list(Path::new("/data")).unwrap();
+    assert_eq!(checkpoints.iter().filter(|entry| entry.name.starts_with("checkpoint-")).count(), 1);
+    assert_eq!(n_samples(&everything(&db)), 300);
+}
+
+#[test]
+fn neighbours_are_merged_by_level_and_never_past_the_head() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    fill(&db, 0, 20 * BLOCK_MS);
+    db.maintain(NOW).unwrap();
+    let spans: Vec<_> =
+        db.blocks().iter().map(|b| (b.min_time_ms / BLOCK_MS, b.max_time_ms / BLOCK_MS, b.level)).collect();
+    assert_eq!(spans, [(0, 16, 3), (16, 17, 1), (17, 18, 1), (18, 19, 1)]);
+    let merged = &db.blocks()[0];
+    assert_eq!((merged.n_series, merged.n_samples, merged.sources.len()), (3, 480, 16));
+    let on_disk = fs.list(Path::new("/data/blocks")).unwrap();
+    assert_eq!(on_disk.len(), 4, "parents are gone: {on_disk:?}");
+    assert_eq!(n_samples(&everything(&db)), 600);
+    drop(db);
+    assert_eq!(n_samples(&everything(&open(&fs).0)), 600);
+}
+
+#[test]
+fn old_blocks_go_by_time_and_by_size() {
+    let fs = TwinFs::new();
+    let (db, _) = Db::open(Options { retention_ms: Some(5 * BLOCK_MS), ..options(&fs) }, &|_| {}).unwrap();
+    fill(&db, 0, 20 * BLOCK_MS);
+    db.maintain(NOW).unwrap();
+    let oldest = *everything(&db)[&labels("m", 0)].keys().next().unwrap();
+    assert_eq!(
+        oldest,
+        14 * BLOCK_MS,
+        "the block that ends exactly five blocks before the newest sample is kept"
+    );
+    assert_eq!(db.min_time().unwrap().0, oldest);
+    drop(db);
+
+    let before = open(&fs).0.counters();
+    let limit = before.blocks_bytes + before.wal_bytes - 1;
+    let (db, _) = Db::open(Options { retention_bytes: Some(limit), ..options(&fs) }, &|_| {}).unwrap();
+    db.maintain(NOW).unwrap();
+    let after = db.counters();
+    assert_eq!(after.blocks, before.blocks - 1);
+    assert!(after.blocks_bytes + after.wal_bytes <= limit);
+}
+
+#[test]
+fn a_reader_keeps_what_it_has_while_blocks_come_and_go() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    fill(&db, 0, 6 * BLOCK_MS);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            for _ in 0..200 {
+                let found = everything(&db);
+                for samples in found.values() {
+                    let times: Vec<i64> = samples.keys().copied().collect();
+                    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 100), "a hole: {times:?}");
+                    assert_eq!(times[0], 0);
+                }
+                assert_eq!(found.len(), 3);
+            }
+        });
+        for block in 6..20 {
+            fill(&db, block * BLOCK_MS, (block + 1) * BLOCK_MS);
+            db.maintain(NOW).unwrap();
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn old_samples_first_and_a_jump_in_time() {
+    let (db, _) = open(&TwinFs::new());
+    append(&db, &labels("m", 1), -5 * BLOCK_MS + 1, 1.0);
+    append(&db, &labels("m", 1), 3, 2.0);
+    append(&db, &labels("m", 1), 100 * BLOCK_MS, 3.0);
+    db.maintain(NOW).unwrap();
+    assert_eq!(db.blocks().len(), 2, "only times that have samples become blocks");
+    assert_eq!(n_samples(&everything(&db)), 3);
+}
