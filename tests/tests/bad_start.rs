@@ -52,17 +52,17 @@ fn an_unknown_key_and_a_wrong_type_are_named_with_their_place() {
     let dir = tempfile::tempdir().unwrap();
     for name in DAEMONS {
         let file = write(&dir.path().join("unknown.toml"), "no_such_key = 1\n");
-        refuses(name, &["--config", &file, "--check-config"], 78, &["unknown.toml", "no_such_key", "line 1"]);
+        refuses(name, &["--config", &file, "--check-config"], 78, &["unknown.toml:1:1", "no_such_key"]);
         refuses(name, &["--config", &file], 78, &["unknown.toml", "no_such_key"]);
         let file = write(&dir.path().join("broken.toml"), "[[[\n");
-        refuses(name, &["--config", &file, "--check-config"], 78, &["broken.toml", "line 1"]);
+        refuses(name, &["--config", &file, "--check-config"], 78, &["broken.toml:1:"]);
     }
     let file = write(&dir.path().join("type.toml"), "self_traffic_per_second = \"many\"\n");
     refuses(
         "cairn-app",
         &["--config", &file, "--check-config"],
         78,
-        &["type.toml", "line 1", "self_traffic_per_second"],
+        &["type.toml:1:", "self_traffic_per_second"],
     );
     let file =
         write(&dir.path().join("prometheus.yml"), "global:\n  scrape_interval: 15s\n  no_such_key: 1\n");
