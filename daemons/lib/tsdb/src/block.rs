@@ -15,7 +15,7 @@ pub use write::CHUNKS_FORMAT;
 
 pub(crate) use index::{ChunkPlace, SeriesEntry};
 pub(crate) use read::{Block, BlockError};
-pub(crate) use write::BlockWriter;
+pub(crate) use write::{BlockOrigin, BlockWriter};
 
 /// Name of the checked file that describes a block.
 pub const META_FILE: &str = "meta";

@@ -155,8 +155,9 @@ impl Head {
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        let top_bits = usize::try_from(hash >> 58).expect("six bits");
-        &self.shards[top_bits % SHARDS]
+        // Bits from the middle: the map in a shard goes by the top and the bottom ones.
+        let middle_bits = usize::try_from((hash >> 32) & 0xff).expect("eight bits");
+        &self.shards[middle_bits % SHARDS]
     }
 }
 

@@ -18,6 +18,16 @@ use crate::postings::Postings;
 /// Kind and version of the file `chunks`.
 pub const CHUNKS_FORMAT: Format = Format::new(*b"CAIRNMCK", 1);
 
+/// What a block covers and where it comes from, as [`BlockMeta`] says it.
+#[derive(Debug)]
+pub(crate) struct BlockOrigin {
+    pub(crate) min_time_ms: i64,
+    pub(crate) max_time_ms: i64,
+    pub(crate) level: u32,
+    pub(crate) sources: Vec<BlockId>,
+    pub(crate) parents: Vec<BlockId>,
+}
+
 /// Writes one block under a temporary name; [`finish`](Self::finish) makes it durable and gives it its own.
 #[derive(Debug)]
 pub(crate) struct BlockWriter {
@@ -122,9 +132,8 @@ impl BlockWriter {
         Ok(Place { offset: self.index.push(record)?, len: record.len() })
     }
 
-    /// Writes the index, syncs everything, and renames the directory. `meta` brings range, level and origin; the rest
-    /// is filled in.
-    pub(crate) fn finish(mut self, mut meta: BlockMeta) -> io::Result<BlockMeta> {
+    /// Writes the index, syncs everything, and renames the directory.
+    pub(crate) fn finish(mut self, origin: BlockOrigin) -> io::Result<BlockMeta> {
         self.flush_batch()?;
         for (name, values) in std::mem::take(&mut self.postings) {
             let mut batches = Vec::new();
@@ -143,14 +152,22 @@ impl BlockWriter {
         }
         let record = self.contents.to_record()?;
         let toc = self.push_index(&record)?;
-        meta.id = self.id;
-        meta.n_series = u64::from(self.n_series);
-        meta.n_chunks = self.n_chunks;
-        meta.n_samples = self.n_samples;
-        meta.toc_offset = toc.offset;
-        meta.toc_len = toc.len;
-        meta.chunks_bytes = self.chunks.finish()?;
-        meta.index_bytes = self.index.finish()?;
+        let BlockOrigin { min_time_ms, max_time_ms, level, sources, parents } = origin;
+        let meta = BlockMeta {
+            id: self.id,
+            min_time_ms,
+            max_time_ms,
+            level,
+            sources,
+            parents,
+            n_series: u64::from(self.n_series),
+            n_chunks: self.n_chunks,
+            n_samples: self.n_samples,
+            chunks_bytes: self.chunks.finish()?,
+            index_bytes: self.index.finish()?,
+            toc_offset: toc.offset,
+            toc_len: toc.len,
+        };
         // Syncs the directory too, so the names of all three files are durable before the directory gets its own.
         write_atomically(&*self.fs, &self.temporary.join(META_FILE), META_FORMAT, &meta.encode())?;
         self.fs.rename(&self.temporary, &self.dir.join(self.id.to_string()))?;

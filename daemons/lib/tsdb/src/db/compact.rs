@@ -8,7 +8,7 @@ use super::Inner;
 use super::maintain::{MaintainError, Maintenance};
 use super::place;
 use super::retain;
-use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockWriter, SeriesEntry};
+use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockOrigin, BlockWriter, SeriesEntry};
 use crate::chunk::{Chunk, MAX_CHUNK_SAMPLES};
 
 /// Each level is so many times as long as the one below.
@@ -71,22 +71,17 @@ impl Inner {
             });
         }
         let range = |pick: fn(&BlockMeta) -> i64| group.iter().map(move |block| pick(&block.meta));
-        let meta = BlockMeta {
-            id,
+        let origin = BlockOrigin {
             min_time_ms: range(|meta| meta.min_time_ms).min().unwrap_or(0),
             max_time_ms: range(|meta| meta.max_time_ms).max().unwrap_or(0),
             level: group.iter().map(|block| block.meta.level).max().unwrap_or(0) + 1,
             sources,
             parents: parents.clone(),
-            n_series: 0,
-            n_chunks: 0,
-            n_samples: 0,
-            index_bytes: 0,
-            chunks_bytes: 0,
-            toc_offset: 0,
-            toc_len: 0,
         };
-        let meta = writer.finish(meta).map_err(io)?;
+        let meta = writer.finish(origin).map_err(|source| {
+            let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
+            io(source)
+        })?;
         tracing::info!(block = %meta.id, level = meta.level, parents = parents.len(), bytes = meta.bytes(), "blocks merged");
         let merged = Block::open(&*self.options.fs, &dir.join(id.to_string()), Arc::clone(&self.damage))?;
         {

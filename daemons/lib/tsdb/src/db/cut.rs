@@ -1,11 +1,12 @@
 //! Writing the oldest part of the head to a block.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Inner;
 use super::maintain::{MaintainError, Maintenance};
-use super::place;
-use crate::block::{Block, BlockId, BlockMeta, BlockWriter};
+use super::{place, retain};
+use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::chunk::Chunk;
 use crate::series::MemSeries;
 
@@ -19,6 +20,8 @@ impl Inner {
     pub(super) fn cut_blocks(&self, now_ms: i64, maintenance: &mut Maintenance) -> Result<(), MaintainError> {
         let block_ms = self.options.block_ms;
         while let (Some(newest), Some(oldest)) = (self.head.max_time(), self.head.min_time()) {
+            // A chunk may reach back before what the head still answers: the block length was shorter once.
+            let oldest = oldest.max(self.layout().head_from);
             let span = newest.saturating_sub(oldest);
             if span <= block_ms / SPAN_DENOMINATOR * SPAN_NUMERATOR {
                 break;
@@ -38,42 +41,20 @@ impl Inner {
             commit.floor = commit.floor.max(end);
             self.layout().head_from
         };
-        let mut all = self.head.all_series();
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
         let dir = place::blocks(&self.options.dir);
-        let io = |source| MaintainError::io("write a block in", &dir, source);
         let id = BlockId::derive(now_ms, &[start.to_le_bytes(), end.to_le_bytes()].concat());
-        let mut writer = BlockWriter::create(&self.options.fs, &dir, id).map_err(io)?;
-        let mut min_time = end;
-        for series in &all {
-            let chunks = chunks_between(series, from, end)?;
-            if let Some(first) = chunks.first() {
-                min_time = min_time.min(first.min_time);
-                writer.add(&series.labels, &chunks).map_err(io)?;
-            }
+        let written = self.write_block(&dir, id, start, from, end);
+        if !matches!(written, Ok(Some(_))) {
+            // Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
+            let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
         }
-        let block = if writer.is_empty() {
-            None
-        } else {
-            let meta = BlockMeta {
-                id,
-                min_time_ms: min_time.min(start),
-                max_time_ms: end,
-                level: 1,
-                sources: vec![id],
-                parents: Vec::new(),
-                n_series: 0,
-                n_chunks: 0,
-                n_samples: 0,
-                index_bytes: 0,
-                chunks_bytes: 0,
-                toc_offset: 0,
-                toc_len: 0,
-            };
-            let meta = writer.finish(meta).map_err(io)?;
-            tracing::info!(block = %meta.id, series = meta.n_series, samples = meta.n_samples, bytes = meta.bytes(), "block written");
-            let damage = Arc::clone(&self.damage);
-            Some(Block::open(&*self.options.fs, &dir.join(id.to_string()), damage)?)
+        let block = match written? {
+            Some(meta) => {
+                tracing::info!(block = %meta.id, series = meta.n_series, samples = meta.n_samples, bytes = meta.bytes(), "block written");
+                let damage = Arc::clone(&self.damage);
+                Some(Block::open(&*self.options.fs, &dir.join(id.to_string()), damage)?)
+            }
+            None => None,
         };
         {
             // In one step for every reader: the block answers before `end`, the head from `end` on.
@@ -86,6 +67,40 @@ impl Inner {
         let removed = self.head.truncate(end);
         self.tally.series_removed.add(removed as u64);
         Ok(())
+    }
+
+    /// Writes the head's samples in `from..end`; `None` when there is none.
+    fn write_block(
+        &self,
+        dir: &Path,
+        id: BlockId,
+        start: i64,
+        from: i64,
+        end: i64,
+    ) -> Result<Option<BlockMeta>, MaintainError> {
+        let io = |source| MaintainError::io("write a block in", dir, source);
+        let mut all = self.head.all_series();
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        let mut writer = BlockWriter::create(&self.options.fs, dir, id).map_err(io)?;
+        let mut min_time = start.max(from);
+        for series in &all {
+            let chunks = chunks_between(series, from, end)?;
+            if let Some(first) = chunks.first() {
+                min_time = min_time.min(first.min_time);
+                writer.add(&series.labels, &chunks).map_err(io)?;
+            }
+        }
+        if writer.is_empty() {
+            return Ok(None);
+        }
+        let origin = BlockOrigin {
+            min_time_ms: min_time,
+            max_time_ms: end,
+            level: 1,
+            sources: vec![id],
+            parents: Vec::new(),
+        };
+        writer.finish(origin).map(Some).map_err(io)
     }
 }
 

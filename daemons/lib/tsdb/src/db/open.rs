@@ -68,6 +68,12 @@ pub enum OpenError {
     /// A checkpoint is of a newer version, or the system failed while reading it.
     #[error("read checkpoint")]
     Checkpoint(#[source] RecordFileError),
+    /// A block length that no time can be divided by.
+    #[error("a block length of {block_ms} ms; it must be at least 1 ms")]
+    BlockLength {
+        /// What the options say.
+        block_ms: i64,
+    },
     /// The directory cannot be used.
     #[error("{action} {path}")]
     Io {
@@ -99,6 +105,9 @@ pub struct OpenReport {
 }
 
 pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inner, OpenReport), OpenError> {
+    if options.block_ms < 1 {
+        return Err(OpenError::BlockLength { block_ms: options.block_ms });
+    }
     let fs = Arc::clone(&options.fs);
     let (dir, blocks_dir) = (options.dir.clone(), place::blocks(&options.dir));
     let io = |action, path: &Path| {

@@ -1,6 +1,8 @@
 //! A full disk: appends are refused, reads go on, freed space heals it.
 
-use cairn_disk::TwinFs;
+use std::path::Path;
+
+use cairn_disk::{Fs, TwinFs};
 use cairn_tsdb::Sample;
 
 use crate::{BLOCK_MS, NOW, append, everything, labels, n_samples, open};
@@ -25,6 +27,8 @@ fn refuses_cleanly_reads_on_and_heals() {
     assert!(db.maintain(NOW).unwrap_err().is_no_space());
     assert_eq!(everything(&db), before, "reads go on, and show nothing that was refused");
     assert_eq!(db.counters().maintenance_failures, 1);
+    let left_over = fs.list(Path::new("/data/blocks")).unwrap();
+    assert!(left_over.is_empty(), "half a block gives its space back: {left_over:?}");
 
     // It starts and answers on the full disk, too.
     drop(db);

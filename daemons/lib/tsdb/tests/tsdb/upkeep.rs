@@ -115,3 +115,21 @@ fn old_samples_first_and_a_jump_in_time() {
     assert_eq!(db.blocks().len(), 2, "only times that have samples become blocks");
     assert_eq!(n_samples(&everything(&db)), 3);
 }
+
+#[test]
+fn another_block_length_after_a_restart() {
+    for lengths in [[1000, 300, 2500], [300, 2500, 700], [2500, 700, 1000]] {
+        let fs = TwinFs::new();
+        let mut from = 0;
+        for block_ms in lengths {
+            let (db, report) = Db::open(Options { block_ms, ..options(&fs) }, &|_| {}).unwrap();
+            assert!(report.damage.is_empty());
+            fill(&db, from, from + 6000);
+            db.maintain(NOW).unwrap();
+            from += 6000;
+            let expected = usize::try_from(from / 100 * 3).unwrap();
+            assert_eq!(n_samples(&everything(&db)), expected, "{lengths:?}, {block_ms}");
+        }
+    }
+    assert!(Db::open(Options { block_ms: 0, ..options(&TwinFs::new()) }, &|_| {}).is_err());
+}
