@@ -156,3 +156,6 @@ async fn surround(State(app): State<App>, request: Request, next: Next) -> Respo
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,3 +253,32 @@ async fn methods_paths_and_headers() {
     assert_eq!(version.json()["version"], "3.14.0");
     store.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target::serve(Page::text(PAGE)).await;
+    let store = Store::start_with(dir.path(), &one_job(&target, ""), &["--query.max-samples=1000"]).await;
+    store.until_value("app_size", 1.5).await;
+
+    let answer = store.post("/api/v1/query", "query=sum_over_time(vector(1)%5B1h:1s%5D)").await;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert_eq!(
+        answer.json(),
+        json!({"status": "error", "errorType": "execution",
+               "error": "query processing would load too many samples into memory in query execution"})
+    );
+    store.stop().await;
+
+    let store = Store::start(dir.path(), &one_job(&target, "")).await;
+    let answer = store.post("/api/v1/query", "query=sum_over_time(vector(1)%5B200d:1s%5D)&timeout=1ms").await;
+    assert_eq!(
+        (answer.status, answer.json()["errorType"].clone()),
+        (503, "timeout".into()),
+        "{}",
+        answer.body
+    );
+    // The store is none the worse for it.
+    assert_eq!(store.value("app_size").await, Some(1.5));
+    store.stop().await;
+}

@@ -13,7 +13,7 @@ use super::schedule::Schedule;
 use super::worker::{Env, Phase, Worker};
 use crate::config::file::StaticConfig;
 use crate::config::resolve::PoolConfig;
-use crate::target::{Discovered, Target, discover};
+use crate::target::{Discovered, Status, Target, discover};
 
 /// Groups of targets with the meta labels of where they were found.
 pub(crate) type Groups = Vec<(StaticConfig, Vec<(&'static str, String)>)>;
@@ -58,7 +58,7 @@ pub(crate) struct Pool {
     /// How many were dropped, remembered or not.
     pub(crate) n_dropped: usize,
     /// What is known of the targets that ran under the previous configuration, by their labels.
-    inherited: HashMap<u64, ScrapeState>,
+    inherited: HashMap<u64, (ScrapeState, Status)>,
 }
 
 impl Pool {
@@ -91,12 +91,17 @@ impl Pool {
     /// reload neither marks anything stale nor reads a label twice.
     pub(crate) async fn replace(self, config: Arc<PoolConfig>) -> Self {
         let mut next = Self::new(config);
+        if next.config.raw.file_sd_configs == self.config.raw.file_sd_configs {
+            // Known until the files are read again, so that their targets do not vanish for a moment.
+            next.groups.extend(self.groups.into_iter().filter(|(source, _)| !source.is_empty()));
+        }
         for running in self.running.values() {
             let _ = running.phase.send(Phase::HandOver);
         }
         for running in self.running.into_values() {
             if let Ok(state) = running.task.await {
-                next.inherited.insert(running.target.labels.stable_hash(), state);
+                let status = running.target.status();
+                next.inherited.insert(running.target.labels.stable_hash(), (state, status));
             }
         }
         next
@@ -136,7 +141,9 @@ impl Pool {
         let n_wanted = wanted.len();
         for (key, target) in wanted {
             self.running.entry(key).or_insert_with(|| {
-                let state = self.inherited.remove(&target.labels.stable_hash()).unwrap_or_default();
+                let inherited = self.inherited.remove(&target.labels.stable_hash());
+                let (state, status) = inherited.unwrap_or_default();
+                target.set_status(status);
                 start(Arc::clone(&self.config), target, state, env, seed, tasks)
             });
         }
@@ -150,7 +157,7 @@ impl Pool {
         let left = std::mem::take(&mut self.inherited);
         if !left.is_empty() {
             let env = Arc::clone(env);
-            tasks.spawn_blocking(move || env.end_now(left.into_values()));
+            tasks.spawn_blocking(move || env.end_now(left.into_values().map(|(state, _)| state)));
         }
         gone.into_values().map(|running| retire(running, Phase::Removed)).collect()
     }

@@ -162,7 +162,9 @@ impl Worker {
             Err(ScrapeError::BodySizeLimit) => drop(metrics.over_body_size_limit.inc()),
             Err(ScrapeError::LabelLimit(_)) => drop(metrics.over_label_limits.inc()),
             Err(ScrapeError::Storage(error)) => {
-                self.env.metrics.wal_writes_failed.inc();
+                if matches!(error, cairn_tsdb::AppendError::Wal(_)) {
+                    self.env.metrics.wal_writes_failed.inc();
+                }
                 if let Some(held_back) = self.env.storage_warning.ready() {
                     tracing::error!(%error, held_back, "samples of a scrape are lost: the database does not take them");
                 }
