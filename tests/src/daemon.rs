@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -97,6 +97,8 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
+            // A terminal's Ctrl-C goes to the whole group: the daemons are stopped in order, by us, once.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })

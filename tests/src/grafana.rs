@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -61,6 +62,7 @@ pub fn start(state: &Path, log_store: SocketAddr, metrics_store: SocketAddr) -> 
         .stdin(Stdio::null())
         .stdout(output.try_clone().context("share Grafana's log")?)
         .stderr(output)
+        .process_group(0)
         .spawn()
         .context("start grafana")?;
     let grafana = Grafana { child, address };

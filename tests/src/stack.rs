@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -244,6 +245,7 @@ fn start_node_exporter(log: &Path) -> Result<Option<NodeExporter>> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)
+        .process_group(0)
         .spawn();
     let child = match spawned {
         Ok(child) => child,

@@ -12,6 +12,7 @@ use cairn_tests::daemon::wait_for;
 use cairn_tests::stack::{Options, Stack};
 use cairn_tests::{chain, corpus, grafana};
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Resident memory that the four daemons together may hold after the check, in bytes.
 const IDLE_MEMORY_LIMIT: u64 = 80_000_000;
@@ -115,10 +116,13 @@ fn up(state: &Path) -> Result<()> {
         .build()
         .context("start the signal handler")?;
     runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        // A terminal that is closed.
+        let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! {
             result = tokio::signal::ctrl_c() => result,
             _ = terminate.recv() => Ok(()),
+            _ = hangup.recv() => Ok(()),
         }
     })?;
     println!("\nstopping");

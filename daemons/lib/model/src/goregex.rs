@@ -165,7 +165,8 @@ fn translate_escape<'a>(
         ('0'..='7', _) => return translate_octal(&rest[1..], out, pattern),
         ('p' | 'P' | 'x', _) if after.starts_with('{') => {
             // The braces belong to the escape: `\p{Greek}`, `\x{1F600}`.
-            let end = after.find('}').ok_or_else(|| PatternError(format!("invalid escape sequence: `\\{c}`")))?;
+            let end =
+                after.find('}').ok_or_else(|| PatternError(format!("invalid escape sequence: `\\{c}`")))?;
             out.push('\\');
             out.push(c);
             out.push_str(&after[..=end]);
