@@ -55,10 +55,11 @@ pub async fn run(args: Args, lifecycle: Lifecycle) -> Result<(), Failure> {
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry);
     cairn_http::process::register(&mut registry);
-    let shipper = Shipper::start(&config, Arc::new(RealFs), &data_dir, Arc::clone(&metrics))?;
+    let mut shipper = Shipper::start(&config, Arc::new(RealFs), &data_dir, Arc::clone(&metrics))?;
+    let first_scan = shipper.first_scan();
     let shipper: SharedShipper = Arc::new(Mutex::new(Some(shipper)));
 
-    let health = Health::starting("starting");
+    let health = Health::starting("looking for files");
     let (reload_sender, reload_requests) = mpsc::channel(1);
     let state = ApiState {
         shipper: Arc::clone(&shipper),
@@ -77,6 +78,13 @@ pub async fn run(args: Args, lifecycle: Lifecycle) -> Result<(), Failure> {
     announce_listener("http", address);
     let text = format!("shipping {} targets to {} destinations", config.targets.len(), config.clients.len());
     tracing::info!(config = %config.source, targets = config.targets.len(), destinations = config.clients.len(), "started");
+    if let Some(first_scan) = first_scan {
+        tokio::select! {
+            // An error means that the thread has ended; the main loop will say so.
+            _ = first_scan => {}
+            () = lifecycle.stop.cancelled() => {}
+        }
+    }
     health.set_ready();
     notify::ready(&text);
 

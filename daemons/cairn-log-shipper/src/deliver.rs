@@ -188,7 +188,7 @@ impl Destination {
                 answered = self.client.send(request(&settings, &body), settings.timeout, MAX_ANSWER_BYTES) => answered,
             };
             let status = answered.as_ref().map_or(-1, |answer| i64::from(answer.status().as_u16()));
-            self.metrics.request(status, started.elapsed(), body.len());
+            self.metrics.request(status, started.elapsed());
             let (verdict, complaint) = judge(&answered, part.n_lines());
             self.note(complaint.as_deref(), n_failed);
             let (retry_after, reason) = match verdict {

@@ -224,15 +224,13 @@ impl Metrics {
             path_lines: register!(registry, "promtail_read_lines", "Lines read"),
         };
         registry.register("promtail_files_active_total", "Files that are open", metrics.files_active.clone());
-        for reason in [DropReason::LineTooLong] {
-            metrics.dropped_before_queue(reason, 0, 0);
-        }
+        metrics.dropped_before_queue(&DropReason::LineTooLong, 0);
         metrics.reload_last_successful.set(1);
         Arc::new(metrics)
     }
 
     /// Counts lines that were dropped before they came to any destination.
-    pub fn dropped_before_queue(&self, reason: DropReason, n_lines: usize, _bytes: usize) {
+    pub fn dropped_before_queue(&self, reason: &DropReason, n_lines: usize) {
         let labels = DropLabels { destination: BEFORE_QUEUE.to_owned(), reason: reason.as_str().to_owned() };
         self.dropped.get_or_create(&labels).inc_by(n_lines as u64);
     }
@@ -359,7 +357,7 @@ impl DestinationMetrics {
     }
 
     /// A request was answered, or not (status -1).
-    pub fn request(&self, status: i64, took: Duration, _bytes: usize) {
+    pub fn request(&self, status: i64, took: Duration) {
         let labels = RequestLabels { status_code: status.to_string(), host: self.host.clone() };
         self.all.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use cairn_disk::Fs;
 use cairn_http::client::Client;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -157,6 +157,11 @@ impl Shipper {
         saver_stop.cancel();
         let _ = saver.await;
         save(&positions, &metrics).await.context("write the positions")
+    }
+
+    /// See [`Tailer::first_scan`].
+    pub fn first_scan(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.tailer.first_scan()
     }
 
     /// Whether the reader's thread runs.

@@ -25,6 +25,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use cairn_model::{Labels, TimeNs};
+use tokio::sync::oneshot;
 
 use crate::config::TailSettings;
 use crate::deliver::Outlet;
@@ -85,6 +86,7 @@ pub struct Tailer {
     waker: Waker,
     /// Taken by [`stop`](Self::stop).
     thread: Option<std::thread::JoinHandle<()>>,
+    first_scan: Option<oneshot::Receiver<()>>,
 }
 
 impl Tailer {
@@ -94,10 +96,17 @@ impl Tailer {
     /// When the system has no thread to give.
     pub fn start(config: TailConfig, surroundings: Surroundings, waker: Waker) -> std::io::Result<Self> {
         let (commands, receiver) = mpsc::channel();
+        let (scanned, first_scan) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("tail".to_owned())
-            .spawn(move || Loop::new(config, surroundings, receiver).run())?;
-        Ok(Self { commands, waker, thread: Some(thread) })
+            .spawn(move || Loop::new(config, surroundings, receiver).run(scanned))?;
+        Ok(Self { commands, waker, thread: Some(thread), first_scan: Some(first_scan) })
+    }
+
+    /// Ends when every file that was there at the start is open and its position on disk: from then on nothing that
+    /// happens to it escapes the reader. The first call takes the receiver, later ones answer `None`.
+    pub fn first_scan(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.first_scan.take()
     }
 
     /// Tells it something.
@@ -174,7 +183,7 @@ impl Loop {
             metrics,
             wake,
             commands,
-            watcher: Watcher::new(),
+            watcher: Watcher::start(),
             names: Names::default(),
             files: HashMap::new(),
             by_inode: HashMap::new(),
@@ -189,8 +198,12 @@ impl Loop {
         }
     }
 
-    fn run(mut self) {
+    fn run(mut self, scanned: oneshot::Sender<()>) {
         self.resume_rotated();
+        self.rescan();
+        self.remember_new_files();
+        // Nobody may be waiting for it.
+        let _ = scanned.send(());
         loop {
             loop {
                 match self.commands.try_recv() {

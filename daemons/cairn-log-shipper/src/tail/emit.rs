@@ -26,7 +26,7 @@ impl Loop {
             reader.entry.count_lines(n_lines);
         }
         if cut.n_too_long > 0 {
-            self.metrics.dropped_before_queue(DropReason::LineTooLong, cut.n_too_long, 0);
+            self.metrics.dropped_before_queue(&DropReason::LineTooLong, cut.n_too_long);
         }
         if cut.lines.is_empty() {
             reader.entry.ledger.issue(reader.mark(), 0);
@@ -50,9 +50,8 @@ impl Loop {
         let mark = reader.mark();
         let ledger = &reader.entry.ledger;
         let metrics = &self.metrics;
-        let mut dropped = |reason: &str, bytes: usize| {
-            metrics.dropped_before_queue(DropReason::Stage(reason.to_owned()), 1, bytes);
-        };
+        let mut dropped =
+            |reason: &str| metrics.dropped_before_queue(&DropReason::Stage(reason.to_owned()), 1);
         // The receipt depends on how many lines are left, so the pipeline runs before it is issued.
         let mut lines = lines;
         reader.target.pipeline.run(&data, &mut lines, &mut dropped);

@@ -48,7 +48,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Starts watching nothing. Without inotify (its instances are limited per user) every folder has to be polled.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
             .inspect_err(|error| tracing::warn!(%error, "cannot use inotify, polling instead"))
             .ok();

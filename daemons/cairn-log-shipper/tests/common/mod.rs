@@ -28,13 +28,18 @@ use tokio::runtime::Runtime;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until `condition` answers something.
-pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_for_or(what, condition, String::new)
+}
+
+/// The same; `state` says at the end how things stood.
+pub fn wait_for_or<T>(what: &str, mut condition: impl FnMut() -> Option<T>, state: impl Fn() -> String) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
+        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}; {}", state());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
