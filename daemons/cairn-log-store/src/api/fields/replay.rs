@@ -13,9 +13,12 @@ use cairn_model::{Labels, TimeNs};
 /// Metadata that says which entry of the original answer this is.
 const INDEX: &str = "__index__";
 
+/// Time, line, and the index as metadata.
+type Replayed<'a> = (TimeNs, &'a [u8], Labels);
+
 /// The entries, by what is left of their stream labels.
 pub(super) struct Replay<'a> {
-    streams: BTreeMap<&'a Labels, Vec<(TimeNs, &'a [u8], Labels)>>,
+    streams: BTreeMap<&'a Labels, Vec<Replayed<'a>>>,
     n_entries: usize,
 }
 
@@ -89,7 +92,7 @@ impl LogSource for Replay<'_> {
 
 struct Cursor<'a> {
     labels: Arc<Labels>,
-    entries: &'a [(TimeNs, &'a [u8], Labels)],
+    entries: &'a [Replayed<'a>],
     /// One past the current entry.
     at: usize,
 }
