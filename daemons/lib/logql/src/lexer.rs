@@ -174,9 +174,9 @@ impl Lexer<'_> {
             }
             '-' => {
                 for flag in ["--strict", "--keep-empty"] {
-                    let len = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
-                    if &self.rest[..len] == flag {
-                        self.skip(len);
+                    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+                    if self.rest.strip_prefix(flag).is_some_and(|after| !after.starts_with(goes_on)) {
+                        self.skip(flag.len());
                         return token(Kind::Flag, flag, 0);
                     }
                 }

@@ -4,8 +4,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `lexer`, `parser`, `parser_stages` | text to tree, with Loki's error texts |
-//! | `ast`, `print`, `pretty` | the tree, and the tree as text on one line or laid out |
+//! | `lexer`, `parser`, `parser_*` | text to tree, with Loki's error texts |
+//! | `ast`, `ast_metric`, `print`, `pretty` | the tree, and the tree as text on one line or laid out |
 //! | `pipeline` | the stages of a query, compiled; what they need of the parsers |
 //! | `filter_*`, `stage_*` | one operator of the pipeline each |
 //! | `template`, `template_*`, `gotime` | Go's template language, for `line_format` and `label_format` |
@@ -18,6 +18,7 @@
 
 mod answer;
 pub mod ast;
+mod ast_metric;
 mod binop;
 mod engine_logs;
 mod engine_metric;
@@ -25,12 +26,14 @@ mod filter_ip;
 mod filter_line;
 mod filter_pattern;
 mod gotime;
+mod json_path;
 mod json_scan;
 mod label_replace;
 mod labelset;
 pub mod level;
 mod lexer;
 mod parser;
+mod parser_metric;
 mod parser_stages;
 mod pipeline;
 mod pretty;
@@ -53,6 +56,7 @@ mod stage_unpack;
 mod steps;
 mod template;
 mod template_funcs;
+mod template_lexer;
 mod template_math;
 mod template_parse;
 mod template_printf;

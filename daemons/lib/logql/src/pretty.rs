@@ -81,10 +81,10 @@ fn metric_expr(expr: &MetricExpr, level: usize) -> String {
         }
         MetricExpr::Binary(binary) => format!(
             "{}\n{}{}\n{}",
-            metric_expr(&binary.left, level + 1),
+            operand(&binary.left, binary.op, false, level + 1),
             indent(level),
-            binary.operator_text(),
-            metric_expr(&binary.right, level + 1)
+            binary.operator_text(", "),
+            operand(&binary.right, binary.op, true, level + 1)
         ),
         MetricExpr::LabelReplace(replace) => {
             let mut arguments = vec![metric_expr(&replace.inner, level + 1)];
@@ -93,6 +93,21 @@ fn metric_expr(expr: &MetricExpr, level: usize) -> String {
             call("label_replace", &arguments, level)
         }
     }
+}
+
+/// A side of an operator. A broken operation loses the parentheses of its compact text: they are set where reading
+/// would group in another way without them.
+fn operand(expr: &MetricExpr, op: BinaryOp, is_right: bool, level: usize) -> String {
+    let MetricExpr::Binary(inner) = expr else { return metric_expr(expr, level) };
+    let groups_alone = match inner.op.precedence().cmp(&op.precedence()) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => is_right == (op == BinaryOp::Power),
+        std::cmp::Ordering::Less => false,
+    };
+    if groups_alone || expr.to_string().len() <= MAX_LINE {
+        return metric_expr(expr, level);
+    }
+    call("", &[metric_expr(expr, level + 1)], level)
 }
 
 fn log_range(agg: &RangeAgg, level: usize) -> String {

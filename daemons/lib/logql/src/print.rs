@@ -1,4 +1,5 @@
-//! Trees as text, in Loki's compact form. Reading the text gives the same tree.
+//! Trees as text, in Loki's compact form. Reading the text gives the same tree; the one exception is a line filter
+//! `!=` or `!~` right behind the plain name of a `drop` or `keep`, which the language reads as a matcher.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -218,18 +219,18 @@ impl Display for RangeAgg {
 }
 
 impl Binary {
-    /// The operator with its modifiers: `== bool`, `/ on (a) group_left (b)`.
-    pub(crate) fn operator_text(&self) -> String {
+    /// The operator with its modifiers: `== bool`, `/ on (a) group_left (b)`; `separator` stands between labels.
+    pub(crate) fn operator_text(&self, separator: &str) -> String {
         let mut text = self.op.as_str().to_owned();
         if self.return_bool {
             text.push_str(" bool");
         }
         if let Some(matching) = &self.matching {
             let word = if matching.on { "on" } else { "ignoring" };
-            let _ = write!(text, " {word} ({})", matching.labels.join(","));
+            let _ = write!(text, " {word} ({})", matching.labels.join(separator));
             if let Some(group) = &matching.group {
                 let side = if group.left { "group_left" } else { "group_right" };
-                let _ = write!(text, " {side} ({})", group.include.join(","));
+                let _ = write!(text, " {side} ({})", group.include.join(separator));
             }
         }
         text
@@ -252,7 +253,7 @@ impl Display for MetricExpr {
                 write!(f, "{})", agg.inner)
             }
             Self::Binary(binary) => {
-                write!(f, "({} {} {})", binary.left, binary.operator_text(), binary.right)
+                write!(f, "({} {} {})", binary.left, binary.operator_text(","), binary.right)
             }
             Self::Literal(value) => number::write_plain_float(f, *value),
             Self::VectorOf(value) => {

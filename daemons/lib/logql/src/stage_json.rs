@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::ast::Extraction;
-use crate::json_scan::{self, Event, Kind, PathStep, Step};
+use crate::json_path::{self, PathStep};
+use crate::json_scan::{self, Event, Kind, Step};
 use crate::labelset::LabelSet;
 use crate::pipeline::Hints;
 
@@ -116,7 +117,7 @@ impl JsonPaths {
             return;
         }
         for (name, path) in &self.paths {
-            let found = json_scan::lookup(line, path).unwrap_or_else(|error| {
+            let found = json_path::lookup(line, path).unwrap_or_else(|error| {
                 labels.set_error(JSON_ERROR, &error.to_string());
                 None
             });
