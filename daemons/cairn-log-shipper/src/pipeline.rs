@@ -1,7 +1,7 @@
 //! The pipeline: what happens to a line between the file and the queue.
 //!
 //! A stage is one file, `stage_<name>.rs`, with a type that implements [`Stage`] and a constructor that reads its part
-//! of the configuration; [`build_stage`] below is the only place that lists them. Stages run in the order of the file,
+//! of the configuration; `build_stage` below is the only place that lists them. Stages run in the order of the file,
 //! on the reader's thread. Two hooks: [`Stage::edit_labels`] runs once per stream, [`Stage::keep`] once per line.
 
 mod stage_drop;

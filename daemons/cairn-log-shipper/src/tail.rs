@@ -7,7 +7,7 @@
 //! | [`names`] | which file has which name by now |
 //! | `discover` | which files are there, which of them are new, which one is this |
 //! | [`identity`] | is this still the same file |
-//! | [`file`] | what is new in this file |
+//! | [`mod@file`] | what is new in this file |
 //! | [`lines`] | where do its lines end |
 //! | `emit` | from lines to a chunk: times, pipeline, receipt, destinations |
 

@@ -1,6 +1,8 @@
 //! Stores that are down, slow, picky or half deaf; kills in the middle. Nothing acknowledged is sent again once its
 //! position is on disk, nothing unacknowledged is lost, and the accounts close.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 mod common;
 
 use std::time::Duration;

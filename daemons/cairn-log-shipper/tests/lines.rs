@@ -1,5 +1,7 @@
 //! What is a line, and which time does it get.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 mod common;
 
 use std::fs::OpenOptions;

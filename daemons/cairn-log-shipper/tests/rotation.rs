@@ -1,6 +1,8 @@
 //! Files that are rotated, emptied, replaced and deleted, while the shipper runs and while it does not: nothing is lost,
 //! nothing comes twice. The first half are the scenarios in which Promtail and Alloy were measured to lose lines.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
+
 mod common;
 
 use std::fs;
