@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`file`] | the keys as written, one struct for each block |
+//! | [`mod@file`] | the keys as written, one struct for each block |
 //! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on |
 //! | [`units`] | durations and sizes |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
