@@ -6,7 +6,7 @@
 //! | [`params`] | how are parameters read |
 //! | `request` | who asks, and in which form is the answer wanted |
 //! | `answer` | how does an answer look |
-//! | `query`, `labels`, `volume`, `detected`, `fields`, `legacy` | reading |
+//! | `query`, `labels`, `index`, `detected`, `fields`, `legacy` | reading |
 //! | `push` | writing |
 //! | `status` | the daemon itself |
 
@@ -15,6 +15,7 @@ mod detected;
 pub mod error;
 mod fields;
 mod labels;
+mod index;
 mod legacy;
 pub mod params;
 mod push;
@@ -22,7 +23,7 @@ mod query;
 mod request;
 mod selector;
 mod status;
-mod volume;
+
 
 pub(crate) use self::status::LOKI_VERSION;
 
@@ -85,9 +86,9 @@ fn loki_api() -> Router<Arc<App>> {
         .route("/loki/api/v1/label", get_or_post(labels::names))
         .route("/loki/api/v1/label/{name}/values", get_or_post(labels::values))
         .route("/loki/api/v1/series", get_or_post(labels::series))
-        .route("/loki/api/v1/index/stats", get_or_post(volume::stats))
-        .route("/loki/api/v1/index/volume", get_or_post(volume::volume))
-        .route("/loki/api/v1/index/volume_range", get_or_post(volume::volume_range))
+        .route("/loki/api/v1/index/stats", get_or_post(index::stats))
+        .route("/loki/api/v1/index/volume", get_or_post(index::volume))
+        .route("/loki/api/v1/index/volume_range", get_or_post(index::volume_range))
         .route("/loki/api/v1/detected_labels", get_or_post(detected::labels))
         .route("/loki/api/v1/detected_fields", get_or_post(fields::fields))
         .route("/loki/api/v1/detected_field/{name}/values", get_or_post(fields::values))

@@ -64,10 +64,13 @@ pub(super) async fn log_level() -> Response {
 /// `/flush`: writes what is in memory to chunks.
 pub(super) async fn flush(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {
     let store = app.store()?.clone();
-    let outcome = tokio::task::spawn_blocking(move || store.flush().map_err(|error| error.to_string())).await;
+    let outcome = tokio::task::spawn_blocking(move || store.flush()).await;
     match outcome {
         Ok(Ok(_)) => Ok(StatusCode::NO_CONTENT),
-        Ok(Err(why)) => Err(ApiError::internal(why).on_write()),
+        Ok(Err(error)) => {
+            let kind = if error.is_no_space() { ErrorKind::Unavailable } else { ErrorKind::Internal };
+            Err(ApiError::new(kind, error.to_string()).on_write())
+        }
         Err(_panic) => {
             Err(ApiError::internal("internal error while flushing; see the log of the store").on_write())
         }
