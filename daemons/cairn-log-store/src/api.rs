@@ -14,8 +14,8 @@ mod answer;
 mod detected;
 pub mod error;
 mod fields;
-mod labels;
 mod index;
+mod labels;
 mod legacy;
 pub mod params;
 mod push;
@@ -23,7 +23,6 @@ mod query;
 mod request;
 mod selector;
 mod status;
-
 
 pub(crate) use self::status::LOKI_VERSION;
 

@@ -46,7 +46,7 @@ fn request(pool: &PoolConfig, target: &Target, timeout: Duration) -> Result<Requ
         .header(USER_AGENT, version::USER_AGENT)
         .header(
             HeaderName::from_static("x-prometheus-scrape-timeout-seconds"),
-            cairn_model::number::general_float(timeout.as_secs_f64()),
+            cairn_model::number::plain_float(timeout.as_secs_f64()),
         );
     if !pool.has_compression {
         // Otherwise the client asks for gzip and decodes it under the cap.

@@ -31,13 +31,14 @@ pub fn write_plain_float(out: &mut impl Write, value: f64) -> fmt::Result {
     }
 }
 
-/// Prints as Go's `%g` / `FormatFloat(v, 'g', -1, 64)`: exponent form when the exponent is below -4 or at least 21.
+/// Prints as Go's `%v`, `%g` and `FormatFloat(v, 'g', -1, 64)`: exponent form when the exponent is below -4 or at least 6
+/// (Go decides as if for a precision of 6, although it prints every digit): `1e-05`, `100000`, `1.5e+06`.
 ///
 /// # Errors
 /// Only those of the writer.
 pub fn write_general_float(out: &mut impl Write, value: f64) -> fmt::Result {
     let magnitude = value.abs();
-    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && magnitude.is_finite() && !(1e-4..1e6).contains(&magnitude) {
         return write_exponent(out, value);
     }
     write_plain_float(out, value)
@@ -134,6 +135,8 @@ mod tests {
         }
         assert_eq!(general_float(0.00001), "1e-05");
         assert_eq!(general_float(0.0001), "0.0001");
+        assert_eq!(general_float(999_999.5), "999999.5");
+        assert_eq!(general_float(1_500_000.0), "1.5e+06");
     }
 
     #[test]
