@@ -156,7 +156,7 @@ pub struct Series {
 pub enum MetricValue {
     /// A plain number asked for at an instant.
     Scalar(f64),
-    /// Series at the instant asked for: ascending by labels, except below `sort`, `topk` and their kin.
+    /// Series at the instant asked for: ascending by labels, except below `sort` and `sort_desc`.
     Vector(Vec<Sample>),
     /// Series over the steps of a range, ascending by labels.
     Matrix(Vec<Series>),

@@ -101,9 +101,9 @@ fn join_equal(series: &mut Vec<EvalSeries>) {
 /// Most points of one series: Loki's 11,000, and one at each end from rounding to multiples of the step.
 const MAX_STEPS: u32 = 11_002;
 
-/// Whether the order of an instant's series is part of the answer.
+/// Whether the order of an instant's series is part of the answer. That of `topk` is not: Loki lists it by labels.
 fn is_ordered(expr: &MetricExpr) -> bool {
-    matches!(expr, MetricExpr::Vector(agg) if agg.op.takes_count() || matches!(agg.op, VectorOp::Sort | VectorOp::SortDesc))
+    matches!(expr, MetricExpr::Vector(agg) if matches!(agg.op, VectorOp::Sort | VectorOp::SortDesc))
 }
 
 fn limit_series(

@@ -125,19 +125,12 @@ fn top(agg: &VectorAgg, group: Vec<EvalSeries>) -> Vec<EvalSeries> {
         a.0.cmp(&b.0).then(by_value).then_with(|| group[a.2].labels.cmp(&group[b.2].labels))
     });
     let mut kept: Vec<Vec<(u32, f64)>> = vec![Vec::new(); group.len()];
-    // Series in the order in which they first come to the top: at one instant that is the order of their values.
-    let mut order: Vec<usize> = Vec::new();
     for step in points.chunk_by(|a, b| a.0 == b.0) {
         for (step, value, number) in step.iter().take(agg.count) {
-            if kept[*number].is_empty() {
-                order.push(*number);
-            }
             kept[*number].push((*step, *value));
         }
     }
-    let series = |number: usize| EvalSeries {
-        labels: group[number].labels.clone(),
-        points: std::mem::take(&mut kept[number]),
-    };
-    order.into_iter().map(series).collect()
+    let with_labels =
+        group.into_iter().zip(kept).map(|(series, points)| EvalSeries { labels: series.labels, points });
+    with_labels.filter(|series| !series.points.is_empty()).collect()
 }

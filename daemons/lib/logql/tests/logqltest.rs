@@ -330,7 +330,10 @@ fn compare_series(case: &Value, want: &Value, got: &Value) -> Option<String> {
         }
     }
     let starts = |word: &str| query.trim_start_matches([' ', '(']).starts_with(word);
-    let is_grouped = query.contains(" by") || query.contains("without");
+    // A grouping at the very end belongs to the outermost aggregation, whose groups then come in any order.
+    let before_last =
+        query.trim_end().strip_suffix(')').and_then(|q| q.rsplit_once('(')).map_or("", |(before, _)| before);
+    let is_grouped = ["by", "without"].iter().any(|word| before_last.trim_end().ends_with(word));
     if difference.is_none()
         && case["body"]["data"]["resultType"] == "vector"
         && !is_grouped
