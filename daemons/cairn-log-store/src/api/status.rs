@@ -145,7 +145,7 @@ pub(super) async fn format_query(params: Params) -> Response {
     let (status, body) = match cairn_logql::parse(params.get("query")) {
         Ok(expr) => {
             let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
-            json::push_string(&mut out, expr.to_string().as_bytes());
+            json::push_string(&mut out, cairn_logql::format(&expr).as_bytes());
             out.push(b'}');
             (StatusCode::OK, out)
         }
