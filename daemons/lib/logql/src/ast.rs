@@ -86,7 +86,10 @@ impl LineOp {
 
     /// Whether lines that match are dropped.
     pub fn is_negative(self) -> bool {
-        matches!(self, Self::NotContains | Self::NotRegex | Self::NotPattern)
+        match self {
+            Self::NotContains | Self::NotRegex | Self::NotPattern => true,
+            Self::Contains | Self::Regex | Self::Pattern => false,
+        }
     }
 }
 

@@ -102,44 +102,34 @@ impl Parser {
         if word == "(" {
             return self.label_filter(0).map(Stage::LabelFilter);
         }
-        if !matches!(
-            word,
-            "json"
-                | "logfmt"
-                | "regexp"
-                | "pattern"
-                | "unpack"
-                | "decolorize"
-                | "line_format"
-                | "label_format"
-                | "drop"
-                | "keep"
-        ) {
-            return Err(self.unexpected(&[]));
-        }
+        // The one list of stages by their word.
+        let parse: fn(&mut Self) -> Parsed<Stage> = match word {
+            "json" => |parser| Ok(Stage::Json(parser.extractions()?)),
+            "logfmt" => |parser| Ok(Stage::Logfmt(parser.logfmt()?)),
+            "regexp" => |parser| Ok(Stage::Regexp(parser.string(&["STRING"])?)),
+            "pattern" => |parser| Ok(Stage::Pattern(parser.string(&["STRING"])?)),
+            "unpack" => |_| Ok(Stage::Unpack),
+            "decolorize" => |_| Ok(Stage::Decolorize),
+            "line_format" => |parser| Ok(Stage::LineFormat(parser.string(&["STRING"])?)),
+            "label_format" => |parser| Ok(Stage::LabelFormat(parser.label_formats()?)),
+            "drop" => |parser| Ok(Stage::Drop(parser.label_choices()?)),
+            "keep" => |parser| Ok(Stage::Keep(parser.label_choices()?)),
+            _ => return Err(self.unexpected(&[])),
+        };
         self.bump();
-        Ok(match word {
-            "json" => Stage::Json(self.extractions()?),
-            "logfmt" => {
-                let mut logfmt = Logfmt::default();
-                while self.kind() == Kind::Flag {
-                    match self.bump().text.as_str() {
-                        "--strict" => logfmt.strict = true,
-                        _ => logfmt.keep_empty = true,
-                    }
-                }
-                logfmt.extractions = self.extractions()?;
-                Stage::Logfmt(logfmt)
+        parse(self)
+    }
+
+    fn logfmt(&mut self) -> Parsed<Logfmt> {
+        let mut logfmt = Logfmt::default();
+        while self.kind() == Kind::Flag {
+            match self.bump().text.as_str() {
+                "--strict" => logfmt.strict = true,
+                _ => logfmt.keep_empty = true,
             }
-            "regexp" => Stage::Regexp(self.string(&["STRING"])?),
-            "pattern" => Stage::Pattern(self.string(&["STRING"])?),
-            "unpack" => Stage::Unpack,
-            "decolorize" => Stage::Decolorize,
-            "line_format" => Stage::LineFormat(self.string(&["STRING"])?),
-            "label_format" => Stage::LabelFormat(self.label_formats()?),
-            "drop" => Stage::Drop(self.label_choices()?),
-            _ => Stage::Keep(self.label_choices()?),
-        })
+        }
+        logfmt.extractions = self.extractions()?;
+        Ok(logfmt)
     }
 
     fn extractions(&mut self) -> Parsed<Vec<Extraction>> {

@@ -35,7 +35,20 @@ enum Step {
 impl Step {
     /// Whether later steps may see another line than earlier ones.
     fn changes_line(&self) -> bool {
-        matches!(self, Self::Unpack | Self::Decolorize | Self::LineFormat(_))
+        match self {
+            Self::Unpack | Self::Decolorize | Self::LineFormat(_) => true,
+            // Listed one by one: a new step must say whether filters may be moved in front of it.
+            Self::LineFilter(_)
+            | Self::Json
+            | Self::JsonPaths(_)
+            | Self::Logfmt(_)
+            | Self::Regexp(_)
+            | Self::Pattern(_)
+            | Self::LabelFilter(_)
+            | Self::LabelFormat(_)
+            | Self::Drop(_)
+            | Self::Keep(_) => false,
+        }
     }
 }
 
@@ -206,7 +219,16 @@ fn labels_read(stages: &[Stage]) -> Option<Vec<String>> {
                 // What a rename makes is known under another name before.
                 return None;
             }
-            _ => {}
+            // They make or remove labels, and read none that decides about a line.
+            Stage::LineFilter(_)
+            | Stage::Json(_)
+            | Stage::Logfmt(_)
+            | Stage::Regexp(_)
+            | Stage::Pattern(_)
+            | Stage::Unpack
+            | Stage::Decolorize
+            | Stage::Drop(_)
+            | Stage::Keep(_) => {}
         }
     }
     Some(names)
