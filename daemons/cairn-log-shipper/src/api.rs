@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::app::{ReloadRequest, SharedShipper, locked};
+use crate::daemon::{ReloadRequest, SharedShipper, locked};
 use crate::metrics::Metrics;
 
 /// What the handlers need.

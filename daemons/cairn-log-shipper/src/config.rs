@@ -4,8 +4,8 @@
 //! The file's ending decides: `.yml` and `.yaml` are Promtail's, and keys left out there mean what they mean to
 //! Promtail; everything else is TOML, and keys left out have Cairn's defaults.
 
-pub mod not_built;
 pub mod raw;
+pub mod refused_keys;
 mod resolve;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@
 //!
 //! | module | answers |
 //! |---|---|
-//! | [`args`], [`app`] | how does the process start, reload and stop |
+//! | [`args`], [`daemon`] | how does the process start, reload and stop |
 //! | [`config`] | which keys are there, what do they mean when left out, which are refused |
 //! | [`shipper`] | which parts are there, and who starts and stops them |
 //! | [`target`], [`glob`] | which files are wanted, and how are their streams called |
@@ -24,10 +24,10 @@
 //! shipper's own log.
 
 pub mod api;
-pub mod app;
 pub mod args;
 pub mod chunk;
 pub mod config;
+pub mod daemon;
 pub mod deliver;
 pub mod glob;
 pub mod metrics;

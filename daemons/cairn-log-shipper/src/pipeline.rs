@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn refusals_name_the_stage() {
         for (list, stage, words) in [
-            (json!([{"docker": {}}]), "docker", "does not have it yet"),
+            (json!([{"eventlogmessage": {}}]), "eventlogmessage", "does not have it yet"),
             (json!([{"jason": {}}]), "jason", "no such stage"),
             (json!([{"labeldrop": "x"}]), "labeldrop", "expected a list"),
             (json!([{"a": 1, "b": 2}]), "", "expected one stage"),

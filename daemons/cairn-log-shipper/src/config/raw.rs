@@ -9,7 +9,7 @@ use cairn_runtime::{ByteSize, HumanDuration};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
 
-use super::not_built::{NotBuilt, OutOfScope};
+use super::refused_keys::{NotBuilt, OutOfScope};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Deserialize)]

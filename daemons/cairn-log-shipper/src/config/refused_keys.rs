@@ -1,4 +1,5 @@
-//! Keys that are known and refused: a source or stage that is silently left out would lose lines.
+//! Types for keys of [`super::raw`] that are known and refused: a source that is silently left out would lose lines.
+//! Which keys these are stands there; which pipeline stages are refused stands in `STAGES` of [`crate::pipeline`].
 
 use serde::de::{Deserialize, Deserializer, Error};
 
