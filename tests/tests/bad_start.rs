@@ -132,3 +132,48 @@ fn a_locked_data_directory_is_named_and_left_alone() {
         first.stop().unwrap();
     }
 }
+
+/// The newest segment of a write-ahead log.
+fn newest_segment(wal: &Path) -> std::path::PathBuf {
+    let mut segments: Vec<_> = fs::read_dir(wal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    segments.pop().unwrap_or_else(|| panic!("no segment in {}", wal.display()))
+}
+
+#[test]
+fn data_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, ready) in [("cairn-log-store", "/ready"), ("cairn-metrics-store", "/-/ready")] {
+        let data = dir.path().join(name);
+        let data_text = data.to_str().unwrap();
+        let arguments = ["--listen", "127.0.0.1:0", "--data-dir", data_text];
+        let mut store = Daemon::spawn(name, &arguments, &dir.path().join("log")).unwrap();
+        let address = store.ready("http", ready).unwrap();
+        if name == "cairn-log-store" {
+            let now = cairn_tests::chain::now_ns();
+            let body = format!(r#"{{"streams":[{{"stream":{{"job":"v"}},"values":[["{now}","x"]]}}]}}"#);
+            assert_eq!(
+                cairn_tests::http::post(address, "/loki/api/v1/push", "application/json", body.as_bytes())
+                    .unwrap()
+                    .status,
+                204
+            );
+        } else {
+            // By default the store scrapes itself.
+            cairn_tests::daemon::wait_for("a sample", std::time::Duration::from_secs(60), || {
+                cairn_tests::chain::instant(address, cairn_tests::chain::METRIC_QUERY, "up").ok().flatten()
+            })
+            .unwrap();
+        }
+        // Not stopped in order: a clean stop may leave no segment behind.
+        store.kill_9().unwrap();
+        let segment = newest_segment(&data.join("wal"));
+        let mut bytes = fs::read(&segment).unwrap();
+        let magic: [u8; 8] = bytes[..8].try_into().unwrap();
+        let header = cairn_disk::Format::new(magic, 999).header();
+        bytes[..header.len()].copy_from_slice(&header);
+        fs::write(&segment, &bytes).unwrap();
+        refuses(name, &arguments, 1, &[segment.to_str().unwrap(), "version 999", "newer"]);
+        assert_eq!(fs::read(&segment).unwrap(), bytes, "a refused file is not touched");
+    }
+}
