@@ -15,6 +15,8 @@ pub struct Format {
     pub magic: [u8; 8],
     /// Version that is written, and the highest that is read.
     pub version: u16,
+    /// The lowest version that is read.
+    pub oldest: u16,
 }
 
 /// Why a header was not accepted.
@@ -30,15 +32,18 @@ pub enum HeaderError {
         /// The bytes that are there.
         found: Vec<u8>,
     },
-    /// Written by a newer build.
+    /// Written by a newer build, or by one so old that its files are no longer read.
     #[error(
-        "{path}: format version {found}, this build reads up to {max}; use the newer build that wrote it, or move the file away"
+        "{path}: format version {found}, {}, or move the file away",
+        advice(*.found, *.min, *.max)
     )]
     Version {
         /// The file.
         path: PathBuf,
         /// The version it has.
         found: u16,
+        /// The lowest version that is understood.
+        min: u16,
         /// The highest version that is understood.
         max: u16,
     },
@@ -50,10 +55,24 @@ pub enum HeaderError {
     },
 }
 
+fn advice(found: u16, min: u16, max: u16) -> String {
+    if found > 0 && found < min {
+        format!("this build reads from {min} on; use the older build that wrote it")
+    } else {
+        format!("this build reads up to {max}; use the newer build that wrote it")
+    }
+}
+
 impl Format {
-    /// A kind of file.
+    /// A kind of file of which every version from 1 to this one is read.
     pub const fn new(magic: [u8; 8], version: u16) -> Self {
-        Self { magic, version }
+        Self { magic, version, oldest: 1 }
+    }
+
+    /// The same, but what is older than this version is refused. For a format that was changed before its first
+    /// release: its old files must not be taken for new ones.
+    pub const fn reading_from(self, oldest: u16) -> Self {
+        Self { oldest, ..self }
     }
 
     /// The header that this build writes.
@@ -70,8 +89,8 @@ impl Format {
     /// Checks the first bytes of a file and tells the version of its content.
     ///
     /// # Errors
-    /// [`HeaderError`]: another kind of file, damaged, or of a newer version. The version is believed only after
-    /// the checksum, so that a flipped bit never reads as "written by a newer build".
+    /// [`HeaderError`]: another kind of file, damaged, or of a version that is not read. The version is believed only
+    /// after the checksum, so that a flipped bit never reads as "written by a newer build".
     pub fn check(self, path: &Path, bytes: &[u8]) -> Result<u16, HeaderError> {
         let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return Err(HeaderError::Magic {
@@ -94,9 +113,9 @@ impl Format {
         }
         let version = u16::from_le_bytes([header[8], header[9]]);
         let container = u16::from_le_bytes([header[10], header[11]]);
-        for (found, max) in [(container, CONTAINER_VERSION), (version, self.version)] {
-            if found > max || found == 0 {
-                return Err(HeaderError::Version { path: path.to_owned(), found, max });
+        for (found, min, max) in [(container, 1, CONTAINER_VERSION), (version, self.oldest, self.version)] {
+            if !(min..=max).contains(&found) {
+                return Err(HeaderError::Version { path: path.to_owned(), found, min, max });
             }
         }
         Ok(version)
@@ -123,6 +142,19 @@ mod tests {
             error.to_string(),
             "d/f: format version 4, this build reads up to 3; use the newer build that wrote it, or move the file away"
         );
+    }
+
+    #[test]
+    fn versions_that_are_no_longer_read_are_refused_too() {
+        let format = FORMAT.reading_from(2);
+        assert_eq!(format.check(Path::new("f"), &Format::new(*b"CAIRNTST", 2).header()).unwrap(), 2);
+        let error = format.check(Path::new("f"), &Format::new(*b"CAIRNTST", 1).header()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "f: format version 1, this build reads from 2 on; use the older build that wrote it, or move the file away"
+        );
+        let error = format.check(Path::new("f"), &Format::new(*b"CAIRNTST", 0).header()).unwrap_err();
+        assert!(error.to_string().contains("format version 0, this build reads up to 3"), "{error}");
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub fn read_records<E: From<RecordFileError>>(
     mut visit: impl FnMut(u64, &[u8]) -> Result<(), E>,
 ) -> Result<u64, E> {
     let io = |source| RecordFileError::Io { path: path.to_owned(), source };
-    let file = open_record_file(fs, path, format)?;
+    let (file, _version) = open_record_file(fs, path, format)?;
     let file_len = file.len().map_err(io)?;
     let mut reader = FrameReader::new(&*file, HEADER_BYTES as u64).map_err(io)?;
     let mut found = 0u64;
@@ -153,7 +153,8 @@ fn parse_end(record: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(count.try_into().ok()?))
 }
 
-/// Opens a record file and checks its header.
+/// Opens a record file and checks its header. Answers the file and the version of its content: one of those that the
+/// format reads.
 ///
 /// # Errors
 /// [`RecordFileError`].
@@ -161,14 +162,14 @@ pub fn open_record_file(
     fs: &dyn Fs,
     path: &Path,
     format: Format,
-) -> Result<Box<dyn FsFile>, RecordFileError> {
+) -> Result<(Box<dyn FsFile>, u16), RecordFileError> {
     let io = |source| RecordFileError::Io { path: path.to_owned(), source };
     let file = fs.open_read(path).map_err(io)?;
     let mut head = [0; HEADER_BYTES];
     let len = usize::try_from(file.len().map_err(io)?).unwrap_or(usize::MAX).min(HEADER_BYTES);
     file.read_exact_at(&mut head[..len], 0).map_err(io)?;
-    format.check(path, &head[..len])?;
-    Ok(file)
+    let version = format.check(path, &head[..len])?;
+    Ok((file, version))
 }
 
 /// Reads the one record that starts at `offset` and has `len` bytes of content, and checks it. `path` is for the

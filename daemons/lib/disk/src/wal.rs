@@ -45,7 +45,8 @@ pub struct Lsn(pub u64);
 /// How a log is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct WalOptions {
-    /// Magic and version of the engine's records; a segment of a newer version is refused.
+    /// Magic and version of the segments; one of a newer version is refused before its records are looked at. Each
+    /// record starts with a version of its own, the engine's: that is the one to raise for a new field.
     pub format: Format,
     /// No new segment gets a smaller number than this. An engine whose checkpoint says "replay from segment n" passes
     /// n, so that numbers never go back even if every segment is gone.

@@ -131,6 +131,23 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes that a build of some version wrote and that every later build must read: a file of hexadecimal digits in
+/// `testdata`. What this build writes must be the same where the version is the current one.
+#[cfg(test)]
+pub(crate) fn frozen(name: &str, written: &[u8], is_current: bool) -> Vec<u8> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let path = format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+    let frozen = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{path}: {error}; this build writes {}", hex(written)));
+    let digits: Vec<u8> = frozen.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).expect("digits"), 16).expect("a byte");
+    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    if is_current {
+        assert_eq!(hex(written), hex(&bytes), "{name}: what is written changed; raise the version");
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

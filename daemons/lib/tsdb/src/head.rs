@@ -88,11 +88,11 @@ impl Head {
     }
 
     /// Adds a series that [`find`](Self::find) does not know. One caller at a time (the commit lock, or replay).
-    pub(crate) fn insert(&self, id: u64, hash: u64, labels: Labels) -> Arc<MemSeries> {
+    pub(crate) fn insert(&self, id: u64, hash: u64, labels: Arc<Labels>) -> Arc<MemSeries> {
         self.reserve_ids_below(id.saturating_add(1));
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         let slot = index.free_slot();
-        let series = Arc::new(MemSeries::new(id, slot, hash, Arc::new(labels)));
+        let series = Arc::new(MemSeries::new(id, slot, hash, labels));
         index.insert(&series);
         drop(index);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +191,7 @@ mod tests {
         let hash = 7;
         for (id, value) in [(1, "x"), (2, "y"), (3, "z")] {
             assert!(head.find(hash, |found| *found == labels(value)).is_none());
-            head.insert(id, hash, labels(value)).lock().commit(id.cast_signed() * 10, 0, 1000);
+            head.insert(id, hash, Arc::new(labels(value))).lock().commit(id.cast_signed() * 10, 0, 1000);
         }
         let id_of = |value| head.find(hash, |found| *found == labels(value)).map(|series| series.id);
         assert_eq!([id_of("x"), id_of("y"), id_of("z")], [Some(1), Some(2), Some(3)]);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cairn_model::Labels;
 
 use crate::append::Outcome;
+use crate::checkpoint::SavedSeries;
 use crate::chunk::{self, Chunk, ChunkBuilder, MAX_CHUNK_SAMPLES};
 
 /// A resolved series of the head. Cheap to clone and to keep: a scraper keeps one per line of a target and appends
@@ -67,6 +68,13 @@ impl MemSeries {
 
     pub(crate) fn is_dropped(&self) -> bool {
         self.lock().dropped
+    }
+
+    /// What a checkpoint keeps: chunks that end at `from_ms` or later.
+    pub(crate) fn save(&self, from_ms: i64) -> SavedSeries {
+        // The slot is given anew at a start, the hash follows from the labels.
+        let Self { id, slot: _, hash: _, labels, state: _ } = self;
+        SavedSeries { id: *id, labels: Arc::clone(labels), chunks: self.lock().chunks_in(from_ms, i64::MAX) }
     }
 }
 

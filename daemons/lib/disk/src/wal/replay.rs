@@ -67,9 +67,8 @@ pub(super) fn replay_all(
     replay: Replay<'_>,
 ) -> Result<Replayed, WalError> {
     let io = |action| move |source| WalError::io(action, dir, source);
-    if !fs.exists(dir) {
-        create_dir_durably(fs, dir).map_err(io("create"))?;
-    }
+    // Also where it exists: whoever made it may have been stopped before its name was durable.
+    create_dir_durably(fs, dir).map_err(io("create"))?;
     let segments = look_at_headers(fs, dir, format)?;
     let mut replayed = Replayed {
         report: ReplayReport::default(),

@@ -60,8 +60,11 @@ pub(super) enum Opening {
 
 /// Judges a segment by its first bytes.
 ///
+/// Which of the versions that are read a segment has is not handed on: it says whether this build may look at the
+/// records at all, and each record says by itself how it is to be read (its first byte is its own version).
+///
 /// # Errors
-/// Only for a newer version: that must stop the start, everything else is reported and skipped.
+/// Only for a version that is not read: that must stop the start, everything else is reported and skipped.
 pub(super) fn judge(
     format: Format,
     path: &Path,

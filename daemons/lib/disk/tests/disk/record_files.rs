@@ -35,7 +35,8 @@ fn read(fs: &TwinFs) -> Result<Vec<(u64, Vec<u8>)>, RecordFileError> {
 fn round_trip_as_stream_and_by_offset() {
     let (fs, records) = written();
     assert_eq!(read(&fs).unwrap(), records);
-    let file = open_record_file(&fs, Path::new("/f"), FORMAT).unwrap();
+    let (file, version) = open_record_file(&fs, Path::new("/f"), FORMAT).unwrap();
+    assert_eq!(version, FORMAT.version);
     for (offset, record) in &records {
         assert_eq!(&read_record_at(&*file, Path::new("/f"), *offset, record.len()).unwrap(), record);
         assert!(read_record_at(&*file, Path::new("/f"), offset + 1, record.len()).is_err());

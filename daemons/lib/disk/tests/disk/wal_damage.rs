@@ -115,6 +115,38 @@ fn a_newer_version_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_version_that_is_no_longer_read_is_refused_and_left_alone() {
+    let fs = written(&RECORDS);
+    let before = read_file(&fs, &path(1));
+    let next = Format::new(FORMAT.magic, FORMAT.version + 1);
+    let open = |format| {
+        Wal::open(
+            std::sync::Arc::new(fs.clone()),
+            Path::new(DIR),
+            WalOptions::new(format),
+            &mut |_, _| Ok(()),
+        )
+    };
+    let error = open(next.reading_from(FORMAT.version + 1)).unwrap_err();
+    assert!(error.to_string().contains("format version 2, this build reads from 3 on"), "{error}");
+    assert_eq!(read_file(&fs, &path(1)), before);
+    assert_eq!(open(next).unwrap().1.records, 3, "an older version is read unless it is said otherwise");
+}
+
+#[test]
+fn a_directory_whose_name_was_not_durable_yet_becomes_so() {
+    let fs = TwinFs::new();
+    // As a process leaves it that was killed between making the directory and syncing its parent.
+    fs.create_dir_all(Path::new("/data")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let (wal, ..) = open(&fs, 1 << 20).unwrap();
+    wal.sync(wal.append(b"acknowledged").unwrap()).unwrap();
+    fs.crash();
+    assert_eq!(open(&fs, 1 << 20).unwrap().2, [b"acknowledged"]);
+}
+
+#[test]
 fn an_engine_that_refuses_a_record_is_quoted() {
     let fs = written(&RECORDS);
     let opened =

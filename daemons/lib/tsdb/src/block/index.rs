@@ -72,14 +72,14 @@ impl SeriesBatch {
         }
         put_len(&mut self.entries, chunks.len());
         let (mut last_time, mut last_end) = (0i64, 0u64);
-        for chunk in chunks {
-            put_varint(&mut self.entries, chunk.min_time.wrapping_sub(last_time));
-            put_uvarint(&mut self.entries, chunk.max_time.wrapping_sub(chunk.min_time).cast_unsigned());
-            put_uvarint(&mut self.entries, u64::from(chunk.n_samples));
-            put_uvarint(&mut self.entries, chunk.offset.wrapping_sub(last_end));
-            put_uvarint(&mut self.entries, u64::from(chunk.len));
-            last_time = chunk.max_time;
-            last_end = chunk.offset + u64::from(chunk.len);
+        for &ChunkPlace { min_time, max_time, n_samples, offset, len } in chunks {
+            put_varint(&mut self.entries, min_time.wrapping_sub(last_time));
+            put_uvarint(&mut self.entries, max_time.wrapping_sub(min_time).cast_unsigned());
+            put_uvarint(&mut self.entries, u64::from(n_samples));
+            put_uvarint(&mut self.entries, offset.wrapping_sub(last_end));
+            put_uvarint(&mut self.entries, u64::from(len));
+            last_time = max_time;
+            last_end = offset + u64::from(len);
         }
         self.n_series += 1;
     }

@@ -46,27 +46,35 @@ impl BlockMeta {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = self.id.0.to_le_bytes().to_vec();
-        put_varint(&mut out, self.min_time_ms);
-        put_varint(&mut out, self.max_time_ms);
-        put_uvarint(&mut out, u64::from(self.level));
-        for ids in [&self.sources, &self.parents] {
+        let Self {
+            id,
+            min_time_ms,
+            max_time_ms,
+            level,
+            sources,
+            parents,
+            n_series,
+            n_chunks,
+            n_samples,
+            index_bytes,
+            chunks_bytes,
+            toc_offset,
+            toc_len,
+        } = self;
+        let mut out = id.0.to_le_bytes().to_vec();
+        put_varint(&mut out, *min_time_ms);
+        put_varint(&mut out, *max_time_ms);
+        put_uvarint(&mut out, u64::from(*level));
+        for ids in [sources, parents] {
             put_len(&mut out, ids.len());
             for id in ids {
                 out.extend_from_slice(&id.0.to_le_bytes());
             }
         }
-        for number in [
-            self.n_series,
-            self.n_chunks,
-            self.n_samples,
-            self.index_bytes,
-            self.chunks_bytes,
-            self.toc_offset,
-            self.toc_len as u64,
-        ] {
-            put_uvarint(&mut out, number);
+        for number in [n_series, n_chunks, n_samples, index_bytes, chunks_bytes, toc_offset] {
+            put_uvarint(&mut out, *number);
         }
+        put_len(&mut out, *toc_len);
         out
     }
 

@@ -94,8 +94,10 @@ impl Block {
             source,
         })?;
         let (index_path, chunks_path) = (dir.join(INDEX_FILE), dir.join(CHUNKS_FILE));
-        let index = open_record_file(fs, &index_path, INDEX_FORMAT)?;
-        let chunks = open_record_file(fs, &chunks_path, CHUNKS_FORMAT)?;
+        // The first version is the only one so far. A second one of `index` has to be kept for whoever reads it; in
+        // `chunks` each record begins with its encoding.
+        let (index, _) = open_record_file(fs, &index_path, INDEX_FORMAT)?;
+        let (chunks, _) = open_record_file(fs, &chunks_path, CHUNKS_FORMAT)?;
         for (path, file, expected) in
             [(&index_path, &index, meta.index_bytes), (&chunks_path, &chunks, meta.chunks_bytes)]
         {

@@ -79,19 +79,14 @@ impl BlockWriter {
     pub(crate) fn add(&mut self, labels: &Labels, chunks: &[Chunk]) -> io::Result<()> {
         debug_assert!(self.last_labels.as_ref().is_none_or(|last| last < labels), "series ascend");
         let mut places = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
+        for &Chunk { min_time, max_time, n_samples, ref data } in chunks {
             self.scratch.clear();
             self.scratch.push(ENCODING_XOR);
-            self.scratch.extend_from_slice(&chunk.data);
+            self.scratch.extend_from_slice(data);
             let offset = self.chunks.push(&self.scratch)?;
-            places.push(ChunkPlace {
-                min_time: chunk.min_time,
-                max_time: chunk.max_time,
-                n_samples: chunk.n_samples,
-                offset,
-                len: u32::try_from(self.scratch.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-            });
-            self.n_samples += u64::from(chunk.n_samples);
+            let len = u32::try_from(self.scratch.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+            places.push(ChunkPlace { min_time, max_time, n_samples, offset, len });
+            self.n_samples += u64::from(n_samples);
         }
         self.n_chunks += chunks.len() as u64;
         self.batch.push(labels, &places);

@@ -22,7 +22,7 @@ use crate::damage::DamageLog;
 use crate::head::Head;
 use crate::options::Options;
 use crate::series::MemSeries;
-use crate::wal_record::{self, Visit, WAL_FORMAT};
+use crate::wal_record::{self, RecordError, Visit, WAL_FORMAT, WalSample, WalSeries};
 
 /// Added to the name of what could not be read, so that it is kept for a person and not tried again.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -266,8 +266,14 @@ fn replay_log(
         }
         // Segments before the checkpoint are leftovers of an interrupted removal: all of it is in the checkpoint
         // or in a block.
-        if segment >= first_segment && wal_record::read(record, replay).is_err() {
-            malformed += 1;
+        if segment < first_segment {
+            return Ok(());
+        }
+        match wal_record::read(record, replay) {
+            Ok(()) => {}
+            Err(RecordError::Malformed(_)) => malformed += 1,
+            // Leaving it out would lose what was acknowledged, and the next checkpoint would drop it for good.
+            Err(error @ RecordError::Version { .. }) => return Err(error.into()),
         }
         Ok(())
     })?;
@@ -317,9 +323,9 @@ impl<'a> Replay<'a> {
     }
 
     /// A series that left the head and came back has two numbers in the log; both mean the same series here.
-    fn series_for(&mut self, id: u64, labels: Labels) -> Arc<MemSeries> {
+    fn series_for(&mut self, id: u64, labels: Arc<Labels>) -> Arc<MemSeries> {
         let hash = labels.stable_hash();
-        let series = match self.head.find(hash, |other| *other == labels) {
+        let series = match self.head.find(hash, |other| *other == *labels) {
             Some(known) => {
                 self.head.reserve_ids_below(id.saturating_add(1));
                 known
@@ -343,15 +349,17 @@ impl<'a> Replay<'a> {
 }
 
 impl Visit for Replay<'_> {
-    fn series(&mut self, id: u64, labels: Labels) {
+    fn series(&mut self, series: WalSeries) {
+        let WalSeries { id, labels } = series;
         self.series_for(id, labels);
     }
 
-    fn sample(&mut self, id: u64, time: i64, bits: u64) {
+    fn sample(&mut self, sample: WalSample) {
+        let WalSample { series, time, bits } = sample;
         if time < self.head_from {
             return;
         }
-        let Some(series) = self.by_id.get(&id) else {
+        let Some(series) = self.by_id.get(&series) else {
             self.orphans += 1;
             return;
         };

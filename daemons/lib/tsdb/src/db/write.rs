@@ -1,5 +1,7 @@
 //! How a series and a sample get in: judged, logged, stored, under one lock.
 
+use std::sync::Arc;
+
 use cairn_model::Labels;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
@@ -7,7 +9,7 @@ use super::Inner;
 use crate::append::{AppendError, Outcome, Sample};
 use crate::options::MAX_FUTURE_MS;
 use crate::series::SeriesRef;
-use crate::wal_record::{self, SamplesRecord};
+use crate::wal_record::{self, SamplesRecord, WalSample, WalSeries};
 
 /// Samples of one record of the log, and of one holding of the commit lock: about 100 KiB and a millisecond.
 const MAX_BATCH: usize = 10_000;
@@ -51,12 +53,13 @@ impl Inner {
         if bytes > MAX_LABELS_BYTES {
             return Err(AppendError::LabelsTooLarge { bytes, limit: MAX_LABELS_BYTES });
         }
-        let id = self.head.next_id();
+        let series = WalSeries { id: self.head.next_id(), labels: Arc::new(labels.clone()) };
         wal_record::start_series(&mut commit.series);
-        wal_record::push_series(&mut commit.series, id, labels);
+        wal_record::push_series(&mut commit.series, &series);
         self.wal.append(&commit.series)?;
         self.tally.series_created.add(1);
-        Ok(SeriesRef(self.head.insert(id, hash, labels.clone())))
+        let WalSeries { id, labels } = series;
+        Ok(SeriesRef(self.head.insert(id, hash, labels)))
     }
 
     pub(super) fn append(&self, samples: &[Sample], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
@@ -81,17 +84,17 @@ impl Inner {
         let newest_accepted = now_ms.saturating_add(MAX_FUTURE_MS);
         let first_outcome = outcomes.len();
         record.clear();
-        for sample in batch {
-            let (time, bits) = (sample.time_ms, normal_bits(sample.value));
+        for Sample { series, time_ms: time, value } in batch {
+            let (series, time, bits) = (&series.0, *time, normal_bits(*value));
             let outcome = if time > newest_accepted {
                 Outcome::TooFarInFuture
             } else if time < oldest_accepted {
                 Outcome::TooOld
             } else {
-                sample.series.0.lock().reserve(time, bits)
+                series.lock().reserve(time, bits)
             };
             if outcome == Outcome::Stored {
-                record.push(sample.series.0.id, time, bits);
+                record.push(WalSample { series: series.id, time, bits });
             }
             outcomes.push(outcome);
         }
@@ -106,13 +109,9 @@ impl Inner {
                 }
                 return Err(error.into());
             }
-            for (sample, _) in stored {
-                sample.series.0.lock().commit(
-                    sample.time_ms,
-                    normal_bits(sample.value),
-                    self.options.block_ms,
-                );
-                newest_stored = newest_stored.max(sample.time_ms);
+            for (Sample { series, time_ms, value }, _) in stored {
+                series.0.lock().commit(*time_ms, normal_bits(*value), self.options.block_ms);
+                newest_stored = newest_stored.max(*time_ms);
                 n_stored += 1;
             }
             self.head.saw_time(newest_stored);

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use cairn_disk::{Fs, TwinFs, write_atomically};
+use cairn_disk::{Format, Fs, TwinFs, Wal, WalOptions, write_atomically};
 use cairn_model::{Matcher, TimeMs};
 use cairn_tsdb::block::{META_FILE, META_FORMAT};
+use cairn_tsdb::wal_record::{RECORD_VERSION, TAG_SAMPLES, WAL_FORMAT};
 use cairn_tsdb::{Db, Outcome};
 
 use crate::{BLOCK_MS, Content, NOW, append, everything, labels, n_samples, open, options, select};
@@ -186,10 +187,39 @@ fn a_damaged_block_is_not_merged_and_keeps_what_can_be_read() {
 fn a_newer_version_is_refused_and_left_alone() {
     let (fs, _) = filled();
     let meta = first_block(&fs).join(META_FILE);
-    let newer = cairn_disk::Format::new(META_FORMAT.magic, META_FORMAT.version + 1);
+    let newer = Format::new(META_FORMAT.magic, META_FORMAT.version + 1);
     write_atomically(&fs, &meta, newer, b"whatever it may hold").unwrap();
     let error = Db::open(options(&fs), &|_| {}).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("format version 2, this build reads up to 1"), "{cause}");
     assert!(fs.exists(&meta), "not set aside");
+}
+
+#[test]
+fn a_log_of_another_version_stops_the_start_and_stays() {
+    let segment = |format, record: &[u8]| {
+        let (fs, _) = filled();
+        let (first, _) = open(&fs).0.wal_segments();
+        let first_segment = cairn_disk::SegmentId(first);
+        let options = WalOptions { first_segment, ..WalOptions::new(format) };
+        let fs_of_log: std::sync::Arc<dyn Fs> = std::sync::Arc::new(fs.clone());
+        let dir = Path::new("/data/wal");
+        if format != WAL_FORMAT {
+            fs.remove_dir_all(dir).unwrap();
+        }
+        let (wal, _) = Wal::open(fs_of_log, dir, options, &mut |_, _| Ok(())).unwrap();
+        wal.sync(wal.append(record).unwrap()).unwrap();
+        drop(wal);
+        let before = fs.list(dir).unwrap();
+        let error = Db::open(crate::options(&fs), &|_| {}).unwrap_err();
+        assert_eq!(fs.list(dir).unwrap(), before, "left alone");
+        error
+    };
+    let error = segment(WAL_FORMAT, &[RECORD_VERSION + 1, TAG_SAMPLES, 1, 2, 3]);
+    assert!(error.to_string().contains("/data/wal/0000000"), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("record version 2, this build reads up to 1; use the newer build"), "{cause}");
+    // Before the first release the tag was the first byte: 1, series, would pass for the version.
+    let error = segment(Format::new(WAL_FORMAT.magic, 1), &[1, 1, 0]).to_string();
+    assert!(error.contains("format version 1, this build reads from 2 on"), "{error}");
 }

@@ -4,13 +4,13 @@ use cairn_disk::Format;
 use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
 use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_START};
 use cairn_tsdb::chunk::{ENCODING_XOR, MAX_CHUNK_SAMPLES};
-use cairn_tsdb::wal_record::{TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
+use cairn_tsdb::wal_record::{RECORD_VERSION, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
 
 const PAGE: &str = include_str!("../../FORMAT.md");
 
 #[test]
 fn formats_and_tags_on_the_page_are_the_code_s() {
-    for (file, Format { magic, version }) in [
+    for (file, Format { magic, version, oldest: _ }) in [
         ("wal/*.wal", WAL_FORMAT),
         ("checkpoint-*", CHECKPOINT_FORMAT),
         ("blocks/*/meta", META_FORMAT),
@@ -21,6 +21,7 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         assert!(PAGE.contains(&row), "FORMAT.md has no line starting {row}");
     }
     for (name, value) in [
+        ("RECORD_VERSION", u64::from(RECORD_VERSION)),
         ("TAG_SERIES", u64::from(TAG_SERIES)),
         ("TAG_SAMPLES", u64::from(TAG_SAMPLES)),
         ("TAG_START", u64::from(TAG_START)),
