@@ -17,7 +17,8 @@ use crate::codec::{Reader, put_labels};
 pub const CATALOGUE_FILE: &str = "catalogue.sqlite";
 /// SQLite's `application_id`: "CRNC".
 pub const APPLICATION_ID: i32 = 0x4352_4e43;
-/// SQLite's `user_version`: version of the tables.
+/// SQLite's `user_version`: version of the tables, and of what the chunk files hold that they point at. Raising it needs a
+/// step in `Catalogue::open` that brings the tables of older versions up to it.
 pub const CATALOGUE_VERSION: i32 = 1;
 /// SQLite's page cache: the tables are read once, at the start.
 const CACHE_KIB: i32 = 1024;
@@ -227,17 +228,18 @@ impl Catalogue {
                 let mut labels = Vec::new();
                 put_labels(&mut labels, &row.labels);
                 stream.execute(params![row.stream.cast_signed(), &*row.tenant, labels])?;
-                let place = &row.place;
+                let ChunkPlace { offset, bytes, min_time, max_time, entries, line_bytes, through } =
+                    row.place;
                 chunk.execute(params![
                     id.cast_signed(),
-                    place.offset.cast_signed(),
-                    place.bytes,
+                    offset.cast_signed(),
+                    bytes,
                     row.stream.cast_signed(),
-                    place.min_time,
-                    place.max_time,
-                    place.entries,
-                    place.line_bytes.cast_signed(),
-                    place.through.cast_signed(),
+                    min_time,
+                    max_time,
+                    entries,
+                    line_bytes.cast_signed(),
+                    through.cast_signed(),
                 ])?;
             }
             Ok(())

@@ -187,15 +187,16 @@ fn encode_directory(rows: &[DirectoryRow]) -> Vec<u8> {
         put_labels(&mut out, &row.labels);
     }
     put_uvarint(&mut out, rows.len() as u64);
-    for row in rows {
-        put_uvarint(&mut out, indexes[&row.stream]);
-        put_uvarint(&mut out, row.place.offset);
-        put_uvarint(&mut out, u64::from(row.place.bytes));
-        out.extend_from_slice(&row.place.min_time.to_le_bytes());
-        out.extend_from_slice(&row.place.max_time.to_le_bytes());
-        put_uvarint(&mut out, u64::from(row.place.entries));
-        put_uvarint(&mut out, row.place.line_bytes);
-        put_uvarint(&mut out, row.place.through);
+    for DirectoryRow { tenant: _, stream, labels: _, place } in rows {
+        let ChunkPlace { offset, bytes, min_time, max_time, entries, line_bytes, through } = *place;
+        put_uvarint(&mut out, indexes[stream]);
+        put_uvarint(&mut out, offset);
+        put_uvarint(&mut out, u64::from(bytes));
+        out.extend_from_slice(&min_time.to_le_bytes());
+        out.extend_from_slice(&max_time.to_le_bytes());
+        put_uvarint(&mut out, u64::from(entries));
+        put_uvarint(&mut out, line_bytes);
+        put_uvarint(&mut out, through);
     }
     out
 }

@@ -5,7 +5,7 @@ use cairn_disk::Format;
 
 use crate::codec::{DecodeError, Reader};
 
-/// First bytes and version of a chunk file.
+/// First bytes and version of a chunk file: raised when header, directory or trailer change, or a chunk's version.
 pub const FILE_FORMAT: Format = Format::new(*b"CRNCHNKF", 1);
 /// Last bytes of a chunk file.
 pub const FILE_END_MAGIC: [u8; 8] = *b"CRNCHEND";
@@ -13,7 +13,10 @@ pub const FILE_END_MAGIC: [u8; 8] = *b"CRNCHEND";
 pub const FILE_TRAILER_BYTES: usize = 28;
 /// First bytes of a chunk.
 pub const CHUNK_MAGIC: [u8; 4] = *b"CRNC";
-/// Version of a chunk.
+/// Version of a chunk: the one that is written, and the highest that is read. Raise it for every change of a chunk's bytes,
+/// and go on reading the older ones (then `ChunkHeader` must keep the version, for `Block::decode` to go
+/// by). Queries meet it too late for refusing a start: raise [`FILE_FORMAT`] and
+/// [`CATALOGUE_VERSION`](crate::catalogue::CATALOGUE_VERSION) with it, which an older build sees when it opens the store.
 pub const CHUNK_VERSION: u16 = 1;
 /// Bytes of a chunk's fixed header.
 pub const CHUNK_HEADER_BYTES: usize = 64;
@@ -63,29 +66,40 @@ impl ChunkHeader {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::encoded_bytes(self.blocks.len()));
+        let Self {
+            stream,
+            through,
+            min_time,
+            max_time,
+            entries,
+            line_bytes,
+            filter_log2,
+            filter_crc,
+            blocks,
+        } = self;
+        let mut out = Vec::with_capacity(Self::encoded_bytes(blocks.len()));
         out.extend_from_slice(&CHUNK_MAGIC);
         out.extend_from_slice(&CHUNK_VERSION.to_le_bytes());
-        out.extend_from_slice(&[self.filter_log2, 0]);
-        out.extend_from_slice(&self.stream.to_le_bytes());
-        out.extend_from_slice(&self.through.to_le_bytes());
-        out.extend_from_slice(&self.min_time.to_le_bytes());
-        out.extend_from_slice(&self.max_time.to_le_bytes());
-        out.extend_from_slice(&self.line_bytes.to_le_bytes());
-        out.extend_from_slice(&self.entries.to_le_bytes());
-        let blocks = u32::try_from(self.blocks.len()).expect("a chunk is limited to 1 GiB");
-        out.extend_from_slice(&blocks.to_le_bytes());
-        out.extend_from_slice(&self.filter_crc.to_le_bytes());
+        out.extend_from_slice(&[*filter_log2, 0]);
+        out.extend_from_slice(&stream.to_le_bytes());
+        out.extend_from_slice(&through.to_le_bytes());
+        out.extend_from_slice(&min_time.to_le_bytes());
+        out.extend_from_slice(&max_time.to_le_bytes());
+        out.extend_from_slice(&line_bytes.to_le_bytes());
+        out.extend_from_slice(&entries.to_le_bytes());
+        let count = u32::try_from(blocks.len()).expect("a chunk is limited to 1 GiB");
+        out.extend_from_slice(&count.to_le_bytes());
+        out.extend_from_slice(&filter_crc.to_le_bytes());
         debug_assert_eq!(out.len(), CHUNK_HEADER_BYTES - 4);
-        let mut index = Vec::with_capacity(self.blocks.len() * BLOCK_ROW_BYTES);
-        for row in &self.blocks {
-            index.extend_from_slice(&row.offset.to_le_bytes());
-            index.extend_from_slice(&row.stored_bytes.to_le_bytes());
-            index.extend_from_slice(&row.raw_bytes.to_le_bytes());
-            index.extend_from_slice(&row.entries.to_le_bytes());
-            index.extend_from_slice(&row.min_time.to_le_bytes());
-            index.extend_from_slice(&row.max_time.to_le_bytes());
-            index.extend_from_slice(&row.crc.to_le_bytes());
+        let mut index = Vec::with_capacity(blocks.len() * BLOCK_ROW_BYTES);
+        for BlockRow { offset, stored_bytes, raw_bytes, entries, min_time, max_time, crc } in blocks {
+            index.extend_from_slice(&offset.to_le_bytes());
+            index.extend_from_slice(&stored_bytes.to_le_bytes());
+            index.extend_from_slice(&raw_bytes.to_le_bytes());
+            index.extend_from_slice(&entries.to_le_bytes());
+            index.extend_from_slice(&min_time.to_le_bytes());
+            index.extend_from_slice(&max_time.to_le_bytes());
+            index.extend_from_slice(&crc.to_le_bytes());
         }
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out), &index);
         out.extend_from_slice(&crc.to_le_bytes());
@@ -100,8 +114,8 @@ impl ChunkHeader {
         if reader.take(4, "chunk magic")? != CHUNK_MAGIC {
             return Err(DecodeError { what: "chunk magic", at: 0 });
         }
-        if reader.u16("chunk version")? != CHUNK_VERSION {
-            return Err(DecodeError { what: "chunk version", at: 4 });
+        if !(1..=CHUNK_VERSION).contains(&reader.u16("chunk version")?) {
+            return Err(DecodeError { what: "chunk version (of a newer build, or damaged)", at: 4 });
         }
         reader.take(46, "chunk header")?;
         let blocks = reader.u32("block count")?;
@@ -165,10 +179,11 @@ pub(crate) struct Trailer {
 
 impl Trailer {
     pub(crate) fn encode(self) -> [u8; FILE_TRAILER_BYTES] {
+        let Self { directory_at, directory_bytes, directory_crc } = self;
         let mut out = [0; FILE_TRAILER_BYTES];
-        out[..8].copy_from_slice(&self.directory_at.to_le_bytes());
-        out[8..12].copy_from_slice(&self.directory_bytes.to_le_bytes());
-        out[12..16].copy_from_slice(&self.directory_crc.to_le_bytes());
+        out[..8].copy_from_slice(&directory_at.to_le_bytes());
+        out[8..12].copy_from_slice(&directory_bytes.to_le_bytes());
+        out[12..16].copy_from_slice(&directory_crc.to_le_bytes());
         let crc = crc32c::crc32c(&out[..16]);
         out[16..20].copy_from_slice(&crc.to_le_bytes());
         out[20..].copy_from_slice(&FILE_END_MAGIC);

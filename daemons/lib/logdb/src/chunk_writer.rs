@@ -10,7 +10,7 @@ use cairn_model::Labels;
 use crate::chunk_format::{BlockRow, ChunkHeader};
 use crate::codec::{put_labels, put_uvarint};
 use crate::filter::FilterBuilder;
-use crate::head::Head;
+use crate::head::{Head, StoredEntry};
 
 /// What an entry costs in a block besides its text, at most: time, length and metadata reference.
 const ENTRY_OVERHEAD_BYTES: usize = 8;
@@ -47,7 +47,7 @@ pub(crate) fn encode_head(
     while position < head.len() {
         let mut chunk = ChunkWriter::new(shape);
         while position < head.len() && !chunk.is_full() {
-            chunk.push(head.time(position), head.line(position), head.metadata(position))?;
+            chunk.push(head.stored(position))?;
             position += 1;
         }
         // Only the last chunk of a cut may say that everything is written.
@@ -87,12 +87,12 @@ impl ChunkWriter {
         self.entries > 0 && (self.raw_bytes >= self.shape.chunk_bytes || self.entries >= MAX_CHUNK_ENTRIES)
     }
 
-    fn push(&mut self, time: i64, line: &[u8], metadata: &Arc<Labels>) -> io::Result<()> {
+    fn push(&mut self, entry: StoredEntry<'_>) -> io::Result<()> {
         let raw_before = self.block.raw_bytes;
-        self.block.push(time, line, metadata);
-        self.filter.add(line);
+        self.block.push(entry);
+        self.filter.add(entry.line);
         self.entries += 1;
-        self.line_bytes += line.len() as u64;
+        self.line_bytes += entry.line.len() as u64;
         self.raw_bytes += self.block.raw_bytes - raw_before;
         if self.block.raw_bytes >= self.shape.block_bytes { self.close_block() } else { Ok(()) }
     }
@@ -156,7 +156,8 @@ struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    fn push(&mut self, time: i64, line: &[u8], metadata: &Arc<Labels>) {
+    fn push(&mut self, entry: StoredEntry<'_>) {
+        let StoredEntry { time, line, metadata } = entry;
         let set = match self.set_ids.get(metadata) {
             Some(&set) => set,
             None => {
@@ -175,21 +176,22 @@ impl BlockBuilder {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.raw_bytes + 64);
-        put_uvarint(&mut out, self.sets.len() as u64);
-        self.sets.iter().for_each(|set| put_labels(&mut out, set));
-        let mut previous = self.times.first().copied().unwrap_or_default();
+        let Self { times, lengths, metadata, sets, set_ids: _, text, raw_bytes } = self;
+        let mut out = Vec::with_capacity(raw_bytes + 64);
+        put_uvarint(&mut out, sets.len() as u64);
+        sets.iter().for_each(|set| put_labels(&mut out, set));
+        let mut previous = times.first().copied().unwrap_or_default();
         out.extend_from_slice(&previous.to_le_bytes());
-        for &time in &self.times[1..] {
+        for &time in &times[1..] {
             // Wrapping: the distance of two i64 fits an u64, though not always an i64.
             put_uvarint(&mut out, time.wrapping_sub(previous).cast_unsigned());
             previous = time;
         }
-        if self.sets.len() > 1 {
-            self.metadata.iter().for_each(|set| put_uvarint(&mut out, u64::from(*set)));
+        if sets.len() > 1 {
+            metadata.iter().for_each(|set| put_uvarint(&mut out, u64::from(*set)));
         }
-        self.lengths.iter().for_each(|len| put_uvarint(&mut out, *len as u64));
-        out.extend_from_slice(&self.text);
+        lengths.iter().for_each(|len| put_uvarint(&mut out, *len as u64));
+        out.extend_from_slice(text);
         out
     }
 }

@@ -22,7 +22,9 @@ use crate::stats::RecoveryReport;
 use crate::stream::Stream;
 use crate::tenant::Tenants;
 
-/// First bytes and version of the WAL segments of a log store.
+/// First bytes and version of the WAL segments of a log store. Not raised for a new field in a record, which is what
+/// [`RECORD_VERSION`](crate::wal_record::RECORD_VERSION) is for: raise this one only when a build could no longer tell
+/// records apart by their first byte. An older build then refuses the segment without looking at them.
 pub const WAL_FORMAT: Format = Format::new(*b"CRNLGWAL", 1);
 /// Folder of the WAL.
 pub const WAL_DIR: &str = "wal";

@@ -21,6 +21,14 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) metadata: &'a Labels,
 }
 
+/// An entry of a head on its way into a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredEntry<'a> {
+    pub(crate) time: i64,
+    pub(crate) line: &'a [u8],
+    pub(crate) metadata: &'a Arc<Labels>,
+}
+
 /// What came of applying entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
@@ -109,6 +117,14 @@ impl Head {
         &self.metadata[self.entries[position].metadata as usize]
     }
 
+    /// All that a chunk keeps of an entry.
+    pub(crate) fn stored(&self, position: usize) -> StoredEntry<'_> {
+        let entry = &self.entries[position];
+        // Where the text lies, its hash and the order of arrival are of use only in memory.
+        let HeadEntry { time, arrival: _, at: _, len: _, metadata, hash: _ } = *entry;
+        StoredEntry { time, line: self.text_of(entry), metadata: &self.metadata[metadata as usize] }
+    }
+
     fn text_of(&self, entry: &HeadEntry) -> &[u8] {
         &self.text[entry.at..entry.at + entry.len as usize]
     }
@@ -171,17 +187,17 @@ impl Head {
     }
 
     fn insert(&mut self, arrival: u64, new: &NewEntry<'_>, ties: &mut Ties) -> bool {
-        let metadata = self.metadata_id(new.metadata);
-        let hash = short_hash(new.line);
-        if ties.find(self, new.time, hash, new.line, metadata) {
+        let NewEntry { time, line, metadata } = *new;
+        let metadata = self.metadata_id(metadata);
+        let hash = short_hash(line);
+        if ties.find(self, time, hash, line, metadata) {
             return false;
         }
         let at = self.text.len();
-        self.text.extend_from_slice(new.line);
-        let len =
-            u32::try_from(new.line.len()).expect("a line fits a WAL record, which is limited to 64 MiB");
-        self.entries.push(HeadEntry { time: new.time, arrival, at, len, metadata, hash });
-        self.line_bytes += new.line.len();
+        self.text.extend_from_slice(line);
+        let len = u32::try_from(line.len()).expect("a line fits a WAL record, which is limited to 64 MiB");
+        self.entries.push(HeadEntry { time, arrival, at, len, metadata, hash });
+        self.line_bytes += line.len();
         true
     }
 

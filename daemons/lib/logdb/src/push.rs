@@ -2,6 +2,11 @@
 //!
 //! One push is one WAL record. It becomes visible, whole, only after the record is durable; pushes that wait at the
 //! same time share one sync. A push is refused as a whole, except for streams that a limit keeps out.
+//!
+//! When the sync fails, the push is refused, but its record stays queued in the log: it keeps its sequence number, is
+//! written again to a new segment by the next push, and may be durable then. No head has its entries, so no query
+//! sees them before a restart; replay may bring them back. Nothing is stored twice for a client that repeated the
+//! push meanwhile: the entries are the same, and of exact repeats one is kept.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -88,8 +93,9 @@ pub enum RejectReason {
 
 /// Why nothing of a push was stored: none of it is visible, and none of it was acknowledged.
 ///
-/// After [`Wal`](Self::Wal) from a failed sync the record may still be in the log, and then comes back with a
-/// restart: a client that tries again stores nothing twice, since exact repeats are stored once.
+/// After a failed sync ([`Wal`](Self::Wal), or [`NoSpace`](Self::NoSpace) when the file system finds out only then) the
+/// record may still be in the log, and then comes back with a restart: a client that tries again stores nothing twice,
+/// since exact repeats are stored once.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
@@ -178,7 +184,7 @@ fn try_push(engine: &Engine, tenant: &str, batches: Vec<StreamBatch>) -> Result<
         stream.defined_since.store(checkpoint.segment.0, Ordering::Release);
         let new: Vec<NewEntry<'_>> = entries
             .iter()
-            .map(|entry| NewEntry { time: entry.time.0, line: &entry.line, metadata: &entry.metadata })
+            .map(|Entry { time, line, metadata }| NewEntry { time: time.0, line, metadata })
             .collect();
         let mut state = stream.lock();
         let applied = state.apply(sequence, checkpoint.segment, &new, now);

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 
-use cairn_disk::checked::{parent_of, remove_temporaries};
+use cairn_disk::checked::remove_temporaries;
 use cairn_disk::header::HeaderError;
 use cairn_disk::wal::ReplayError;
-use cairn_disk::{DirLock, SegmentId, Wal, WalOptions};
+use cairn_disk::{DirLock, SegmentId, Wal, WalOptions, create_dir_durably};
 use cairn_model::Labels;
 
 use crate::catalogue::Catalogue;
@@ -29,7 +29,7 @@ use crate::push::MAX_RECORD_BYTES;
 use crate::stats::{Progress, RecoveryReport, Stage};
 use crate::stream::Stream;
 use crate::tenant::Tenants;
-use crate::wal_record;
+use crate::wal_record::{self, RecordEntry, RecordError, RecordStream};
 
 /// Progress is told once per so many records.
 const PROGRESS_RECORDS: u64 = 1000;
@@ -40,10 +40,7 @@ pub(crate) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<Engi
     let fs = Arc::clone(&options.fs);
     let (chunk_dir, wal_dir) = (options.dir.join(CHUNK_DIR), options.dir.join(WAL_DIR));
     for dir in [&options.dir, &chunk_dir, &wal_dir] {
-        if !fs.exists(dir) {
-            let create = fs.create_dir_all(dir).and_then(|()| fs.sync_dir(parent_of(dir)));
-            create.map_err(|source| OpenError::Io { path: dir.clone(), source })?;
-        }
+        create_dir_durably(&*fs, dir).map_err(|source| OpenError::Io { path: dir.clone(), source })?;
     }
     let catalogue = Catalogue::open(&options.catalogue_dir)?;
     let mut recovery = Recovery::new(&options, progress);
@@ -248,20 +245,15 @@ impl<'a> Recovery<'a> {
         bytes: &[u8],
         defined: &mut HashMap<u64, Arc<Stream>>,
     ) -> Result<(), ReplayError> {
-        if let Some(found) = wal_record::unknown_version(bytes) {
-            let max = wal_record::RECORD_VERSION;
-            return Err(format!(
-                "record version {found}, this build reads up to {max}; use the newer build that wrote it"
-            )
-            .into());
-        }
         self.report.wal_records += 1;
         if self.report.wal_records.is_multiple_of(PROGRESS_RECORDS) {
             self.tell(Stage::Wal, self.report.wal_records, 0);
         }
         let record = match wal_record::decode(bytes) {
             Ok(record) => record,
-            Err(error) => {
+            // Skipping it would lose what was acknowledged, and the next cut would drop it for good.
+            Err(error @ RecordError::Version { .. }) => return Err(error.into()),
+            Err(error @ RecordError::Malformed(_)) => {
                 tracing::error!(segment = segment.0, error = %error, "skipped a damaged record of the write-ahead log");
                 self.report.wal_records_damaged += 1;
                 return Ok(());
@@ -272,18 +264,17 @@ impl<'a> Recovery<'a> {
             let stream = self.stream(id, record.tenant, &Arc::new(labels));
             defined.insert(id, stream);
         }
-        for of_stream in &record.streams {
-            let Some(stream) = defined.get(&of_stream.id).or_else(|| self.by_id.get(&of_stream.id)) else {
-                self.report.wal_entries_without_stream += of_stream.entries.len() as u64;
+        for RecordStream { id, entries } in &record.streams {
+            let Some(stream) = defined.get(id).or_else(|| self.by_id.get(id)) else {
+                self.report.wal_entries_without_stream += entries.len() as u64;
                 continue;
             };
-            let entries: Vec<NewEntry<'_>> = of_stream
-                .entries
+            let entries: Vec<NewEntry<'_>> = entries
                 .iter()
-                .map(|entry| NewEntry {
-                    time: entry.time.0,
-                    line: entry.line,
-                    metadata: &record.metadata[entry.metadata],
+                .map(|RecordEntry { time, line, metadata }| NewEntry {
+                    time: time.0,
+                    line,
+                    metadata: &record.metadata[*metadata],
                 })
                 .collect();
             let applied = stream.lock().apply(record.sequence, segment, &entries, 0);

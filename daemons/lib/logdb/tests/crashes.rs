@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use cairn_disk::Fs;
 use cairn_logdb::{Store, catalogue::CATALOGUE_FILE};
 use cairn_model::TimeNs;
 use support::{Bench, Line, line, push, read_all, read_one};
@@ -65,6 +66,28 @@ fn power_may_go_off_before_any_change_to_the_disk() {
             assert_eq!(read_one(&store).len(), found.len() + 1);
         }
     }
+}
+
+#[test]
+fn folders_are_as_durable_as_what_is_acknowledged_in_them() {
+    // None of the parents is there.
+    let bench = Bench::with(|options| options.dir = "/var/lib/cairn/logs".into());
+    push(&bench.open(), "job=story", &[line(1, "first")]).unwrap();
+    bench.fs.crash();
+    assert_eq!(read_one(&bench.open()), [line(1, "first")]);
+
+    // A process made them, and was killed before it could sync the parent.
+    let bench = Bench::new();
+    for dir in ["/store/chunks", "/store/wal"] {
+        bench.fs.create_dir_all(Path::new(dir)).unwrap();
+    }
+    let store = bench.open();
+    push(&store, "job=story", &[line(1, "first")]).unwrap();
+    store.flush().unwrap();
+    push(&store, "job=story", &[line(2, "second")]).unwrap();
+    drop(store);
+    bench.fs.crash();
+    assert_eq!(read_one(&bench.open()), [line(1, "first"), line(2, "second")]);
 }
 
 /// Copies the catalogue's files.

@@ -5,8 +5,12 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use cairn_disk::Fs;
+use std::sync::Arc;
+
+use cairn_disk::{Fs, Wal, WalOptions};
 use cairn_logdb::chunk_format::FILE_FORMAT;
+use cairn_logdb::engine::WAL_FORMAT;
+use cairn_logdb::wal_record::{RECORD_VERSION, TAG_PUSH};
 use cairn_logdb::{OpenError, Store};
 use cairn_logql::{Direction, LogSource, Selection};
 use cairn_model::TimeNs;
@@ -149,6 +153,25 @@ fn a_second_process_is_told_who_is_first() {
     let _first = bench.open();
     let error = Store::open(bench.options(), &|_| {}).unwrap_err().to_string();
     assert!(error.contains(&std::process::id().to_string()), "{error}");
+}
+
+#[test]
+fn a_record_of_a_newer_build_stops_the_start_and_stays() {
+    let bench = Bench::new();
+    let store = bench.open();
+    push(&store, "a=1", &lines(0, 3)).unwrap();
+    drop(store);
+    let dir = Path::new("/store/wal");
+    let fs: Arc<dyn Fs> = bench.fs.clone();
+    let (wal, _) = Wal::open(fs, dir, WalOptions::new(WAL_FORMAT), &mut |_, _| Ok(())).unwrap();
+    wal.sync(wal.append(&[RECORD_VERSION + 1, TAG_PUSH, 1, 2, 3]).unwrap()).unwrap();
+    drop(wal);
+    let before = bench.fs.list(dir).unwrap();
+    let error = Store::open(bench.options(), &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("/store/wal/0000000002.wal"), "{error}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("record version 2, this build reads up to 1; use the newer build"), "{cause}");
+    assert_eq!(bench.fs.list(dir).unwrap(), before);
 }
 
 #[test]
