@@ -102,8 +102,11 @@ impl App {
         Self(Arc::new(shared))
     }
 
-    /// The database is open: from now on the API answers. Call it once.
-    pub fn start(&self, running: Running) {
+    /// The database is open: applies the configuration in use; then the API answers. Call it once.
+    pub async fn start(&self, running: Running) {
+        // A reload between applying and answering would show a configuration that nothing runs.
+        let _no_reload = self.reloading.lock().await;
+        running.apply(&self.config()).await;
         self.metrics.show(&running.storage, &running.manager);
         if self.0.running.set(running).is_ok() {
             self.metrics.ready.set(1);
@@ -204,5 +207,61 @@ impl Shared {
         if is_good {
             self.metrics.reload_time.set(now_ms() as f64 / 1000.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cairn_disk::TwinFs;
+    use cairn_tsdb::{Db, Options};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::cli::Args;
+
+    #[tokio::test]
+    async fn a_reload_while_the_database_opens_is_what_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("prometheus.yml");
+        let write =
+            |job: &str| std::fs::write(&file, format!("scrape_configs: [{{job_name: {job}}}]")).unwrap();
+        write("before");
+        let source = Source::choose(Some(&file), None);
+        let settings = Settings {
+            source: source.clone(),
+            self_address: "127.0.0.1:9090".to_owned(),
+            has_lifecycle: true,
+            cors_origin: regex::Regex::new("").unwrap(),
+            flags: BTreeMap::new(),
+            retention: String::new(),
+        };
+        let config = source.load("127.0.0.1:9090").unwrap();
+        let metrics = Metrics::new();
+        let app = App::new(settings, config, Arc::clone(&metrics), CancellationToken::new());
+        let options = Options::new(Path::new("/data"), Arc::new(TwinFs::new()));
+        let storage = Storage::new(Db::open(options, &|_| {}).unwrap().0, None);
+        let args = <Args as clap::Parser>::try_parse_from(["store"]).unwrap();
+        let engine = Engine::new(Arc::clone(&storage), Arc::clone(&metrics), args.engine_options());
+        let manager = ScrapeManager::new(Arc::clone(&storage), metrics, TaskTracker::new());
+        let running = Running { storage, engine, manager: Arc::clone(&manager) };
+
+        // A reload that has looked for what is running, found nothing, and is about to take the new configuration.
+        let reload = app.reloading.lock().await;
+        let mut start = std::pin::pin!(app.start(running));
+        tokio::select! {
+            biased;
+            () = &mut start => panic!("started in the middle of a reload"),
+            () = std::future::ready(()) => {}
+        }
+        write("after");
+        let taken = Arc::new(source.load("127.0.0.1:9090").unwrap());
+        app.config.write().unwrap().0 = taken;
+        drop(reload);
+        start.await;
+        assert!(app.is_running());
+        let jobs: Vec<String> = manager.view().iter().map(|pool| pool.job_name.clone()).collect();
+        assert_eq!(jobs, ["after"]);
     }
 }

@@ -181,8 +181,7 @@ async fn start(
     let loops = tokio_util::task::TaskTracker::new();
     let manager = ScrapeManager::new(Arc::clone(&storage), Arc::clone(&app.metrics), loops.clone());
     let running = Running { storage: Arc::clone(&storage), engine, manager: Arc::clone(&manager) };
-    running.apply(&app.config()).await;
-    app.start(running);
+    app.start(running).await;
 
     let upkeep_stop = CancellationToken::new();
     let syncing = lifecycle.tasks.spawn(sync(app.clone(), Arc::clone(&storage), upkeep_stop.clone()));
