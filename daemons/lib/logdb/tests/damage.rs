@@ -170,7 +170,10 @@ fn a_record_of_a_newer_build_stops_the_start_and_stays() {
     let error = Store::open(bench.options(), &|_| {}).unwrap_err();
     assert!(error.to_string().contains("/store/wal/0000000002.wal"), "{error}");
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("record version 2, this build reads up to 1; use the newer build"), "{cause}");
+    let newer = RECORD_VERSION + 1;
+    let expected =
+        format!("record version {newer}, this build reads up to {RECORD_VERSION}; use the newer build");
+    assert!(cause.contains(&expected), "{cause}");
     assert_eq!(bench.fs.list(dir).unwrap(), before);
 }
 
