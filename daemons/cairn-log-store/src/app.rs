@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cairn_http::Health;
+use cairn_http::body::Budget;
 use cairn_logdb::Store;
 use cairn_model::TimeNs;
 use cairn_runtime::lifecycle::ReloadHandle;
@@ -18,6 +19,8 @@ use crate::work::Gate;
 /// Pushes that are decoded and written at once; others wait. Group commit needs a handful to share one sync, and each
 /// may hold its decompressed body.
 const PUSHES_AT_ONCE: usize = 16;
+/// Bytes of push bodies held at once, arriving or waiting for their turn: a few of the largest, or hundreds of usual ones.
+const PUSH_BODY_BYTES: usize = 256 << 20;
 
 /// The daemon's state.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct App {
     pub queries: Gate,
     /// Bounds running pushes.
     pub pushes: Semaphore,
+    /// Bounds the memory of pushes that arrive.
+    pub push_bodies: Budget,
     /// Tenants' ingestion rates.
     pub rates: RateLimiter,
     /// The daemon's own metrics.
@@ -51,6 +56,7 @@ impl App {
             store,
             health: Health::starting("replaying the write-ahead log"),
             pushes: Semaphore::new(PUSHES_AT_ONCE),
+            push_bodies: Budget::new(PUSH_BODY_BYTES),
             rates: RateLimiter::default(),
             reload,
             maintenance: Notify::new(),

@@ -9,7 +9,7 @@
 
 mod support;
 
-use support::http::{announce, ask, get, post};
+use support::http::{announce, ask, begin, get, post};
 use support::store::{Store, run_to_end};
 
 fn now_ns() -> i64 {
@@ -142,6 +142,18 @@ fn a_push_that_is_too_large_or_broken_is_refused() {
         assert!(answer.text().contains(text) && answer.text().ends_with('\n'), "{}", answer.text());
     }
     assert_eq!(push_line(&store, "still up"), 204);
+}
+
+#[test]
+fn pushes_that_never_end_do_not_hold_up_the_others() {
+    let store = Store::start_default();
+    let unfinished: Vec<_> = (0..64)
+        .map(|n| {
+            begin(store.address, "/loki/api/v1/push", 64 << 20).unwrap_or_else(|e| panic!("push {n}: {e}"))
+        })
+        .collect();
+    assert_eq!(push_line(&store, "in between"), 204);
+    drop(unfinished);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use cairn_http::body::ReadBodyError;
+use cairn_http::body::{BudgetError, ReadBodyError};
 use cairn_logdb::{PushError, PushReport, RejectReason, Store};
 use cairn_wire::push::{self as wire, JsonForm, PushLimits, PushStream};
 use http::{HeaderMap, StatusCode, header};
@@ -45,19 +45,25 @@ async fn handle(
 
 async fn receive(app: Arc<App>, tenant: String, request: Request, form: JsonForm) -> Result<(), ApiError> {
     let store = app.store()?.clone();
-    // The permit comes before the body: waiting pushes hold a connection, not a batch.
-    let _permit = app.pushes.acquire().await.map_err(|_| ApiError::internal("the store is stopping"))?;
     let (parts, body) = request.into_parts();
-    let body = cairn_http::body::read(body).await.map_err(|error| match error {
-        ReadBodyError::TooLarge => ApiError::new(
+    // The body comes before the permit: a client that sends slowly, or not at all, must not keep the others waiting.
+    let body = cairn_http::body::read_within(body, &app.push_bodies).await.map_err(|error| match error {
+        BudgetError::NoRoom => {
+            ApiError::new(ErrorKind::Unavailable, "too many pushes under way, send this one again later")
+        }
+        BudgetError::Body(ReadBodyError::TooLarge) => ApiError::new(
             ErrorKind::TooLarge,
             format!("request body too large: more than {MAX_PUSH_BYTES} bytes"),
         ),
-        ReadBodyError::Broken(cause) => ApiError::bad_request(format!("read the request's body: {cause}")),
+        BudgetError::Body(ReadBodyError::Broken(cause)) => {
+            ApiError::bad_request(format!("read the request's body: {cause}"))
+        }
     })?;
+    let _permit = app.pushes.acquire().await.map_err(|_| ApiError::internal("the store is stopping"))?;
+    let bytes = body.bytes.clone();
     let worker = Arc::clone(&app);
     let task =
-        tokio::task::spawn_blocking(move || worker.store_push(&store, &tenant, &parts.headers, body, form));
+        tokio::task::spawn_blocking(move || worker.store_push(&store, &tenant, &parts.headers, bytes, form));
     // A client that leaves does not stop the work: what it sent may be half written.
     task.await.map_err(|_panic| {
         ApiError::internal("internal error while storing the push; see the log of the store")

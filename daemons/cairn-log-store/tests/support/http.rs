@@ -55,6 +55,20 @@ pub fn ask(
     read_answer(&mut BufReader::new(stream))
 }
 
+/// Posts the head of a request, waits until the server asks for the body, and leaves it there.
+pub fn begin(address: SocketAddr, target: &str, body_bytes: usize) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: {address}\r\nExpect: 100-continue\r\nContent-Length: {body_bytes}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer)?;
+    assert_eq!(&answer[..], b"HTTP/1.1 100 Continue\r\n\r\n");
+    Ok(stream)
+}
+
 /// Posts the head of a request whose body would be this long, and reads the answer without sending the body.
 pub fn announce(address: SocketAddr, target: &str, body_bytes: usize) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
