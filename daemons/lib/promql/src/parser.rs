@@ -14,16 +14,39 @@ use crate::token::{Token, TokenKind};
 /// the 2 MiB of a worker thread; real queries stay below 30.
 pub(crate) const MAX_DEPTH: usize = 150;
 
-/// Parses a query and checks its types. Experimental functions and modifiers are on.
+/// Settings of parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// Allow the functions and aggregations that Prometheus 3.14 has behind `promql-experimental-functions`. When off
+    /// they are refused in Prometheus's words. Experimental modifiers and durations are allowed either way.
+    pub experimental_functions: bool,
+}
+
+impl Default for ParseOptions {
+    /// Everything is allowed.
+    fn default() -> Self {
+        Self { experimental_functions: true }
+    }
+}
+
+/// Parses a query and checks its types, with the default options.
 ///
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    parse_with(text, ParseOptions::default())
+}
+
+/// Parses a query and checks its types.
+///
+/// # Errors
+/// [`ParseError`] with the place and Prometheus's words.
+pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
     let tokens = lexer::tokens(text)?;
     if tokens.len() == 1 {
         return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
     }
-    let mut parser = Parser::new(tokens);
+    let mut parser = Parser::new(tokens, options);
     let mut expr = parser.expr(0)?;
     parser.expect_end()?;
     parser_check::check(&mut expr)?;
@@ -42,7 +65,7 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     if tokens.len() == 1 {
         return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
     }
-    let mut parser = Parser::new(tokens);
+    let mut parser = Parser::new(tokens, ParseOptions::default());
     let expr = parser.plain_selector()?;
     parser.expect_end()?;
     match expr.kind {
@@ -61,11 +84,12 @@ pub(crate) struct Parser<'a> {
     depth: usize,
     /// Levels of the tree read last.
     height: usize,
+    pub(crate) options: ParseOptions,
 }
 
 impl<'a> Parser<'a> {
-    fn new(tokens: Vec<Token<'a>>) -> Self {
-        Self { tokens, at: 0, depth: 0, height: 0 }
+    fn new(tokens: Vec<Token<'a>>, options: ParseOptions) -> Self {
+        Self { tokens, at: 0, depth: 0, height: 0, options }
     }
 
     /// The next token, which stays.
