@@ -8,14 +8,14 @@ use cairn_model::gotext::quote;
 use crate::ast::{BinaryOp, Span};
 use crate::error::ParseError;
 use crate::lexer_number::{is_duration_shape, is_duration_start, number_length};
-use crate::token::{Token, TokenKind};
+use crate::token::{Token, TokenKind, Tokens};
 
 /// Longest query in bytes. Prometheus has no limit but its HTTP server's; this one keeps places in 32 bits apart
 /// from overflow and the memory of tokens bounded.
 pub(crate) const MAX_QUERY_BYTES: usize = 1 << 20;
 
-/// Cuts the whole text; the last token is [`TokenKind::Eof`].
-pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
+/// Cuts the whole text, or as much as can be cut.
+pub(crate) fn tokens(text: &str) -> Result<Tokens<'_>, ParseError> {
     if text.len() > MAX_QUERY_BYTES {
         return Err(ParseError {
             position: None,
@@ -34,8 +34,12 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
         has_colon: false,
         parens: 0,
     };
-    lexer.run()?;
-    Ok(lexer.out)
+    let broken = lexer.run().err();
+    if broken.is_some() {
+        let place = Span { end: lexer.start.start, ..lexer.start };
+        lexer.out.push(Token { kind: TokenKind::Eof, text: "", span: place });
+    }
+    Ok(Tokens { tokens: lexer.out, broken })
 }
 
 struct Lexer<'a> {
@@ -223,8 +227,12 @@ impl<'a> Lexer<'a> {
             self.push(TokenKind::LeftParen);
             return Ok(());
         }
-        self.parens =
-            self.parens.checked_sub(1).ok_or_else(|| self.error("unexpected right parenthesis ')'"))?;
+        if self.parens == 0 {
+            // The peer has let the parenthesis go by when it notices: its error stands behind it.
+            self.mark();
+            return Err(self.error("unexpected right parenthesis ')'"));
+        }
+        self.parens -= 1;
         self.push(TokenKind::RightParen);
         Ok(())
     }

@@ -7,48 +7,24 @@ use crate::ast::{Expr, ExprKind, Span};
 use crate::error::ParseError;
 use crate::lexer;
 use crate::parser_check;
-use crate::token::{Token, TokenKind};
+use crate::token::{Token, TokenKind, Tokens};
 
 /// Deepest nesting of a query, in levels of the grammar and in levels of the tree (a chain `a + b + c` makes a tree
 /// as deep as it is long). Every level costs stack in the parser, the checks and the evaluation, which must do with
 /// the 2 MiB of a worker thread; real queries stay below 30.
 pub(crate) const MAX_DEPTH: usize = 150;
 
-/// Settings of parsing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseOptions {
-    /// Allow the functions and aggregations that Prometheus 3.14 has behind `promql-experimental-functions`. When off
-    /// they are refused in Prometheus's words. Experimental modifiers and durations are allowed either way.
-    pub experimental_functions: bool,
-}
-
-impl Default for ParseOptions {
-    /// Everything is allowed.
-    fn default() -> Self {
-        Self { experimental_functions: true }
-    }
-}
-
-/// Parses a query and checks its types, with the default options.
+/// Parses a query and checks its types. Experimental functions and modifiers are on.
 ///
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    parse_with(text, ParseOptions::default())
-}
-
-/// Parses a query and checks its types.
-///
-/// # Errors
-/// [`ParseError`] with the place and Prometheus's words.
-pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
     let tokens = lexer::tokens(text)?;
-    if tokens.len() == 1 {
+    if tokens.tokens.len() == 1 && tokens.broken.is_none() {
         return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
     }
-    let mut parser = Parser::new(tokens, options);
-    let mut expr = parser.expr(0)?;
-    parser.expect_end()?;
+    let mut parser = Parser::new(tokens);
+    let mut expr = parser.read_all(|parser| parser.expr(0))?;
     parser_check::check(&mut expr)?;
     Ok(expr)
 }
@@ -61,13 +37,8 @@ pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError>
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    let tokens = lexer::tokens(text)?;
-    if tokens.len() == 1 {
-        return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
-    }
-    let mut parser = Parser::new(tokens, ParseOptions::default());
-    let expr = parser.plain_selector()?;
-    parser.expect_end()?;
+    let mut parser = Parser::new(lexer::tokens(text)?);
+    let expr = parser.read_all(Parser::plain_selector)?;
     match expr.kind {
         ExprKind::Vector(selector) => {
             parser_check::check_name_set_once(&selector, expr.span)?;
@@ -80,16 +51,31 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
 /// Tokens with a place in them, and the depth of the node being read.
 pub(crate) struct Parser<'a> {
     tokens: Vec<Token<'a>>,
+    /// What is wrong with the text after the last token.
+    broken: Option<ParseError>,
     at: usize,
     depth: usize,
     /// Levels of the tree read last.
     height: usize,
-    pub(crate) options: ParseOptions,
+    /// Aggregations whose arguments are being read: a token that fits nowhere is blamed on the innermost.
+    pub(crate) aggregations: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn new(tokens: Vec<Token<'a>>, options: ParseOptions) -> Self {
-        Self { tokens, at: 0, depth: 0, height: 0, options }
+    fn new(Tokens { tokens, broken }: Tokens<'a>) -> Self {
+        Self { tokens, broken, at: 0, depth: 0, height: 0, aggregations: 0 }
+    }
+
+    /// Reads the whole text. Where it ends in something that is no token, an error before that place comes first.
+    fn read_all(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<Expr, ParseError>,
+    ) -> Result<Expr, ParseError> {
+        let result = read(self).and_then(|expr| self.expect_end().map(|()| expr));
+        match self.broken.take() {
+            Some(broken) if result.is_ok() || self.peek().kind == TokenKind::Eof => Err(broken),
+            _ => result,
+        }
     }
 
     /// The next token, which stays.
@@ -125,6 +111,7 @@ impl<'a> Parser<'a> {
     /// `unexpected X in CONTEXT, expected EXPECTED` about the next token.
     pub(crate) fn unexpected(&self, context: &str, expected: &str) -> ParseError {
         let token = self.peek();
+        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
         let mut message = format!("unexpected {}", token.describe());
         if !context.is_empty() {
             message.push_str(" in ");

@@ -193,10 +193,6 @@ impl Parser<'_> {
             let quoted = cairn_model::gotext::quote(name.text);
             ParseError::at(name.span, format!("unknown function with name {quoted}"))
         })?;
-        if function.is_experimental && !self.options.experimental_functions {
-            let quoted = cairn_model::gotext::quote(name.text);
-            return Err(ParseError::at(name.span, format!("function {quoted} is not enabled")));
-        }
         Ok(Expr { span: self.span_from(name.span), kind: ExprKind::Call(Call { function, args }) })
     }
 
@@ -209,7 +205,8 @@ impl Parser<'_> {
                 args.push(self.expr(0)?);
                 below = below.max(self.take_height());
                 let Some(comma) = self.take_if(TokenKind::Comma) else { break };
-                if self.peek().kind == TokenKind::RightParen {
+                // Prometheus's grammar takes the comma for the last one as soon as no expression follows.
+                if !self.peek().kind.may_start_expression() {
                     return Err(ParseError::at(
                         comma.span,
                         "trailing commas not allowed in function call args",
@@ -230,7 +227,9 @@ impl Parser<'_> {
         if self.take_if(TokenKind::LeftParen).is_none() {
             return Err(self.unexpected("aggregation", ""));
         }
+        self.aggregations += 1;
         let mut args = self.arguments()?;
+        self.aggregations -= 1;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
@@ -239,15 +238,6 @@ impl Parser<'_> {
         let n_wanted = if op.param_type().is_some() { 2 } else { 1 };
         if n_args == 0 {
             return Err(ParseError::at(span, "no arguments for aggregate expression provided"));
-        }
-        if op.is_experimental() && !self.options.experimental_functions {
-            return Err(ParseError::at(
-                span,
-                format!(
-                    "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
-                    op.as_str()
-                ),
-            ));
         }
         if n_args != n_wanted {
             return Err(ParseError::at(

@@ -3,6 +3,7 @@
 use cairn_model::gotext::quote;
 
 use crate::ast::{AggregateOp, BinaryOp, Span};
+use crate::error::ParseError;
 
 /// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,13 @@ impl TokenKind {
         }
     }
 
+    /// Whether an expression may begin with it.
+    pub(crate) fn may_start_expression(self) -> bool {
+        matches!(self, Self::Number | Self::Duration | Self::String | Self::LeftParen | Self::LeftBrace)
+            || matches!(self, Self::Operator(BinaryOp::Add | BinaryOp::Sub))
+            || self.may_be_metric_name()
+    }
+
     /// Whether the word may name a label in `by (...)` and its kin.
     pub(crate) fn may_be_label_name(self) -> bool {
         match self {
@@ -126,6 +134,14 @@ pub(crate) struct Token<'a> {
     /// As written.
     pub(crate) text: &'a str,
     pub(crate) span: Span,
+}
+
+/// A text cut into tokens.
+pub(crate) struct Tokens<'a> {
+    /// The last token is [`TokenKind::Eof`].
+    pub(crate) tokens: Vec<Token<'a>>,
+    /// Why the tokens end before the text does. What is wrong with the tokens before it comes first in the text.
+    pub(crate) broken: Option<ParseError>,
 }
 
 impl Token<'_> {
@@ -146,11 +162,9 @@ impl Token<'_> {
             TokenKind::String => format!("string {}", shortened()),
             TokenKind::Number => format!("number {}", shortened()),
             TokenKind::Duration => format!("duration {}", shortened()),
-            TokenKind::Operator(_)
-            | TokenKind::Equal
-            | TokenKind::RegexEqual
-            | TokenKind::RegexNotEqual
-            | TokenKind::At => format!("<op:{}>", self.text),
+            TokenKind::Operator(_) | TokenKind::RegexEqual | TokenKind::RegexNotEqual | TokenKind::At => {
+                format!("<op:{}>", self.text)
+            }
             TokenKind::Aggregate(_) => format!("<aggr:{}>", self.text),
             TokenKind::Keyword(_) => format!("<{}>", self.text),
             _ => quote(self.text),
