@@ -13,11 +13,14 @@ const MAX_REMEMBERED: usize = 10_000;
 pub(crate) struct DamageLog {
     seen: Mutex<HashSet<(String, u64)>>,
     count: AtomicU64,
+    /// Every meeting, also with a place that was reported before.
+    met: AtomicU64,
 }
 
 impl DamageLog {
     /// Counts and logs a damaged place, the first time it is met.
     pub(crate) fn note(&self, error: &dyn Error, offset: u64) {
+        self.met.fetch_add(1, Ordering::Relaxed);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_REMEMBERED {
             seen.clear();
@@ -29,6 +32,12 @@ impl DamageLog {
         }
     }
 
+    /// How often damage was met, each place as often as it was met.
+    pub(crate) fn met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
+    }
+
+    /// How many damaged places there are.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

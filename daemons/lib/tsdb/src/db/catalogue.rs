@@ -107,7 +107,11 @@ impl Inner {
         let layout = self.layout();
         let Layout { blocks, head_from } = &*layout;
         let blocks = blocks.iter().filter(|block| block.overlaps(start, end)).cloned().collect();
-        let with_head = end >= *head_from && self.head.max_time().is_none_or(|newest| newest >= start);
+        // Looking for the oldest sample costs a walk over all series, which a range that reaches the newest one spares.
+        let has_samples = |newest: i64| {
+            newest >= start && (newest <= end || self.head.min_time().is_none_or(|oldest| oldest <= end))
+        };
+        let with_head = start <= end && end >= *head_from && self.head.max_time().is_none_or(has_samples);
         (blocks, with_head)
     }
 }

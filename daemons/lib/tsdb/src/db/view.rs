@@ -28,11 +28,19 @@ pub enum SelectError {
 #[derive(Clone, Debug)]
 pub struct View {
     inner: Arc<Inner>,
+    damage_before: u64,
 }
 
 impl View {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+        let damage_before = inner.damage.met();
+        Self { inner, damage_before }
+    }
+
+    /// How many damaged places had to be left out of answers since this view was made. Selections of other views at
+    /// the same time count, too: too many warnings while there is damage rather than an answer with a silent hole.
+    pub fn left_out(&self) -> u64 {
+        self.inner.damage.met().saturating_sub(self.damage_before)
     }
 }
 

@@ -96,6 +96,12 @@ fn ranges_leave_out_blocks_and_head() {
     assert_eq!(db.label_values("n", &[], TimeMs(0), TimeMs(10)).unwrap().len(), 25);
     assert_eq!(db.label_values("n", &[], TimeMs(50 * BLOCK_MS), TimeMs::MAX).unwrap().len(), 0);
     assert_eq!(select(&db, &[], 10, 10).len(), 25);
+    // Nothing but a head: what lies before its first sample is empty all the same.
+    let (young, _) = open(&TwinFs::new());
+    append(&young, &crate::labels("m", 1), 1000, 1.0);
+    let names = |start, end| young.label_names(&[], TimeMs(start), TimeMs(end)).unwrap().len();
+    assert_eq!([names(0, 999), names(0, 1000), names(1000, 5000), names(1001, 5000)], [0, 3, 3, 0]);
+    assert_eq!(names(2000, 500), 0, "a range that ends before it starts");
     assert_eq!(select(&db, &[], 10, 9).len(), 0);
 }
 
