@@ -5,6 +5,7 @@
 //! | `api.rs` | which path takes which method; what surrounds every answer |
 //! | [`error`] | which error has which status and kind |
 //! | `answer.rs` | the envelope, times and values as text |
+//! | `clean_path.rs` | where to send whoever asks with a slash too many |
 //! | `params.rs` | parameters from query string and form |
 //! | `query.rs` | `query`, `query_range`, `query_exemplars`, `format_query` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
@@ -13,6 +14,7 @@
 //! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
 
 mod answer;
+mod clean_path;
 pub mod error;
 mod labels;
 mod lifecycle;
@@ -132,12 +134,20 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
 
 /// Around every answer: `OPTIONS`, and the headers for browsers.
 async fn surround(State(app): State<App>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(ORIGIN).cloned();
-    let is_api = request.uri().path().starts_with("/api/");
+    let origin = request.headers().get(ORIGIN).filter(|origin| !origin.is_empty()).cloned();
+    let (uri, is_get) = (request.uri().clone(), request.method() == Method::GET);
+    if let Some(path) = clean_path::cleaned(uri.path()) {
+        return error::redirect(&path, uri.query(), true);
+    }
+    let is_api = uri.path().starts_with("/api/");
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else if is_api {
-        next.run(request).await
+        let response = next.run(request).await;
+        match clean_path::without_end_slash(uri.path()) {
+            Some(path) if error::is_unknown_path(&response) => error::redirect(path, uri.query(), is_get),
+            _ => response,
+        }
     } else {
         return next.run(request).await;
     };

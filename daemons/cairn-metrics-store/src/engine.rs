@@ -154,6 +154,9 @@ impl Engine {
         self.metrics.query.queries.inc();
         let _counted = Counted(&self.metrics);
         let timeout = query.timeout.map_or(self.options.timeout, |wanted| wanted.min(self.options.timeout));
+        if timeout.is_zero() {
+            return Err(QueryError::QueueTimeout);
+        }
         let place = tokio::time::timeout(timeout, Arc::clone(&self.places).acquire_owned()).await;
         // The semaphore is never closed.
         let place = place.map_err(|_| QueryError::QueueTimeout)?.map_err(|_| QueryError::Broken)?;
@@ -210,12 +213,19 @@ fn evaluate_on(
     options: &Options<'_>,
 ) -> Result<Answer, EvalError> {
     let view = storage.db().view();
-    match when {
+    let mut answer = match when {
         When::Instant(time) => cairn_promql::eval_instant(&view, expr, time, options),
         When::Range { start, end, step_ms } => {
             cairn_promql::eval_range(&view, expr, start, end, step_ms, options)
         }
+    }?;
+    let n_left_out = view.left_out();
+    if n_left_out > 0 {
+        answer.warnings.push(format!(
+            "samples are missing: {n_left_out} damaged parts of blocks could not be read, the store's log names them"
+        ));
     }
+    Ok(answer)
 }
 
 /// Keeps the first `limit` series; whether some were left out. 0 means all.

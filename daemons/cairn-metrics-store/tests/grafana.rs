@@ -122,6 +122,8 @@ async fn exemplars_are_probed_with_milliseconds() {
     let path = format!("/api/v1/query_exemplars?query=test&start={}&end={now_ms}", now_ms - 1000);
     let answer = store.get(&path).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"status":"success","data":[]}"#));
+    let answer = store.get("/api/v1/query_exemplars?query=1").await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""), "no selector, no data at all");
     let answer = store.get("/api/v1/query_exemplars?query=test&start=2&end=1").await;
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["error"], "end timestamp must not be before start timestamp");
@@ -147,6 +149,11 @@ async fn builder_reads_labels_series_and_metadata() {
         assert!(names.as_array().unwrap().contains(&name.into()), "{names}");
     }
     assert_eq!(data("/api/v1/label/U__a_2e_b/values").await, json!([]));
+    for path in ["labels?start=0&end=1", "label/path/values?start=0&end=1", "labels?start=10&end=5"] {
+        assert_eq!(data(&format!("/api/v1/{path}")).await, json!([]), "{path}: before everything stored");
+    }
+    let answer = store.get("/api/v1/label/%FF/values").await;
+    assert_eq!((answer.status, answer.json()["errorType"].clone()), (400, "bad_data".into()));
     let answer = store.get("/api/v1/label/path/values?limit=1").await.json();
     assert_eq!(answer["data"], json!(["/"]));
     assert_eq!(answer["warnings"], json!(["results truncated due to limit"]));
@@ -222,6 +229,17 @@ async fn methods_paths_and_headers() {
     let (_dir, _target, store) = running().await;
     let answer = store.get("/api/v1/nothing").await;
     assert_eq!((answer.status, answer.body.as_str()), (404, "404 page not found\n"));
+    for (method, path, status, place) in [
+        (Method::GET, "/api/v1/query/?query=1", 301, "/api/v1/query?query=1"),
+        (Method::POST, "/api/v1/query/", 307, "/api/v1/query"),
+        (Method::GET, "//api/v1//query?query=1", 301, "/api/v1/query?query=1"),
+        (Method::POST, "/api/v1//query", 301, "/api/v1/query"),
+    ] {
+        let answer = store.send(method, path, &[], "").await;
+        assert_eq!((answer.status, answer.header("location")), (status, place), "{path}");
+    }
+    let answer = store.send(Method::GET, "/api/v1/query?query=1", &[("origin", "")], "").await;
+    assert!(answer.headers.get("access-control-allow-origin").is_none(), "an empty origin is none");
     assert_eq!(store.send(Method::HEAD, "/api/v1/query?query=1", &[], "").await.status, 405);
     assert_eq!(store.send(Method::OPTIONS, "/api/v1/query", &[], "").await.status, 204);
     let answer = store.send(Method::GET, "/api/v1/query?query=1", &[("origin", "http://g:3000")], "").await;
@@ -278,6 +296,10 @@ async fn queries_are_bounded() {
         "{}",
         answer.body
     );
+    for timeout in ["0", "-1"] {
+        let answer = store.post("/api/v1/query", &format!("query=1&timeout={timeout}")).await;
+        assert_eq!(answer.json()["error"], "query timed out in query queue", "no time is no time");
+    }
     // The store is none the worse for it.
     assert_eq!(store.value("app_size").await, Some(1.5));
     store.stop().await;

@@ -228,6 +228,8 @@ async fn samples_are_relabelled() {
     assert!(store.query("drop_me").await.is_empty());
     store.until_value("scrape_samples_post_metric_relabeling", 1.0).await;
     assert_eq!(store.value("scrape_samples_scraped").await, Some(2.0));
+    let most_added = store.value("max_over_time(scrape_series_added[1h])").await;
+    assert_eq!(most_added, Some(1.0), "what relabelling drops adds no series");
     store.stop().await;
 }
 

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use cairn_promql::EvalError;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
 use super::answer::{ENVELOPE_TYPE, push_json_string};
@@ -75,6 +75,29 @@ impl ApiError {
     pub fn internal(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Internal, message: message.into() }
     }
+}
+
+/// Sends the client to another path. As the peer does it, `is_permanent` makes clients ask there by GET; otherwise
+/// they keep their method and body.
+pub(super) fn redirect(path: &str, query: Option<&str>, is_permanent: bool) -> Response {
+    let query = query.map_or(String::new(), |query| format!("?{query}"));
+    let status = if is_permanent { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
+    match HeaderValue::try_from(format!("{path}{query}")) {
+        Ok(place) => (status, [(LOCATION, place)]).into_response(),
+        // A request's own path fits into a header again.
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Whether no route took the request.
+pub(super) fn is_unknown_path(response: &Response) -> bool {
+    response.status() == StatusCode::NOT_FOUND
+        && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != ENVELOPE_TYPE)
+}
+
+/// What a handler answers that has no data, not even empty data.
+pub(super) fn no_data() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 impl From<QueryError> for ApiError {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::SourceError;
@@ -94,9 +95,12 @@ pub(super) async fn names(State(app): State<App>, params: Params) -> Result<Answ
 /// `/api/v1/label/<name>/values`
 pub(super) async fn values(
     State(app): State<App>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> Result<Answered, ApiError> {
+    let Ok(Path(name)) = name else {
+        return Err(ApiError::bad_data("invalid label name: not UTF-8"));
+    };
     let name = unescape_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {}", cairn_model::gotext::quote(&name))));

@@ -100,13 +100,13 @@ impl Params {
         parse_duration_ms(self.get(name)).map(Some).map_err(|reason| ApiError::param(name, reason))
     }
 
-    /// `timeout`; zero and below count as not given.
+    /// `timeout`; nothing is done in a negative time, as in none.
     ///
     /// # Errors
     /// 400.
     pub(super) fn timeout(&self) -> Result<Option<Duration>, ApiError> {
-        let ms = self.duration_ms("timeout")?.filter(|ms| *ms > 0);
-        Ok(ms.map(|ms| Duration::from_millis(ms.unsigned_abs())))
+        let ms = self.duration_ms("timeout")?;
+        Ok(ms.map(|ms| Duration::from_millis(ms.max(0).unsigned_abs())))
     }
 
     /// `limit`: how many results are wanted, 0 for all.

@@ -110,9 +110,9 @@ impl SeriesCache {
         slot.is_live = is_live;
     }
 
-    /// How many texts the current scrape showed for the first time.
-    pub(crate) fn n_fresh(&self) -> usize {
-        self.fresh.len()
+    /// Whether nothing has been learned about a text yet: this scrape shows it for the first time.
+    pub(crate) fn is_new(&self, id: SlotId) -> bool {
+        matches!(self.slots[id as usize].known, Known::Nothing)
     }
 
     /// The scrape failed: what it showed for the first time is forgotten.
@@ -244,8 +244,8 @@ mod tests {
         let mut cache = SeriesCache::default();
         scrape(&mut cache, &storage, &[("a", "a")]);
         cache.begin_scrape();
-        cache.find(b"b");
-        assert_eq!(cache.n_fresh(), 1);
+        let (id, _) = cache.find(b"b");
+        assert!(cache.is_new(id));
         cache.roll_back();
         assert!(scrape(&mut cache, &storage, &[("a", "a")]).is_empty());
         assert_eq!(cache.by_text.len(), 1);

@@ -216,7 +216,6 @@ impl ScrapeState {
         if pool.limits.samples > 0 && counts.kept as u64 > pool.limits.samples {
             return Err(ScrapeError::SampleLimit);
         }
-        counts.new_series = self.cache.n_fresh();
         self.append_pending(pending, storage, counts)?;
         target.note_metadata(metadata.iter().map(|(name, line)| {
             let line = match line {
@@ -245,7 +244,9 @@ impl ScrapeState {
         let outcomes = storage.append(&mut rows)?;
         for ((line, row), outcome) in pending.iter().zip(rows).zip(outcomes) {
             match outcome {
-                Outcome::Stored | Outcome::Duplicate => {}
+                Outcome::Stored | Outcome::Duplicate => {
+                    counts.new_series += usize::from(self.cache.is_new(line.slot));
+                }
                 Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
                 Outcome::OutOfOrder => counts.out_of_order += 1,
                 Outcome::TooOld | Outcome::TooFarInFuture => counts.out_of_bounds += 1,
