@@ -150,6 +150,11 @@ impl AggregateOp {
         }
     }
 
+    /// Experimental in Prometheus 3.14.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::LimitK | Self::LimitRatio)
+    }
+
     /// The type of the parameter before the vector, when there is one.
     pub fn param_type(self) -> Option<ValueType> {
         match self {

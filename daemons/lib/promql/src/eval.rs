@@ -155,7 +155,7 @@ fn matrix_series(series: Series, steps: Steps) -> Option<MatrixSeries> {
 /// Whether the order of the result is part of the answer.
 fn has_own_order(expr: &Expr) -> bool {
     match &expr.unwrap_parens().kind {
-        ExprKind::Call(call) => call.function.name.starts_with("sort"),
+        ExprKind::Call(call) => call.function.orders_result(),
         ExprKind::Aggregate(aggregate) => matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK),
         _ => false,
     }

@@ -3,23 +3,9 @@
 use cairn_model::MatchOp;
 
 use crate::ast::{Cardinality, Expr, ExprKind, Grouping, VectorSelector};
+use crate::functions::{Names, Varies};
 use crate::parser_selector::METRIC_NAME;
 use crate::series::is_identity_label;
-
-/// Functions whose result depends on the step's time even when their arguments do not.
-const TIME_DEPENDENT: [&str; 11] = [
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "days_in_month",
-    "hour",
-    "minute",
-    "month",
-    "predict_linear",
-    "time",
-    "timestamp",
-    "year",
-];
 
 /// Whether the expression has the same value at every step, because every selector in it is fixed by `@`: then it
 /// is evaluated once.
@@ -30,7 +16,7 @@ pub(crate) fn is_step_invariant(expr: &Expr) -> bool {
         ExprKind::Matrix(matrix) => matrix.selector.at.is_some(),
         ExprKind::Subquery(subquery) => subquery.at.is_some(),
         ExprKind::Call(call) => {
-            !TIME_DEPENDENT.contains(&call.function.name) && call.args.iter().all(is_step_invariant)
+            call.function.varies != Varies::ByStep && call.args.iter().all(is_step_invariant)
         }
         ExprKind::Aggregate(aggregate) => {
             is_step_invariant(&aggregate.expr)
@@ -51,11 +37,10 @@ pub(crate) fn stays_unique_without_name(expr: &Expr) -> bool {
         ExprKind::Subquery(subquery) => stays_unique_without_name(&subquery.expr),
         ExprKind::Paren(inner) => stays_unique_without_name(inner),
         ExprKind::Unary(unary) => stays_unique_without_name(&unary.expr),
-        ExprKind::Call(call) => match call.function.name {
-            "label_replace" | "label_join" | "info" => false,
-            "vector" | "absent" | "absent_over_time" => true,
-            "histogram_quantile" | "histogram_fraction" => true,
-            _ => call.args.iter().all(stays_unique_without_name),
+        ExprKind::Call(call) => match call.function.names {
+            Names::Distinct => true,
+            Names::Rewritten => false,
+            Names::Dropped | Names::Kept => call.args.iter().all(stays_unique_without_name),
         },
         ExprKind::Aggregate(aggregate) => {
             use crate::ast::AggregateOp as Op;

@@ -1,25 +1,46 @@
-//! Function calls: which file computes which function.
+//! Function calls: the families of functions, and how a call of each is evaluated.
 //!
-//! | file | functions |
-//! |---|---|
-//! | `func_math.rs` | `abs` ... `tanh`, `clamp*`, `round` |
-//! | `func_date.rs` | `minute` ... `year` |
-//! | `func_label.rs` | `label_replace`, `label_join` |
-//! | `func_sort.rs` | `sort*` |
-//! | `func_absent.rs` | `absent`, `absent_over_time` |
-//! | `func_histogram.rs` | `histogram_quantile`, `histogram_fraction` over classic buckets |
-//! | `func_range.rs` | everything over range vectors, by way of `func_rate.rs`, `func_over_time.rs` and their kin |
-
-use std::sync::Arc;
-
-use cairn_model::Labels;
+//! Which function belongs to which family, and which file computes it, is in the table of `functions.rs`.
 
 use crate::answer::EvalError;
-use crate::ast::{Call, Expr, ExprKind, Span};
+use crate::ast::{Call, Expr, Span};
 use crate::evaluator::{Evaluator, Sink};
 use crate::facts;
-use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
-use crate::{func_absent, func_date, func_histogram, func_label, func_math, func_range, func_sort};
+use crate::func_range::{self, RangeFunction};
+use crate::func_sort::{self, Order};
+use crate::functions::{Function, Names};
+use crate::series::{Steps, is_absent};
+use crate::{func_date, func_scalar};
+
+/// Gives a scalar's value at one step: from the query, the step's time in milliseconds, and the scalar arguments.
+pub(crate) type ScalarAtStep = fn(&Evaluator<'_>, i64, &[f64]) -> f64;
+
+/// Pushes the series of a call into the sink.
+pub(crate) type VectorCompute =
+    for<'a> fn(&mut Evaluator<'a>, &'a Call, Steps, Sink<'_, 'a>) -> Result<(), EvalError>;
+
+/// How a function is computed: its family, and what tells it from the others of the family.
+#[derive(Debug)]
+pub(crate) enum Compute {
+    /// A formula of one value, element by element.
+    Math(fn(f64) -> f64),
+    /// The same with the scalar arguments that follow the vector.
+    MathWith(fn(f64, &[f64]) -> f64),
+    /// A part of the date that each value is; of the step's time without an argument.
+    Date(fn(f64) -> f64),
+    /// A scalar out of scalars.
+    Scalar(ScalarAtStep),
+    /// `scalar(v)`: the only scalar out of a vector.
+    OnlyElement,
+    /// An order of the result.
+    Sort(Order),
+    /// One number out of each window.
+    Range(RangeFunction),
+    /// Anything else that gives a vector.
+    Vector(VectorCompute),
+    /// Known to the parser only.
+    Refused,
+}
 
 /// Evaluates a function that gives a scalar.
 pub(crate) fn scalar_call<'a>(
@@ -27,49 +48,20 @@ pub(crate) fn scalar_call<'a>(
     call: &'a Call,
     steps: Steps,
 ) -> Result<Vec<f64>, EvalError> {
-    let constant = |value: f64| Ok(vec![value; steps.n]);
-    match call.function.name {
-        "time" => Ok((0..steps.n).map(|index| seconds(steps.time(index))).collect()),
-        "pi" => constant(std::f64::consts::PI),
-        "start" => constant(seconds(evaluator.query_start)),
-        "end" => constant(seconds(evaluator.query_end)),
-        "step" => constant(evaluator.lengths.step),
-        "range" => constant(evaluator.lengths.range),
-        "scalar" => only_element(evaluator, &call.args[0], steps),
-        name @ ("min_of" | "max_of") => {
-            let mut left = evaluator.scalar(&call.args[0], steps)?;
-            let right = evaluator.scalar(&call.args[1], steps)?;
-            for (left, right) in left.iter_mut().zip(right) {
-                *left = match name {
-                    _ if left.is_nan() || right.is_nan() => f64::NAN,
-                    "min_of" => left.min(right),
-                    _ => left.max(right),
-                };
-            }
-            Ok(left)
+    match &call.function.compute {
+        Compute::Scalar(value) => {
+            let params = Params::new(evaluator, &call.args, steps)?;
+            Ok((0..steps.n).map(|index| value(evaluator, steps.time(index), params.at(index))).collect())
         }
-        name => Err(EvalError::Execution(format!("function {name}() is not evaluated by this engine yet"))),
+        Compute::OnlyElement => func_scalar::only_element(evaluator, &call.args[0], steps),
+        Compute::Math(_)
+        | Compute::MathWith(_)
+        | Compute::Date(_)
+        | Compute::Sort(_)
+        | Compute::Range(_)
+        | Compute::Vector(_)
+        | Compute::Refused => Err(not_evaluated(call.function)),
     }
-}
-
-/// `scalar(v)`: the value of the only element, NaN where there is not exactly one.
-fn only_element<'a>(
-    evaluator: &mut Evaluator<'a>,
-    arg: &'a Expr,
-    steps: Steps,
-) -> Result<Vec<f64>, EvalError> {
-    let mut values = vec![f64::NAN; steps.n];
-    let mut counts = vec![0u32; steps.n];
-    evaluator.stream(arg, steps, &mut |_, series| {
-        for ((value, count), found) in values.iter_mut().zip(&mut counts).zip(&series.values) {
-            if !is_absent(*found) {
-                *count = count.saturating_add(1);
-                *value = if *count == 1 { *found } else { f64::NAN };
-            }
-        }
-        Ok(())
-    })?;
-    Ok(values)
 }
 
 /// Evaluates a function that gives an instant vector.
@@ -80,79 +72,71 @@ pub(crate) fn stream_call<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
+    match call.function.names {
+        Names::Dropped => {
+            let unique = call.args.iter().all(facts::stays_unique_without_name);
+            evaluator
+                .dropping_names(unique, sink, |evaluator, sink| compute(evaluator, call, span, steps, sink))
+        }
+        Names::Kept | Names::Rewritten | Names::Distinct => compute(evaluator, call, span, steps, sink),
+    }
+}
+
+fn compute<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    span: Span,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
     let args = &call.args;
-    let name = call.function.name;
-    if let Some(function) = func_math::of_one(name) {
-        return map_elements(evaluator, &args[0], steps, sink, |_, value| function(value));
-    }
-    if let Some(field) = func_date::field(name) {
-        let Some(arg) = args.first() else {
-            let values = (0..steps.n).map(|index| field(seconds(steps.time(index)))).collect();
-            return sink(evaluator, unlabelled(values));
-        };
-        return map_elements(evaluator, arg, steps, sink, |_, value| field(value));
-    }
-    match name {
-        "clamp" => {
-            let min = evaluator.scalar(&args[1], steps)?;
-            let max = evaluator.scalar(&args[2], steps)?;
-            map_elements(evaluator, &args[0], steps, sink, |index, value| {
-                func_math::clamp(value, min[index], max[index])
-            })
+    match &call.function.compute {
+        Compute::Math(formula) => map_elements(evaluator, &args[0], steps, sink, |_, value| formula(value)),
+        Compute::MathWith(formula) => {
+            let params = Params::new(evaluator, &args[1..], steps)?;
+            map_elements(evaluator, &args[0], steps, sink, |index, value| formula(value, params.at(index)))
         }
-        "clamp_min" => {
-            let min = evaluator.scalar(&args[1], steps)?;
-            map_elements(evaluator, &args[0], steps, sink, |index, value| {
-                func_math::nan_max(value, min[index])
-            })
-        }
-        "clamp_max" => {
-            let max = evaluator.scalar(&args[1], steps)?;
-            map_elements(evaluator, &args[0], steps, sink, |index, value| {
-                func_math::nan_min(value, max[index])
-            })
-        }
-        "round" => {
-            let nearest = match args.get(1) {
-                Some(arg) => evaluator.scalar(arg, steps)?,
-                None => vec![1.0; steps.n],
-            };
-            map_elements(evaluator, &args[0], steps, sink, |index, value| {
-                func_math::round(value, nearest[index])
-            })
-        }
-        "vector" => {
-            let values = evaluator.scalar(&args[0], steps)?;
-            sink(evaluator, unlabelled(values))
-        }
-        "timestamp" => stream_timestamps(evaluator, &args[0], steps, sink),
-        "label_replace" => func_label::stream_replace(evaluator, call, steps, sink),
-        "label_join" => func_label::stream_join(evaluator, call, steps, sink),
-        "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => {
-            func_sort::stream(evaluator, call, span, steps, sink)
-        }
-        "absent" => func_absent::stream(evaluator, &args[0], steps, sink),
-        "absent_over_time" => func_absent::stream_over_time(evaluator, &args[0], steps, sink),
-        "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-            func_histogram::stream(evaluator, call, steps, sink)
-        }
-        // These look at native histograms only and pass floats over; no source has native histograms yet.
-        "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar" | "histogram_sum" => {
-            evaluator.stream(&args[0], steps, &mut |_, _| Ok(()))
-        }
-        // No source has start timestamps, and without them Prometheus gives nothing either.
-        "start_timestamp" => evaluator.stream(&args[0], steps, &mut |_, _| Ok(())),
-        _ if func_range::is_range_function(name) => func_range::stream(evaluator, call, steps, sink),
-        _ => Err(EvalError::Execution(format!("function {name}() is not evaluated by this engine yet"))),
+        Compute::Date(part) => match args.first() {
+            Some(arg) => map_elements(evaluator, arg, steps, sink, |_, value| part(value)),
+            None => sink(evaluator, func_date::of_steps(*part, steps)),
+        },
+        Compute::Sort(order) => func_sort::stream(evaluator, call, *order, span, steps, sink),
+        Compute::Range(function) => func_range::stream(evaluator, call, function, steps, sink),
+        Compute::Vector(stream) => stream(evaluator, call, steps, sink),
+        Compute::Scalar(_) | Compute::OnlyElement | Compute::Refused => Err(not_evaluated(call.function)),
     }
 }
 
-/// A series without labels.
-pub(crate) fn unlabelled(values: Vec<f64>) -> Series {
-    Series { labels: Arc::new(Labels::empty()), drops_name: false, values }
+/// For functions that are refused, and for trees made by hand that ask a vector of a function that gives a scalar.
+fn not_evaluated(function: &Function) -> EvalError {
+    EvalError::Execution(format!("function {}() is not evaluated by this engine yet", function.name))
 }
 
-/// Replaces each value by what `f` makes of it and of its step's index, and drops names. [`ABSENT`] takes it away.
+/// Scalar arguments, the values of one step side by side.
+struct Params {
+    n: usize,
+    values: Vec<f64>,
+}
+
+impl Params {
+    fn new<'a>(evaluator: &mut Evaluator<'a>, args: &'a [Expr], steps: Steps) -> Result<Self, EvalError> {
+        let n = args.len();
+        let mut values = vec![0.0; steps.n * n];
+        for (at, arg) in args.iter().enumerate() {
+            for (index, value) in evaluator.scalar(arg, steps)?.into_iter().enumerate() {
+                values[index * n + at] = value;
+            }
+        }
+        Ok(Self { n, values })
+    }
+
+    fn at(&self, index: usize) -> &[f64] {
+        &self.values[index * self.n..(index + 1) * self.n]
+    }
+}
+
+/// Replaces each value by what `f` makes of it and of its step's index. [`ABSENT`](crate::series::ABSENT) takes it
+/// away.
 fn map_elements<'a>(
     evaluator: &mut Evaluator<'a>,
     arg: &'a Expr,
@@ -160,40 +144,16 @@ fn map_elements<'a>(
     sink: Sink<'_, 'a>,
     f: impl Fn(usize, f64) -> f64,
 ) -> Result<(), EvalError> {
-    let unique = facts::stays_unique_without_name(arg);
-    evaluator.dropping_names(unique, sink, |evaluator, sink| {
-        evaluator.stream(arg, steps, &mut |evaluator, mut series| {
-            for (index, value) in series.values.iter_mut().enumerate() {
-                if !is_absent(*value) {
-                    *value = f(index, *value);
-                }
+    evaluator.stream(arg, steps, &mut |evaluator, mut series| {
+        for (index, value) in series.values.iter_mut().enumerate() {
+            if !is_absent(*value) {
+                *value = f(index, *value);
             }
-            if series.is_empty() {
-                return Ok(());
-            }
-            evaluator.tick(steps.n)?;
-            sink(evaluator, series)
-        })
-    })
-}
-
-/// `timestamp(v)`: the sample's own time under a plain selector, else the time of the step.
-fn stream_timestamps<'a>(
-    evaluator: &mut Evaluator<'a>,
-    arg: &'a Expr,
-    steps: Steps,
-    sink: Sink<'_, 'a>,
-) -> Result<(), EvalError> {
-    let unique = facts::stays_unique_without_name(arg);
-    evaluator.dropping_names(unique, sink, |evaluator, sink| {
-        if let ExprKind::Vector(selector) = &arg.unwrap_parens().kind {
-            return evaluator.stream_sample_times(selector, steps, sink);
         }
-        evaluator.stream(arg, steps, &mut |evaluator, mut series| {
-            for (index, value) in series.values.iter_mut().enumerate() {
-                *value = if is_absent(*value) { ABSENT } else { seconds(steps.time(index)) };
-            }
-            sink(evaluator, series)
-        })
+        if series.is_empty() {
+            return Ok(());
+        }
+        evaluator.tick(steps.n)?;
+        sink(evaluator, series)
     })
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use cairn_model::{Labels, LabelsBuilder, MatchOp};
 
 use crate::answer::EvalError;
-use crate::ast::{Expr, ExprKind, VectorSelector};
+use crate::ast::{Call, Expr, ExprKind, VectorSelector};
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, is_absent};
 
 /// `absent(v)`
-pub(crate) fn stream<'a>(
+pub(crate) fn absent<'a>(
     evaluator: &mut Evaluator<'a>,
-    arg: &'a Expr,
+    call: &'a Call,
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
+    let arg = &call.args[0];
     let mut values = vec![1.0; steps.n];
     evaluator.stream(arg, steps, &mut |_, series| {
         for (value, found) in values.iter_mut().zip(&series.values) {
@@ -30,12 +31,13 @@ pub(crate) fn stream<'a>(
 }
 
 /// `absent_over_time(r)`
-pub(crate) fn stream_over_time<'a>(
+pub(crate) fn absent_over_time<'a>(
     evaluator: &mut Evaluator<'a>,
-    arg: &'a Expr,
+    call: &'a Call,
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
+    let arg = &call.args[0];
     let mut values = vec![1.0; steps.n];
     evaluator.stream_ranges(arg, steps, &mut |_, series| {
         for (value, window) in values.iter_mut().zip(series.windows) {

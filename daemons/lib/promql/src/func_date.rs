@@ -1,29 +1,57 @@
 //! Parts of a date, in UTC, from seconds since the epoch.
 
+use crate::func_scalar::unlabelled;
+use crate::series::{Series, Steps, seconds};
+
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
-/// The function of that name.
-pub(crate) fn field(name: &str) -> Option<fn(f64) -> f64> {
-    Some(match name {
-        "minute" => |seconds| number(whole(seconds).rem_euclid(3_600) / 60),
-        "hour" => |seconds| number(whole(seconds).rem_euclid(DAY) / 3_600),
-        // The epoch was a Thursday; Sunday is 0.
-        "day_of_week" => |seconds| number((days(seconds) + 4).rem_euclid(7)),
-        "day_of_month" => |seconds| number(civil(days(seconds)).day),
-        "day_of_year" => |seconds| {
-            let days = days(seconds);
-            let january_first = days_before(civil(days).year, 1, 1);
-            number(days - january_first + 1)
-        },
-        "days_in_month" => |seconds| {
-            let date = civil(days(seconds));
-            number(days_in_month(date.year, date.month))
-        },
-        "month" => |seconds| number(civil(days(seconds)).month),
-        "year" => |seconds| number(civil(days(seconds)).year),
-        _ => return None,
-    })
+/// `minute(v)`
+pub(crate) fn minute(seconds: f64) -> f64 {
+    number(whole(seconds).rem_euclid(3_600) / 60)
+}
+
+/// `hour(v)`
+pub(crate) fn hour(seconds: f64) -> f64 {
+    number(whole(seconds).rem_euclid(DAY) / 3_600)
+}
+
+/// `day_of_week(v)`: Sunday is 0. The epoch was a Thursday.
+pub(crate) fn day_of_week(seconds: f64) -> f64 {
+    number((days(seconds) + 4).rem_euclid(7))
+}
+
+/// `day_of_month(v)`: from 1.
+pub(crate) fn day_of_month(seconds: f64) -> f64 {
+    number(civil(days(seconds)).day)
+}
+
+/// `day_of_year(v)`: from 1.
+pub(crate) fn day_of_year(seconds: f64) -> f64 {
+    let days = days(seconds);
+    let january_first = days_before(civil(days).year, 1, 1);
+    number(days - january_first + 1)
+}
+
+/// `days_in_month(v)`
+pub(crate) fn days_in_month(seconds: f64) -> f64 {
+    let date = civil(days(seconds));
+    number(length_of_month(date.year, date.month))
+}
+
+/// `month(v)`: from 1.
+pub(crate) fn month(seconds: f64) -> f64 {
+    number(civil(days(seconds)).month)
+}
+
+/// `year(v)`
+pub(crate) fn year(seconds: f64) -> f64 {
+    number(civil(days(seconds)).year)
+}
+
+/// What a function gives without an argument: its part of each step's own time.
+pub(crate) fn of_steps(part: fn(f64) -> f64, steps: Steps) -> Series {
+    unlabelled((0..steps.n).map(|index| part(seconds(steps.time(index)))).collect())
 }
 
 /// A date of the proleptic Gregorian calendar.
@@ -77,7 +105,7 @@ fn days_before(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+fn length_of_month(year: i64, month: i64) -> i64 {
     let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
     days_before(next_year, next_month, 1) - days_before(year, month, 1)
 }
@@ -88,25 +116,27 @@ mod tests {
 
     #[test]
     fn known_dates() {
-        for (seconds, name, want) in [
-            (0.0, "day_of_week", 4.0),
-            (1_456_790_399.0, "day_of_month", 29.0),
-            (1_456_790_400.0, "month", 3.0),
-            (1_483_191_420.0, "day_of_year", 366.0),
-            (1_454_284_800.0, "days_in_month", 29.0),
-            (-1.0, "year", 1969.0),
-            (-1.0, "hour", 23.0),
-            (-0.5, "year", 1970.0),
-        ] {
-            assert_eq!(field(name).unwrap()(seconds), want, "{name}({seconds})");
+        type Part = fn(f64) -> f64;
+        let cases: [(f64, Part, f64); 8] = [
+            (0.0, day_of_week, 4.0),
+            (1_456_790_399.0, day_of_month, 29.0),
+            (1_456_790_400.0, month, 3.0),
+            (1_483_191_420.0, day_of_year, 366.0),
+            (1_454_284_800.0, days_in_month, 29.0),
+            (-1.0, year, 1969.0),
+            (-1.0, hour, 23.0),
+            (-0.5, year, 1970.0),
+        ];
+        for (seconds, part, want) in cases {
+            assert_eq!(part(seconds), want, "{seconds}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn any_number_has_a_date(seconds in proptest::num::f64::ANY) {
-            for name in ["minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year"] {
-                proptest::prop_assert!(field(name).unwrap()(seconds).is_finite());
+            for part in [minute, hour, day_of_week, day_of_month, day_of_year, days_in_month, month, year] {
+                proptest::prop_assert!(part(seconds).is_finite());
             }
         }
 

@@ -4,38 +4,58 @@
 //! border; both look one lookback beyond the window for them.
 
 use crate::answer::EvalError;
-use crate::ast::Extension;
-use crate::func_changes;
-use crate::func_range::RangeCall;
+use crate::ast::{Call, Extension};
+use crate::func::Compute;
+use crate::func_range::{Borders, RangeCall, RangeFunction};
+use crate::func_rate::Difference;
+use crate::functions::FUNCTIONS;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{Column, Window};
 
 /// Refuses functions for which bordered windows have no meaning. An error of evaluation rather than of parsing, as
 /// in Prometheus.
-pub(crate) fn check(function: &str, extension: Extension) -> Result<(), EvalError> {
-    let allowed: &[&str] = match extension {
-        Extension::None => return Ok(()),
-        Extension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
-        Extension::Smoothed => &["delta", "increase", "rate"],
-    };
-    if allowed.contains(&function) {
+pub(crate) fn check(call: &Call, function: &RangeFunction, extension: Extension) -> Result<(), EvalError> {
+    if function.borders.allow(extension) {
         return Ok(());
     }
+    let allowed: Vec<&str> = FUNCTIONS
+        .iter()
+        .filter(|other| matches!(&other.compute, Compute::Range(other) if other.borders.allow(extension)))
+        .map(|other| other.name)
+        .collect();
     Err(EvalError::Execution(format!(
-        "{} modifier can only be used with: {} - not with {function}",
+        "{} modifier can only be used with: {} - not with {}",
         extension.as_str(),
-        allowed.join(", ")
+        allowed.join(", "),
+        call.function.name
     )))
 }
 
-/// Fills in `rate`, `increase`, `delta`, `changes` or `resets` over bordered windows.
-pub(crate) fn fill(call: &RangeCall<'_>, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
-    for (window, out) in windows.iter().zip(out) {
-        *out = value(call, column, window).unwrap_or(ABSENT);
+impl Borders {
+    fn allow(self, extension: Extension) -> bool {
+        match (extension, self) {
+            (Extension::None, _) | (_, Self::Interpolated(_)) | (Extension::Anchored, Self::Counted(_)) => {
+                true
+            }
+            (Extension::Smoothed, Self::Counted(_)) | (_, Self::Refused) => false,
+        }
     }
 }
 
-fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f64> {
+/// Fills in a function that [allows](check) bordered windows.
+pub(crate) fn fill(
+    call: &RangeCall,
+    borders: Borders,
+    column: Column<'_>,
+    windows: &[Window],
+    out: &mut [f64],
+) {
+    for (window, out) in windows.iter().zip(out) {
+        *out = value(call, borders, column, window).unwrap_or(ABSENT);
+    }
+}
+
+fn value(call: &RangeCall, borders: Borders, column: Column<'_>, window: &Window) -> Option<f64> {
     let is_smoothed = call.extension == Extension::Smoothed;
     let times = column.times;
     // The last sample at or before the window's start, unless it is too old.
@@ -52,18 +72,20 @@ fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f6
         end += 1;
     }
     let last = end.checked_sub(1).filter(|last| *last >= first && times[*last] > window.start)?;
-    if matches!(call.name, "changes" | "resets") {
-        let values = &column.values[first..=last];
-        let is_reset = call.name == "resets";
-        let n = values.windows(2).filter(|pair| func_changes::counts(is_reset, pair[0], pair[1])).count();
-        #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
-        return Some(n as f64);
-    }
+    let difference = match borders {
+        Borders::Interpolated(difference) => difference,
+        Borders::Counted(counts) => {
+            let n = column.values[first..=last].windows(2).filter(|pair| counts(pair[0], pair[1])).count();
+            #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+            return Some(n as f64);
+        }
+        Borders::Refused => return None,
+    };
     if times[first] > window.end {
         // The only sample lies behind the window.
         return None;
     }
-    let is_counter = call.name != "delta";
+    let is_counter = difference != Difference::Delta;
     let left = if is_smoothed && times[first] < window.start && first < last {
         interpolate(column, first, window.start, is_counter)
     } else {
@@ -89,7 +111,7 @@ fn value(call: &RangeCall<'_>, column: Column<'_>, window: &Window) -> Option<f6
             result += previous;
         }
     }
-    Some(if call.name == "rate" { result / seconds(call.placement.range) } else { result })
+    Some(if difference == Difference::Rate { result / call.range_seconds } else { result })
 }
 
 /// The value at `time` between sample `at` and the next one. Across a counter's reset it comes from zero.

@@ -1,4 +1,4 @@
-//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction` over classic buckets (series with `le`).
+//! `histogram_*`: quantiles and fractions over classic buckets (series with `le`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,59 +26,80 @@ struct Histogram {
     buckets: Vec<(f64, Vec<f64>)>,
 }
 
-/// Pushes one series per histogram (and quantile).
-pub(crate) fn stream<'a>(
+/// `histogram_quantile(q, v)`: one series per histogram.
+pub(crate) fn quantile<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
     let args = &call.args;
-    match call.function.name {
-        "histogram_quantile" => {
-            let q = evaluator.scalar(&args[0], steps)?;
-            let histograms = collect(evaluator, &args[1], steps)?;
-            quantiles(evaluator, &q, &args[0], histograms, None, &args[1], steps, sink)
-        }
-        "histogram_quantiles" => {
-            let label = text(&args[1]);
-            if !is_label_name(label) {
-                return Err(EvalError::Execution(format!(
-                    "invalid label name in histogram_quantiles(): {label}"
-                )));
-            }
-            for arg in &args[2..] {
-                let q = evaluator.scalar(arg, steps)?;
-                let histograms = collect(evaluator, &args[0], steps)?;
-                quantiles(evaluator, &q, arg, histograms, Some(label), &args[0], steps, sink)?;
-            }
-            Ok(())
-        }
-        _ => {
-            let lower = evaluator.scalar(&args[0], steps)?;
-            let upper = evaluator.scalar(&args[1], steps)?;
-            let histograms = collect(evaluator, &args[2], steps)?;
-            let mut all = Vec::new();
-            for histogram in histograms {
-                let values = (0..steps.n)
-                    .map(|index| match at_step(&histogram, index) {
-                        buckets if buckets.is_empty() => ABSENT,
-                        buckets => buckets::fraction(lower[index], upper[index], buckets),
-                    })
-                    .collect();
-                evaluator.tick(steps.n * histogram.buckets.len())?;
-                all.push(Series { labels: histogram.labels, drops_name: histogram.drops_name, values });
-            }
-            for series in merge_equal(all)? {
-                sink(evaluator, series)?;
-            }
-            Ok(())
-        }
+    let q = evaluator.scalar(&args[0], steps)?;
+    let histograms = collect(evaluator, &args[1], steps)?;
+    push_quantiles(evaluator, &q, &args[0], histograms, None, &args[1], steps, sink)
+}
+
+/// `histogram_quantiles(v, label, q...)`: one series per histogram and quantile; the label tells the quantile.
+pub(crate) fn quantiles<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let args = &call.args;
+    let label = text(&args[1]);
+    if !is_label_name(label) {
+        return Err(EvalError::Execution(format!("invalid label name in histogram_quantiles(): {label}")));
     }
+    for arg in &args[2..] {
+        let q = evaluator.scalar(arg, steps)?;
+        let histograms = collect(evaluator, &args[0], steps)?;
+        push_quantiles(evaluator, &q, arg, histograms, Some(label), &args[0], steps, sink)?;
+    }
+    Ok(())
+}
+
+/// `histogram_fraction(lower, upper, v)`: one series per histogram.
+pub(crate) fn fraction<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let args = &call.args;
+    let lower = evaluator.scalar(&args[0], steps)?;
+    let upper = evaluator.scalar(&args[1], steps)?;
+    let histograms = collect(evaluator, &args[2], steps)?;
+    let mut all = Vec::new();
+    for histogram in histograms {
+        let values = (0..steps.n)
+            .map(|index| match at_step(&histogram, index) {
+                buckets if buckets.is_empty() => ABSENT,
+                buckets => buckets::fraction(lower[index], upper[index], buckets),
+            })
+            .collect();
+        evaluator.tick(steps.n * histogram.buckets.len())?;
+        all.push(Series { labels: histogram.labels, drops_name: histogram.drops_name, values });
+    }
+    for series in merge_equal(all)? {
+        sink(evaluator, series)?;
+    }
+    Ok(())
+}
+
+/// `histogram_avg(v)` and its kin look at native histograms only and pass floats over; no source has native
+/// histograms yet.
+pub(crate) fn of_native<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    steps: Steps,
+    _: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    evaluator.stream(&call.args[0], steps, &mut |_, _| Ok(()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "two callers beside, and each argument is a different thing")]
-fn quantiles<'a>(
+fn push_quantiles<'a>(
     evaluator: &mut Evaluator<'a>,
     q: &[f64],
     q_arg: &Expr,

@@ -12,7 +12,7 @@ use crate::parser_selector::METRIC_NAME;
 use crate::series::{Series, Steps, merge_equal};
 
 /// `label_replace(v, dst, replacement, src, regex)`
-pub(crate) fn stream_replace<'a>(
+pub(crate) fn label_replace<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
     steps: Steps,
@@ -37,7 +37,7 @@ pub(crate) fn stream_replace<'a>(
 }
 
 /// `label_join(v, dst, separator, src...)`
-pub(crate) fn stream_join<'a>(
+pub(crate) fn label_join<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
     steps: Steps,

@@ -1,10 +1,91 @@
 //! `*_over_time`: one number out of each window.
 
-use crate::answer::EvalError;
+use crate::func_range::{Borders, Fill, RangeFunction};
 use crate::kahan::{Mean, Sum, Variance};
 use crate::quantile;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{self, Column, Summary, Window};
+
+/// `sum_over_time(r)`
+pub(crate) const SUM: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |sum: Sum, _| sum.total());
+}));
+
+/// `avg_over_time(r)`
+pub(crate) const AVG: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, column.values));
+}));
+
+/// `min_over_time(r)`
+pub(crate) const MIN: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |low: Extreme<false>, _| low.value);
+}));
+
+/// `max_over_time(r)`
+pub(crate) const MAX: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |high: Extreme<true>, _| high.value);
+}));
+
+/// `ts_of_min_over_time(r)`
+pub(crate) const TS_OF_MIN: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |low: Extreme<false>, _| seconds(low.time));
+}));
+
+/// `ts_of_max_over_time(r)`
+pub(crate) const TS_OF_MAX: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    windows::fold(column, windows, out, |high: Extreme<true>, _| seconds(high.time));
+}));
+
+/// `stdvar_over_time(r)`
+pub(crate) const STDVAR: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    fill_variance(column, windows, out, |variance| variance);
+}));
+
+/// `stddev_over_time(r)`
+pub(crate) const STDDEV: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
+    fill_variance(column, windows, out, f64::sqrt);
+}));
+
+/// `count_over_time(r)`
+pub(crate) const COUNT: RangeFunction = RangeFunction::plain(Fill::Ends(|_, window| count(window)));
+
+/// `present_over_time(r)`: 1 where there is any sample.
+pub(crate) const PRESENT: RangeFunction = RangeFunction::plain(Fill::Ends(|_, _| 1.0));
+
+/// `first_over_time(r)`
+pub(crate) const FIRST: RangeFunction =
+    RangeFunction::plain(Fill::Ends(|column, window| column.values[window.lo]));
+
+/// `last_over_time(r)`
+pub(crate) const LAST: RangeFunction =
+    RangeFunction::plain(Fill::Ends(|column, window| column.values[window.hi - 1]));
+
+/// `ts_of_first_over_time(r)`
+pub(crate) const TS_OF_FIRST: RangeFunction =
+    RangeFunction::plain(Fill::Ends(|column, window| seconds(column.times[window.lo])));
+
+/// `ts_of_last_over_time(r)`
+pub(crate) const TS_OF_LAST: RangeFunction =
+    RangeFunction::plain(Fill::Ends(|column, window| seconds(column.times[window.hi - 1])));
+
+/// `mad_over_time(r)`
+pub(crate) const MAD: RangeFunction =
+    RangeFunction::plain(Fill::Values(|_, _, values| median_absolute_deviation(values)));
+
+/// `quantile_over_time(q, r)`
+pub(crate) const QUANTILE: RangeFunction = RangeFunction {
+    fill: Fill::Windows(|call, column, windows, out| {
+        fill_quantiles(&call.params[0], column, windows, out);
+    }),
+    borders: Borders::Refused,
+    wants_counter: false,
+    check_params: Some(|evaluator, call, params| {
+        if let Some(warning) = params[0].iter().find_map(|q| quantile::out_of_range(*q)) {
+            evaluator.annotations.warn(&warning, call.args[0].span);
+        }
+        Ok(())
+    }),
+};
 
 impl Summary for Sum {
     fn of(_: i64, value: f64) -> Self {
@@ -44,52 +125,9 @@ impl<const IS_MAX: bool> Summary for Extreme<IS_MAX> {
     }
 }
 
-/// Fills in the function of that name.
-pub(crate) fn fill(
-    name: &str,
-    column: Column<'_>,
-    windows: &[Window],
-    out: &mut [f64],
-) -> Result<(), EvalError> {
-    let (times, values) = (column.times, column.values);
-    match name {
-        "sum_over_time" => windows::fold(column, windows, out, |sum: Sum, _| sum.total()),
-        "avg_over_time" => windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, values)),
-        "min_over_time" => windows::fold(column, windows, out, |low: Extreme<false>, _| low.value),
-        "max_over_time" => windows::fold(column, windows, out, |high: Extreme<true>, _| high.value),
-        "ts_of_min_over_time" => {
-            windows::fold(column, windows, out, |low: Extreme<false>, _| seconds(low.time));
-        }
-        "ts_of_max_over_time" => {
-            windows::fold(column, windows, out, |high: Extreme<true>, _| seconds(high.time));
-        }
-        "stdvar_over_time" => fill_variance(column, windows, out, |variance| variance),
-        "stddev_over_time" => fill_variance(column, windows, out, f64::sqrt),
-        "count_over_time" => each(windows, out, count),
-        "present_over_time" => each(windows, out, |_| 1.0),
-        "first_over_time" => each(windows, out, |window| values[window.lo]),
-        "last_over_time" => each(windows, out, |window| values[window.hi - 1]),
-        "ts_of_first_over_time" => each(windows, out, |window| seconds(times[window.lo])),
-        "ts_of_last_over_time" => each(windows, out, |window| seconds(times[window.hi - 1])),
-        _ => {
-            return Err(EvalError::Execution(format!(
-                "function {name}() is not evaluated by this engine yet"
-            )));
-        }
-    }
-    Ok(())
-}
-
 #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
 fn count(window: &Window) -> f64 {
     window.len() as f64
-}
-
-/// For functions that look at a window's ends only.
-fn each(windows: &[Window], out: &mut [f64], f: impl Fn(&Window) -> f64) {
-    for (window, out) in windows.iter().zip(out) {
-        *out = if window.len() == 0 { ABSENT } else { f(window) };
-    }
 }
 
 fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
@@ -107,17 +145,18 @@ fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
 fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish: impl Fn(f64) -> f64) {
     if windows::overlaps_little(column, windows) {
         // One after the other, as Prometheus does, for equality to the last digit.
-        return each(windows, out, |window| {
+        for (window, out) in windows.iter().zip(out) {
             let mut variance = Variance::default();
             column.values[window.lo..window.hi].iter().for_each(|value| variance.add(*value));
-            finish(variance.value())
-        });
+            *out = if window.len() == 0 { ABSENT } else { finish(variance.value()) };
+        }
+        return;
     }
     windows::fold_incrementally(column, windows, out, |variance: Variance, _| finish(variance.value()));
 }
 
 /// Fills in quantiles; `q` has one value per step. The window's values are kept sorted as samples enter and leave.
-pub(crate) fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
     let mut sorted: Vec<f64> = Vec::new();
     let (mut lo, mut hi) = (0, 0);
     let place = |sorted: &[f64], value: f64| {
@@ -145,10 +184,7 @@ pub(crate) fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], 
 }
 
 /// The median of the distances from the median; NaN if any value is.
-pub(crate) fn median_absolute_deviation(values: &[f64]) -> f64 {
-    if values.is_empty() {
-        return ABSENT;
-    }
+fn median_absolute_deviation(values: &[f64]) -> f64 {
     if values.iter().any(|value| value.is_nan()) {
         return f64::NAN;
     }

@@ -6,36 +6,65 @@ use crate::answer::EvalError;
 use crate::ast::{Call, Expr, ExprKind, Extension, ValueType};
 use crate::eval_range_vector::RangeSeries;
 use crate::evaluator::{Evaluator, Sink};
-use crate::facts;
+use crate::func_changes::Counts;
+use crate::func_extended;
+use crate::func_rate::Difference;
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
-use crate::windows::Placement;
-use crate::{func_changes, func_extended, func_over_time, func_rate, func_regression, func_smoothing};
+use crate::windows::{Column, Window};
 
-/// Whether this file evaluates the function.
-pub(crate) fn is_range_function(name: &str) -> bool {
-    name.ends_with("_over_time")
-        || matches!(
-            name,
-            "changes"
-                | "delta"
-                | "deriv"
-                | "double_exponential_smoothing"
-                | "idelta"
-                | "increase"
-                | "irate"
-                | "predict_linear"
-                | "rate"
-                | "resets"
-        )
+/// What tells one function over range vectors from another.
+#[derive(Debug)]
+pub(crate) struct RangeFunction {
+    /// The computation.
+    pub(crate) fill: Fill,
+    /// What it gives over `anchored` and `smoothed` windows.
+    pub(crate) borders: Borders,
+    /// Whether it makes sense for counters only, so that other metric names are worth an annotation.
+    pub(crate) wants_counter: bool,
+    /// Errors and warnings about the scalar arguments, which have one value per step each.
+    pub(crate) check_params: Option<CheckParams>,
 }
 
-/// What a function knows besides the samples.
-pub(crate) struct RangeCall<'c> {
-    pub(crate) name: &'c str,
+/// See [`RangeFunction::check_params`].
+pub(crate) type CheckParams = fn(&mut Evaluator<'_>, &Call, &[Vec<f64>]) -> Result<(), EvalError>;
+
+impl RangeFunction {
+    /// For any metric, any scalars, plain windows only.
+    pub(crate) const fn plain(fill: Fill) -> Self {
+        Self { fill, borders: Borders::Refused, wants_counter: false, check_params: None }
+    }
+}
+
+/// How windows are computed, from the cheapest to the dearest.
+#[derive(Debug)]
+pub(crate) enum Fill {
+    /// One window that is not empty, from its ends or its length, in constant time.
+    Ends(fn(Column<'_>, &Window) -> f64),
+    /// All windows of a series, one value each; each sample should be touched a constant number of times
+    /// (`windows.rs`).
+    Windows(fn(&RangeCall, Column<'_>, &[Window], &mut [f64])),
+    /// One window that is not empty, from its values. The cost grows with the window.
+    Values(fn(&RangeCall, &Window, &[f64]) -> f64),
+}
+
+/// What a function gives over `anchored` and `smoothed` windows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Borders {
+    /// It has no meaning there.
+    Refused,
+    /// Anchored only: how many neighbours count.
+    Counted(Counts),
+    /// The difference between the values at the borders.
+    Interpolated(Difference),
+}
+
+/// What a call knows besides the samples.
+pub(crate) struct RangeCall {
     /// Scalar arguments in order, one value per step each.
     pub(crate) params: Vec<Vec<f64>>,
-    pub(crate) placement: Placement,
+    /// Length of the window.
+    pub(crate) range_seconds: f64,
     pub(crate) extension: Extension,
     pub(crate) lookback: i64,
 }
@@ -44,6 +73,7 @@ pub(crate) struct RangeCall<'c> {
 pub(crate) fn stream<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
+    function: &RangeFunction,
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
@@ -56,75 +86,41 @@ pub(crate) fn stream<'a>(
             _ => params.push(evaluator.scalar(arg, steps)?),
         }
     }
-    let Some(range_arg) = range_arg else {
-        return Err(EvalError::Execution(format!("function {name}() is not evaluated by this engine yet")));
-    };
-    check_params(evaluator, call, &params)?;
+    if let Some(check) = function.check_params {
+        check(evaluator, call, &params)?;
+    }
+    let wrong = || EvalError::Execution(format!("{name}() takes a selector or subquery"));
+    let range_arg = range_arg.ok_or_else(wrong)?;
     let (range, extension) = match &range_arg.unwrap_parens().kind {
         ExprKind::Matrix(matrix) => (&matrix.range, matrix.selector.extension),
         ExprKind::Subquery(subquery) => (&subquery.range, Extension::None),
-        _ => return Err(EvalError::Execution(format!("{name}() takes a selector or subquery"))),
+        _ => return Err(wrong()),
     };
-    func_extended::check(name, extension)?;
+    func_extended::check(call, function, extension)?;
     let range = crate::eval_duration::positive_ms(range, evaluator.lengths)?;
-    let range_call = RangeCall {
-        name,
-        params,
-        placement: Placement { steps, range, offset: 0, at: None },
-        extension,
-        lookback: evaluator.options.lookback_ms,
-    };
-    let produce = |evaluator: &mut Evaluator<'a>, sink: Sink<'_, 'a>| {
-        let mut non_counter = None;
-        evaluator.stream_ranges(range_arg, steps, &mut |evaluator, series| {
-            let mut values = vec![ABSENT; steps.n];
-            compute(evaluator, &range_call, series, &mut values)?;
-            if values.iter().all(|value| is_absent(*value)) {
-                return Ok(());
-            }
-            if matches!(name, "rate" | "increase") {
-                non_counter = name_of_non_counter(series).or(non_counter.take());
-            }
-            let labels = Arc::clone(series.labels);
-            sink(evaluator, Series { labels, drops_name: series.drops_name, values })
-        })?;
-        if let Some(name) = non_counter {
-            let name = cairn_model::gotext::quote(&name);
-            evaluator.annotations.info(
-                &format!(
-                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
-                ),
-                range_arg.span,
-            );
+    let lookback = evaluator.options.lookback_ms;
+    let range_call = RangeCall { params, range_seconds: seconds(range), extension, lookback };
+    let mut non_counter = None;
+    evaluator.stream_ranges(range_arg, steps, &mut |evaluator, series| {
+        let mut values = vec![ABSENT; steps.n];
+        fill(evaluator, &range_call, function, series, &mut values)?;
+        if values.iter().all(|value| is_absent(*value)) {
+            return Ok(());
         }
-        Ok(())
-    };
-    if matches!(name, "last_over_time" | "first_over_time") {
-        return produce(evaluator, sink);
-    }
-    let unique = facts::stays_unique_without_name(range_arg);
-    evaluator.dropping_names(unique, sink, produce)
-}
-
-/// Errors and warnings about scalar arguments.
-fn check_params(evaluator: &mut Evaluator<'_>, call: &Call, params: &[Vec<f64>]) -> Result<(), EvalError> {
-    match call.function.name {
-        "quantile_over_time" => {
-            if let Some(warning) = params[0].iter().find_map(|q| crate::quantile::out_of_range(*q)) {
-                evaluator.annotations.warn(&warning, call.args[0].span);
-            }
+        if function.wants_counter {
+            non_counter = name_of_non_counter(series).or(non_counter.take());
         }
-        "double_exponential_smoothing" => {
-            for (values, what) in params.iter().zip(["smoothing", "trend"]) {
-                let short = if what == "smoothing" { "sf" } else { "tf" };
-                if let Some(wrong) = values.iter().find(|value| !(**value > 0.0 && **value < 1.0)) {
-                    return Err(EvalError::Execution(format!(
-                        "invalid {what} factor. Expected: 0 < {short} < 1, got: {wrong:.6}"
-                    )));
-                }
-            }
-        }
-        _ => {}
+        let labels = Arc::clone(series.labels);
+        sink(evaluator, Series { labels, drops_name: series.drops_name, values })
+    })?;
+    if let Some(name) = non_counter {
+        let name = cairn_model::gotext::quote(&name);
+        evaluator.annotations.info(
+            &format!(
+                "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
+            ),
+            range_arg.span,
+        );
     }
     Ok(())
 }
@@ -137,41 +133,31 @@ fn name_of_non_counter(series: &RangeSeries<'_>) -> Option<String> {
 }
 
 /// Fills in `out`, one value per step.
-fn compute(
+fn fill(
     evaluator: &mut Evaluator<'_>,
-    call: &RangeCall<'_>,
+    call: &RangeCall,
+    function: &RangeFunction,
     series: &RangeSeries<'_>,
     out: &mut [f64],
 ) -> Result<(), EvalError> {
     let (column, windows) = (series.column, series.windows);
     if call.extension != Extension::None {
-        func_extended::fill(call, column, windows, out);
+        func_extended::fill(call, function.borders, column, windows, out);
         return Ok(());
     }
-    let range = seconds(call.placement.range);
-    match call.name {
-        "rate" | "increase" | "delta" => func_rate::fill(call.name, range, column, windows, out),
-        "irate" | "idelta" => func_rate::fill_instant(call.name == "irate", column, windows, out),
-        "changes" | "resets" => func_changes::fill(call.name == "resets", column, windows, out),
-        "deriv" => func_regression::fill_slope(column, windows, out),
-        "predict_linear" => func_regression::fill_prediction(&call.params[0], column, windows, out),
-        "double_exponential_smoothing" => {
-            for window in windows {
-                evaluator.tick(window.len())?;
-                let values = &column.values[window.lo..window.hi];
-                let (smoothing, trend) = (call.params[0][window.index], call.params[1][window.index]);
-                out[window.index] = func_smoothing::smoothed(values, smoothing, trend);
+    match &function.fill {
+        Fill::Windows(fill) => fill(call, column, windows, out),
+        Fill::Ends(value) => {
+            for window in windows.iter().filter(|window| window.len() > 0) {
+                out[window.index] = value(column, window);
             }
         }
-        "mad_over_time" => {
-            for window in windows {
+        Fill::Values(value) => {
+            for window in windows.iter().filter(|window| window.len() > 0) {
                 evaluator.tick(window.len())?;
-                let values = &column.values[window.lo..window.hi];
-                out[window.index] = func_over_time::median_absolute_deviation(values);
+                out[window.index] = value(call, window, &column.values[window.lo..window.hi]);
             }
         }
-        "quantile_over_time" => func_over_time::fill_quantiles(&call.params[0], column, windows, out),
-        name => func_over_time::fill(name, column, windows, out)?,
     }
     Ok(())
 }

@@ -1,7 +1,65 @@
 //! `rate`, `increase`, `delta` (extrapolated to the window's borders) and `irate`, `idelta` (last two samples).
 
+use crate::func_range::{Borders, Fill, RangeFunction};
 use crate::series::{ABSENT, seconds};
 use crate::windows::{Column, Window};
+
+/// What is made of the difference between a window's ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// The plain difference, of a gauge.
+    Delta,
+    /// The growth of a counter over its resets.
+    Increase,
+    /// The growth per second.
+    Rate,
+}
+
+/// `rate(r)`
+pub(crate) const RATE: RangeFunction = extrapolated(
+    Difference::Rate,
+    Fill::Windows(|call, column, windows, out| {
+        fill(Difference::Rate, call.range_seconds, column, windows, out);
+    }),
+);
+
+/// `increase(r)`
+pub(crate) const INCREASE: RangeFunction = extrapolated(
+    Difference::Increase,
+    Fill::Windows(|call, column, windows, out| {
+        fill(Difference::Increase, call.range_seconds, column, windows, out);
+    }),
+);
+
+/// `delta(r)`
+pub(crate) const DELTA: RangeFunction = extrapolated(
+    Difference::Delta,
+    Fill::Windows(|call, column, windows, out| {
+        fill(Difference::Delta, call.range_seconds, column, windows, out);
+    }),
+);
+
+/// `irate(r)`
+pub(crate) const IRATE: RangeFunction = RangeFunction::plain(Fill::Ends(|column, window| {
+    last_two(column, window, |before, last, seconds| {
+        let growth = if last < before { last } else { last - before };
+        growth / seconds
+    })
+}));
+
+/// `idelta(r)`
+pub(crate) const IDELTA: RangeFunction = RangeFunction::plain(Fill::Ends(|column, window| {
+    last_two(column, window, |before, last, _| last - before)
+}));
+
+const fn extrapolated(difference: Difference, fill: Fill) -> RangeFunction {
+    RangeFunction {
+        fill,
+        borders: Borders::Interpolated(difference),
+        wants_counter: !matches!(difference, Difference::Delta),
+        check_params: None,
+    }
+}
 
 /// Up to this many counter resets in a window are added one by one, in the order of the samples, which gives
 /// Prometheus's result to the last digit; beyond, prefix sums keep the cost of a window constant.
@@ -47,8 +105,8 @@ impl Resets {
 }
 
 /// Fills in `rate`, `increase` or `delta`; `range` is the window's length in seconds.
-pub(crate) fn fill(name: &str, range: f64, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
-    let is_counter = name != "delta";
+fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+    let is_counter = difference != Difference::Delta;
     let resets = if is_counter { Resets::of(column.values) } else { Resets::of(&[]) };
     let mut cursor = 0;
     for (window, out) in windows.iter().zip(out) {
@@ -62,7 +120,7 @@ pub(crate) fn fill(name: &str, range: f64, column: Column<'_>, windows: &[Window
             result = resets.correct(result, window, column.values, &mut cursor);
         }
         let factor = extrapolation(column, window, result, is_counter);
-        *out = result * if name == "rate" { factor / range } else { factor };
+        *out = result * if difference == Difference::Rate { factor / range } else { factor };
     }
 }
 
@@ -92,22 +150,17 @@ fn extrapolation(column: Column<'_>, window: &Window, result: f64, is_counter: b
     (covered + to_start + to_end) / covered
 }
 
-/// Fills in `irate` or `idelta`.
-pub(crate) fn fill_instant(is_rate: bool, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
-    for (window, out) in windows.iter().zip(out) {
-        *out = ABSENT;
-        if window.len() < 2 {
-            continue;
-        }
-        let (before, last) = (window.hi - 2, window.hi - 1);
-        let distance = column.times[last] - column.times[before];
-        if distance == 0 {
-            continue;
-        }
-        let (before, last) = (column.values[before], column.values[last]);
-        let difference = if is_rate && last < before { last } else { last - before };
-        *out = if is_rate { difference / seconds(distance) } else { difference };
+/// What `f` makes of the last two values and the seconds between them; nothing for fewer than two, or for two at once.
+fn last_two(column: Column<'_>, window: &Window, f: fn(f64, f64, f64) -> f64) -> f64 {
+    if window.len() < 2 {
+        return ABSENT;
     }
+    let (before, last) = (window.hi - 2, window.hi - 1);
+    let distance = column.times[last] - column.times[before];
+    if distance == 0 {
+        return ABSENT;
+    }
+    f(column.values[before], column.values[last], seconds(distance))
 }
 
 #[cfg(test)]
@@ -118,21 +171,21 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definition, window by window: the oracle.
-    fn plain(name: &str, range: f64, column: Column<'_>, window: &Window) -> f64 {
+    fn plain(difference: Difference, range: f64, column: Column<'_>, window: &Window) -> f64 {
         if window.len() < 2 {
             return ABSENT;
         }
         let values = &column.values[window.lo..window.hi];
         let mut result = values[values.len() - 1] - values[0];
-        if name != "delta" {
+        if difference != Difference::Delta {
             for pair in values.windows(2) {
                 if pair[1] < pair[0] {
                     result += pair[0];
                 }
             }
         }
-        let factor = extrapolation(column, window, result, name != "delta");
-        result * if name == "rate" { factor / range } else { factor }
+        let factor = extrapolation(column, window, result, difference != Difference::Delta);
+        result * if difference == Difference::Rate { factor / range } else { factor }
     }
 
     proptest! {
@@ -148,12 +201,12 @@ mod tests {
             let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);
-            for name in ["rate", "increase", "delta"] {
+            for difference in [Difference::Rate, Difference::Increase, Difference::Delta] {
                 let mut out = vec![0.0; n];
-                fill(name, seconds(range), column, &windows, &mut out);
+                fill(difference, seconds(range), column, &windows, &mut out);
                 for (window, got) in windows.iter().zip(&out) {
-                    let want = plain(name, seconds(range), column, window);
-                    prop_assert_eq!(got.to_bits(), want.to_bits(), "{} at {}: {} for {}", name, window.end, got, want);
+                    let want = plain(difference, seconds(range), column, window);
+                    prop_assert_eq!(got.to_bits(), want.to_bits(), "{:?} at {}: {} for {}", difference, window.end, got, want);
                 }
             }
         }

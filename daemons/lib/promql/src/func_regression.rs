@@ -1,8 +1,19 @@
 //! `deriv` and `predict_linear`: the line through a window's samples with the least squared distance.
 
+use crate::func_range::{Fill, RangeFunction};
 use crate::kahan::Sum;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{self, Column, Summary, Window};
+
+/// `deriv(r)`
+pub(crate) const DERIV: RangeFunction =
+    RangeFunction::plain(Fill::Windows(|_, column, windows, out| fill_slope(column, windows, out)));
+
+/// `predict_linear(r, seconds)`
+pub(crate) const PREDICT_LINEAR: RangeFunction =
+    RangeFunction::plain(Fill::Windows(|call, column, windows, out| {
+        fill_prediction(&call.params[0], column, windows, out)
+    }));
 
 /// A line: value at `x = 0` and slope per second.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +23,7 @@ struct Line {
 }
 
 /// Fills in slopes. Time counts from each window's first sample.
-pub(crate) fn fill_slope(column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_slope(column: Column<'_>, windows: &[Window], out: &mut [f64]) {
     if windows::overlaps_little(column, windows) {
         for (window, out) in windows.iter().zip(out) {
             *out = match window.len() {
@@ -29,7 +40,7 @@ pub(crate) fn fill_slope(column: Column<'_>, windows: &[Window], out: &mut [f64]
 }
 
 /// Fills in the value that the line has `ahead` seconds after each step.
-pub(crate) fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
     if windows::overlaps_little(column, windows) {
         for (window, out) in windows.iter().zip(out) {
             *out = match window.len() {

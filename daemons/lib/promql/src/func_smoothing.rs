@@ -1,9 +1,35 @@
 //! `double_exponential_smoothing` (Holt's linear trend).
 
+use crate::answer::EvalError;
+use crate::ast::Call;
+use crate::evaluator::Evaluator;
+use crate::func_range::{Borders, Fill, RangeFunction};
 use crate::series::ABSENT;
 
+/// `double_exponential_smoothing(r, smoothing factor, trend factor)`
+pub(crate) const DOUBLE_EXPONENTIAL: RangeFunction = RangeFunction {
+    fill: Fill::Values(|call, window, values| {
+        smoothed(values, call.params[0][window.index], call.params[1][window.index])
+    }),
+    borders: Borders::Refused,
+    wants_counter: false,
+    check_params: Some(check_factors),
+};
+
+/// Both factors lie between 0 and 1.
+fn check_factors(_: &mut Evaluator<'_>, _: &Call, params: &[Vec<f64>]) -> Result<(), EvalError> {
+    for (values, (what, short)) in params.iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
+        if let Some(wrong) = values.iter().find(|value| !(**value > 0.0 && **value < 1.0)) {
+            return Err(EvalError::Execution(format!(
+                "invalid {what} factor. Expected: 0 < {short} < 1, got: {wrong:.6}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The smoothed value at the window's end; nothing for fewer than two values.
-pub(crate) fn smoothed(values: &[f64], smoothing: f64, trend_factor: f64) -> f64 {
+fn smoothed(values: &[f64], smoothing: f64, trend_factor: f64) -> f64 {
     let [first, second, ..] = values else { return ABSENT };
     let mut before = 0.0;
     let mut level = *first;

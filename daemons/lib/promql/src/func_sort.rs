@@ -8,10 +8,43 @@ use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::text;
 use crate::series::{Series, Steps};
 
+/// Compares two series; the texts are the labels that the call names.
+pub(crate) type Order = fn(&Series, &Series, &[&str]) -> Ordering;
+
+/// `sort(v)`: by value, NaN last.
+pub(crate) fn ascending(a: &Series, b: &Series, _: &[&str]) -> Ordering {
+    nan_last(value(a), value(b), false)
+}
+
+/// `sort_desc(v)`: by value, NaN last here too.
+pub(crate) fn descending(a: &Series, b: &Series, _: &[&str]) -> Ordering {
+    nan_last(value(a), value(b), true)
+}
+
+/// `sort_by_label(v, label...)`
+pub(crate) fn by_labels(a: &Series, b: &Series, labels: &[&str]) -> Ordering {
+    labels
+        .iter()
+        .map(|label| natural(a.labels.value(label), b.labels.value(label)))
+        .find(|order| *order != Ordering::Equal)
+        .unwrap_or_else(|| a.labels.cmp(&b.labels))
+}
+
+/// `sort_by_label_desc(v, label...)`
+pub(crate) fn by_labels_descending(a: &Series, b: &Series, labels: &[&str]) -> Ordering {
+    by_labels(b, a, labels)
+}
+
+/// The value at the only step of an instant query.
+fn value(series: &Series) -> f64 {
+    series.values.first().copied().unwrap_or(f64::NAN)
+}
+
 /// Pushes the series in order. In a range query the order has no effect, which is worth a warning.
 pub(crate) fn stream<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
+    order: Order,
     span: Span,
     steps: Steps,
     sink: Sink<'_, 'a>,
@@ -25,13 +58,7 @@ pub(crate) fn stream<'a>(
     let mut all = evaluator.collect(&call.args[0], steps)?;
     evaluator.release_series(&all);
     let labels: Vec<&str> = call.args[1..].iter().map(text).collect();
-    let value = |series: &Series| series.values.first().copied().unwrap_or(f64::NAN);
-    match call.function.name {
-        "sort" => all.sort_by(|a, b| nan_last(value(a), value(b), false)),
-        "sort_desc" => all.sort_by(|a, b| nan_last(value(a), value(b), true)),
-        "sort_by_label" => all.sort_by(|a, b| by_labels(a, b, &labels)),
-        _ => all.sort_by(|a, b| by_labels(b, a, &labels)),
-    }
+    all.sort_by(|a, b| order(a, b, &labels));
     for series in all {
         sink(evaluator, series)?;
     }
@@ -47,14 +74,6 @@ pub(crate) fn nan_last(a: f64, b: f64, is_descending: bool) -> Ordering {
         }
         (a_is_nan, b_is_nan) => a_is_nan.cmp(&b_is_nan),
     }
-}
-
-fn by_labels(a: &Series, b: &Series, labels: &[&str]) -> Ordering {
-    labels
-        .iter()
-        .map(|label| natural(a.labels.value(label), b.labels.value(label)))
-        .find(|order| *order != Ordering::Equal)
-        .unwrap_or_else(|| a.labels.cmp(&b.labels))
 }
 
 /// Compares as people do: runs of digits by their number, the rest by bytes.

@@ -7,14 +7,17 @@
 //! |---|---|
 //! | how is text cut and parsed, what does an error say | `lexer*.rs`, `parser*.rs`, `error.rs` |
 //! | what is in the tree, how is it printed | `ast*.rs`, `printer.rs` |
-//! | which functions are there, with which arguments | `functions.rs` |
+//! | which functions are there: arguments, properties, computation | `functions.rs` |
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
 //! | how do windows move over samples | `windows.rs` |
-//! | what does a function, an aggregation, an operator compute | `func*.rs`, `agg*.rs`, `binop*.rs` |
+//! | which families of functions are there, how is a call of each evaluated | `func.rs`, `func_range.rs` |
+//! | what does a function, an aggregation, an operator compute | `func_*.rs`, `agg*.rs`, `binop*.rs` |
+//! | what must come out | `testdata/*.test`, run by `tests/promqltest/` |
 //!
-//! A new function is a line in `functions.rs` and an arm in `func.rs` (instant vectors), `func_range.rs` (range
-//! vectors) or `func_math.rs` (a formula of one number).
+//! A new function is a row in `functions.rs` and its computation in the `func_*.rs` of its family; its statements go
+//! to `testdata/<family>.test`. The row's constructor asks for everything else; `tests/functions.rs` checks what the
+//! row claims, and that every function has statements.
 //!
 //! Not evaluated: native histograms and start timestamps (no source has them, so functions about them give what
 //! they give for floats), and `info()`, which is refused.
@@ -73,8 +76,10 @@ mod func_over_time;
 mod func_range;
 mod func_rate;
 mod func_regression;
+mod func_scalar;
 mod func_smoothing;
 mod func_sort;
+mod func_timestamp;
 
 pub use answer::{
     Answer, EvalError, MatrixSeries, Options, Point, Stats, Stop, StopCheck, Value, VectorSample,
@@ -82,5 +87,5 @@ pub use answer::{
 pub use ast::Expr;
 pub use error::ParseError;
 pub use eval::{eval_instant, eval_range};
-pub use parser::{parse, parse_selector};
+pub use parser::{ParseOptions, parse, parse_selector, parse_with};
 pub use source::{SampleSource, Selection, SeriesData, SourceError};

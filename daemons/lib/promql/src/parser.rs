@@ -14,16 +14,39 @@ use crate::token::{Token, TokenKind, Tokens};
 /// the 2 MiB of a worker thread; real queries stay below 30.
 pub(crate) const MAX_DEPTH: usize = 150;
 
-/// Parses a query and checks its types. Experimental functions and modifiers are on.
+/// Settings of parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// Allow the functions and aggregations that Prometheus 3.14 has behind `promql-experimental-functions`. When off
+    /// they are refused in Prometheus's words. Experimental modifiers and durations are allowed either way.
+    pub experimental_functions: bool,
+}
+
+impl Default for ParseOptions {
+    /// Everything is allowed.
+    fn default() -> Self {
+        Self { experimental_functions: true }
+    }
+}
+
+/// Parses a query and checks its types, with the default options.
 ///
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    parse_with(text, ParseOptions::default())
+}
+
+/// Parses a query and checks its types.
+///
+/// # Errors
+/// [`ParseError`] with the place and Prometheus's words.
+pub fn parse_with(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
     let tokens = lexer::tokens(text)?;
     if tokens.tokens.len() == 1 && tokens.broken.is_none() {
         return Err(ParseError { position: None, message: "no expression found in input".to_owned() });
     }
-    let mut parser = Parser::new(tokens);
+    let mut parser = Parser::new(tokens, options);
     let mut expr = parser.read_all(|parser| parser.expr(0))?;
     parser_check::check(&mut expr)?;
     Ok(expr)
@@ -37,7 +60,7 @@ pub fn parse(text: &str) -> Result<Expr, ParseError> {
 /// # Errors
 /// [`ParseError`] with the place and Prometheus's words.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
-    let mut parser = Parser::new(lexer::tokens(text)?);
+    let mut parser = Parser::new(lexer::tokens(text)?, ParseOptions::default());
     let expr = parser.read_all(Parser::plain_selector)?;
     match expr.kind {
         ExprKind::Vector(selector) => {
@@ -57,13 +80,14 @@ pub(crate) struct Parser<'a> {
     depth: usize,
     /// Levels of the tree read last.
     height: usize,
+    pub(crate) options: ParseOptions,
     /// Aggregations whose arguments are being read: a token that fits nowhere is blamed on the innermost.
     pub(crate) aggregations: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn new(Tokens { tokens, broken }: Tokens<'a>) -> Self {
-        Self { tokens, broken, at: 0, depth: 0, height: 0, aggregations: 0 }
+    fn new(Tokens { tokens, broken }: Tokens<'a>, options: ParseOptions) -> Self {
+        Self { tokens, broken, at: 0, depth: 0, height: 0, options, aggregations: 0 }
     }
 
     /// Reads the whole text. Where it ends in something that is no token, an error before that place comes first.

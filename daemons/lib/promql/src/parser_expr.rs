@@ -193,6 +193,10 @@ impl Parser<'_> {
             let quoted = cairn_model::gotext::quote(name.text);
             ParseError::at(name.span, format!("unknown function with name {quoted}"))
         })?;
+        if function.is_experimental && !self.options.experimental_functions {
+            let quoted = cairn_model::gotext::quote(name.text);
+            return Err(ParseError::at(name.span, format!("function {quoted} is not enabled")));
+        }
         Ok(Expr { span: self.span_from(name.span), kind: ExprKind::Call(Call { function, args }) })
     }
 
@@ -238,6 +242,15 @@ impl Parser<'_> {
         let n_wanted = if op.param_type().is_some() { 2 } else { 1 };
         if n_args == 0 {
             return Err(ParseError::at(span, "no arguments for aggregate expression provided"));
+        }
+        if op.is_experimental() && !self.options.experimental_functions {
+            return Err(ParseError::at(
+                span,
+                format!(
+                    "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                    op.as_str()
+                ),
+            ));
         }
         if n_args != n_wanted {
             return Err(ParseError::at(

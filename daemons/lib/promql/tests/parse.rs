@@ -1,6 +1,7 @@
 //! Errors of the parser with their places, and what must hold for any text.
 
-use cairn_promql::{parse, parse_selector};
+use cairn_promql::functions::FUNCTIONS;
+use cairn_promql::{ParseOptions, parse, parse_selector, parse_with};
 use proptest::prelude::*;
 
 /// Asked of a running Prometheus 2.42, whose grammar is the same here.
@@ -25,6 +26,39 @@ fn the_first_error_in_the_text_is_told_and_blamed_on_the_innermost_aggregation()
         assert_eq!(parse(query).unwrap_err().to_string(), want, "{query}");
     }
     assert_eq!(parse_selector("").unwrap_err().to_string(), "1:1: parse error: unexpected end of input");
+}
+
+#[test]
+fn experimental_functions_are_refused_when_off_only() {
+    let off = ParseOptions { experimental_functions: false };
+    for (query, want) in [
+        ("1 + mad_over_time(x[5m])", "1:5: parse error: function \"mad_over_time\" is not enabled"),
+        ("sort_by_label(x)", "1:1: parse error: function \"sort_by_label\" is not enabled"),
+        ("Start()", "1:1: parse error: function \"Start\" is not enabled"),
+        (
+            "sum(limitk(1, x))",
+            "1:5: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+        (
+            "limit_ratio by (a) (1, x)",
+            "1:1: parse error: limit_ratio() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+    ] {
+        assert_eq!(parse_with(query, off).unwrap_err().to_string(), want);
+        parse(query).unwrap();
+    }
+    for query in ["rate(x[5m])", "sum(x)", "topk(1, x)", "x @ start()", "x[step()]", "rate(x[5m] anchored)"] {
+        parse_with(query, off).unwrap();
+    }
+    let n_refused = |options: ParseOptions| {
+        let is_refused = |name: &str| {
+            parse_with(&format!("{name}()"), options)
+                .is_err_and(|error| error.message.ends_with("is not enabled"))
+        };
+        FUNCTIONS.iter().filter(|function| is_refused(function.name)).count()
+    };
+    assert_eq!(n_refused(off), 17, "as many as Prometheus 3.14 has behind the feature");
+    assert_eq!(n_refused(ParseOptions::default()), 0);
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Runs the PromQL conformance scripts (`*.test` files of Prometheus's own suite) over an in-memory store.
+//! Runs scripts that say what PromQL must answer over an in-memory store. Two folders:
 //!
-//! The scripts are not part of the repository: they are looked for in `$CAIRN_SHARED/promqltest`, then in `shared`
-//! beside the repository. `passing.txt` lists the statements that pass, so that none is lost;
-//! `CAIRN_UPDATE_EXPECT=1` writes it anew.
+//! `testdata/` of this crate has Cairn's own, one file per family of functions and a few about the language. All
+//! of their statements must pass, and every function must occur.
+//!
+//! The conformance scripts of Prometheus's own suite are not part of the repository: they are looked for in
+//! `$CAIRN_SHARED/promqltest`, then in `shared` beside the repository. `passing.txt` lists the statements that pass,
+//! so that none is lost; `CAIRN_UPDATE_EXPECT=1` writes it anew.
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test: a broken script must stop it")]
 
@@ -14,17 +17,31 @@ mod script;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use cairn_promql::ast::{AggregateOp, ExprKind};
 use script::Command;
 
-fn scripts() -> Option<Vec<(String, String)>> {
+/// Names and texts of the scripts in the repository.
+fn own_scripts() -> Vec<(String, String)> {
+    scripts_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata"))).expect("testdata/ has scripts")
+}
+
+/// Names and texts of Prometheus's scripts.
+fn conformance_scripts() -> Option<Vec<(String, String)>> {
     let shared = std::env::var_os("CAIRN_SHARED").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared")),
         PathBuf::from,
     );
-    let folder = shared.join("promqltest");
-    let mut scripts: Vec<(String, String)> = fs::read_dir(&folder)
+    let scripts = scripts_in(&shared.join("promqltest"));
+    if scripts.is_none() {
+        skip();
+    }
+    scripts
+}
+
+fn scripts_in(folder: &Path) -> Option<Vec<(String, String)>> {
+    let mut scripts: Vec<(String, String)> = fs::read_dir(folder)
         .ok()?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -38,12 +55,55 @@ fn scripts() -> Option<Vec<(String, String)>> {
     if scripts.is_empty() { None } else { Some(scripts) }
 }
 
+#[expect(clippy::print_stdout, reason = "a helper of tests; clippy knows only the test functions themselves")]
+fn skip() {
+    println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
+}
+
+/// Whichever way names are removed: own statements avoid what differs.
+#[test]
+fn own_statements_pass() {
+    let mut wrong = Vec::new();
+    for (file, text) in own_scripts() {
+        let mut store = memory::Store::default();
+        for command in script::commands(&text) {
+            match command {
+                Command::Clear => store = memory::Store::default(),
+                Command::Load { step_ms, lines } => store.load(step_ms, &lines),
+                Command::Eval(eval) => {
+                    for delayed_name_removal in [false, true] {
+                        if let Err(why) = run::run(&store, &eval, delayed_name_removal) {
+                            wrong.push(format!("testdata/{file}:{}: {}\n    {why}", eval.line, eval.text));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_function_and_aggregation_has_an_own_statement() {
+    let mut missing: BTreeSet<&str> =
+        cairn_promql::functions::FUNCTIONS.iter().map(|function| function.name).collect();
+    missing.extend(AggregateOp::ALL.map(AggregateOp::as_str));
+    for (_, text) in own_scripts() {
+        for command in script::commands(&text) {
+            let Command::Eval(eval) = command else { continue };
+            cairn_promql::parse(&eval.text).unwrap().walk(&mut |expr| match &expr.kind {
+                ExprKind::Call(call) => _ = missing.remove(call.function.name),
+                ExprKind::Aggregate(aggregate) => _ = missing.remove(aggregate.op.as_str()),
+                _ => {}
+            });
+        }
+    }
+    assert!(missing.is_empty(), "add statements to testdata/<family>.test about {missing:?}");
+}
+
 #[test]
 fn statements_that_passed_still_pass() {
-    let Some(scripts) = scripts() else {
-        println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
-        return;
-    };
+    let Some(scripts) = conformance_scripts() else { return };
     let list = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/promqltest/passing.txt");
     let expected: BTreeSet<String> = fs::read_to_string(list).unwrap().lines().map(str::to_owned).collect();
     let mut passed = Vec::new();
@@ -92,10 +152,7 @@ fn statements_that_passed_still_pass() {
 /// histograms are not evaluated here).
 #[test]
 fn removing_names_at_once_differs_where_prometheus_does() {
-    let Some(scripts) = scripts() else {
-        println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
-        return;
-    };
+    let Some(scripts) = conformance_scripts() else { return };
     let mut different = Vec::new();
     for (file, text) in &scripts {
         let mut store = memory::Store::default();
@@ -119,10 +176,8 @@ fn removing_names_at_once_differs_where_prometheus_does() {
 
 #[test]
 fn every_expression_parses_and_prints_the_same_again() {
-    let Some(scripts) = scripts() else {
-        println!("skipped: no conformance scripts beside the repository (see tests/promqltest/main.rs)");
-        return;
-    };
+    let mut scripts = own_scripts();
+    scripts.extend(conformance_scripts().unwrap_or_default());
     let mut n = 0;
     let mut wrong = Vec::new();
     for (file, text) in &scripts {

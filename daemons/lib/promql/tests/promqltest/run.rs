@@ -2,30 +2,12 @@
 
 use cairn_model::TimeMs;
 use cairn_promql::ast::{At, Expr, ExprKind};
+use cairn_promql::functions::Varies;
 use cairn_promql::{Answer, EvalError, Options, Value, VectorSample, eval_instant, eval_range, parse};
 
 use crate::compare;
 use crate::memory::Store;
 use crate::script::{Eval, Expected, Want, When};
-
-/// Functions that depend on the time of evaluation: their value changes when selectors are fixed by `@`.
-const TIME_FUNCTIONS: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "time",
-    "timestamp",
-    "start",
-    "end",
-    "step",
-    "range",
-];
 
 /// Runs a statement; names are removed at the end of the query, or at each function as Prometheus ships.
 pub(crate) fn run(store: &Store, eval: &Eval, delayed_name_removal: bool) -> Result<(), String> {
@@ -42,7 +24,7 @@ pub(crate) fn run(store: &Store, eval: &Eval, delayed_name_removal: bool) -> Res
         When::Instant(time) => {
             instant(store, &expr, time, expected, options)?;
             as_middle_of_range(store, &expr, time, expected, options)?;
-            if uses(&expr, &TIME_FUNCTIONS) {
+            if varies(&expr, |varies| varies != Varies::Never) {
                 return Ok(());
             }
             let mut fixed = expr.clone();
@@ -62,20 +44,17 @@ pub(crate) fn run(store: &Store, eval: &Eval, delayed_name_removal: bool) -> Res
     }
 }
 
-fn uses(expr: &Expr, names: &[&str]) -> bool {
+/// Whether the value varies in such a way although selectors are fixed: by a function that does, or by durations and
+/// `@` that depend on the query.
+fn varies(expr: &Expr, so: impl Fn(Varies) -> bool) -> bool {
     let mut found = false;
     expr.walk(&mut |node| {
         if let ExprKind::Call(call) = &node.kind {
-            found |= names.contains(&call.function.name);
+            found |= so(call.function.varies);
         }
     });
     let text = expr.to_string();
-    found
-        || ["step()", "range()"]
-            .iter()
-            .any(|name| names.contains(&&name[..name.len() - 2]) && text.contains(name))
-        || text.contains("start()")
-        || text.contains("end()")
+    found || ["start()", "end()", "step()", "range()"].iter().any(|bound| text.contains(bound))
 }
 
 /// Puts `@ time` on every outermost subquery and on every selector outside of subqueries that has none.
@@ -139,7 +118,7 @@ fn as_middle_of_range(
         || expected.ordered
         || expected.string.is_some()
         || expected.range_vector.is_some()
-        || uses(expr, &["start", "end", "step", "range"])
+        || varies(expr, |varies| varies == Varies::ByQuery)
     {
         return Ok(());
     }
