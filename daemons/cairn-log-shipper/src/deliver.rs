@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cairn_http::client::Client;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chunk::Chunk;
 use crate::config::ClientSettings;
 use crate::metrics::{DestinationMetrics, DropReason};
+use crate::queue::MAX_CHUNKS;
 use answer::{Verdict, judge};
 use backoff::Pauses;
 use batch::Part;
@@ -46,25 +48,27 @@ pub struct DestinationState {
     pub failed_attempts: u32,
 }
 
-/// The way into a destination's channel. The channel is not bounded by itself: no chunk exists without a permit of the
-/// queue, which bounds their bytes and their number.
+/// The way into a destination's channel. It has a place for every chunk that the queue lets exist.
 #[derive(Clone, Debug)]
 pub struct Outlet {
-    sender: mpsc::UnboundedSender<Arc<Chunk>>,
+    sender: mpsc::Sender<Arc<Chunk>>,
     metrics: DestinationMetrics,
 }
 
 impl Outlet {
     /// A channel.
-    pub fn new(metrics: DestinationMetrics) -> (Self, mpsc::UnboundedReceiver<Arc<Chunk>>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    pub fn new(metrics: DestinationMetrics) -> (Self, mpsc::Receiver<Arc<Chunk>>) {
+        let (sender, receiver) = mpsc::channel(MAX_CHUNKS);
         (Self { sender, metrics }, receiver)
     }
 
-    /// Hands a chunk over. A destination that is gone acknowledges nothing: the lines stay in their file.
+    /// Hands a chunk over, without waiting. A destination that is gone acknowledges nothing: the lines stay in their
+    /// file.
     pub fn send(&self, chunk: Arc<Chunk>) {
-        self.metrics.took(chunk.lines.len());
-        let _ = self.sender.send(chunk);
+        self.metrics.took(chunk.content.n_lines());
+        let sent = self.sender.try_send(chunk);
+        // Were it full all the same, the lines would stay unacknowledged, and be read again by the next run.
+        debug_assert!(!matches!(sent, Err(TrySendError::Full(_))), "no chunk without a slot of the queue");
     }
 }
 
@@ -75,7 +79,7 @@ pub type SharedState = Arc<Mutex<DestinationState>>;
 #[derive(Debug)]
 pub struct Destination {
     /// Chunks, in the order of each stream.
-    pub chunks: mpsc::UnboundedReceiver<Arc<Chunk>>,
+    pub chunks: mpsc::Receiver<Arc<Chunk>>,
     /// The newest settings. A change takes effect at the next attempt, also of a batch that is being retried.
     pub settings: watch::Receiver<Arc<ClientSettings>>,
     /// Leave now: whatever is not acknowledged stays so, and is read again at the next start.
@@ -104,7 +108,8 @@ impl Destination {
                 waiting.push_back(chunk);
             }
             for chunk in waiting {
-                self.metrics.dropped(&DropReason::DestinationRemoved, chunk.lines.len(), chunk.line_bytes());
+                let bytes = chunk.content.line_bytes();
+                self.metrics.dropped(&DropReason::DestinationRemoved, chunk.content.n_lines(), bytes);
                 chunk.receipt.done();
             }
         }
@@ -138,7 +143,7 @@ impl Destination {
             match received {
                 Received::Chunk(chunk) => {
                     deadline = deadline.or_else(|| Some(Instant::now() + wait));
-                    bytes += chunk.line_bytes();
+                    bytes += chunk.content.line_bytes();
                     batch.push_back(chunk);
                 }
                 Received::WaitedLongEnough => break,
@@ -266,7 +271,7 @@ enum Received {
     End,
 }
 
-async fn receive(chunks: &mut mpsc::UnboundedReceiver<Arc<Chunk>>, deadline: Option<Instant>) -> Received {
+async fn receive(chunks: &mut mpsc::Receiver<Arc<Chunk>>, deadline: Option<Instant>) -> Received {
     let received = match deadline {
         None => chunks.recv().await,
         Some(deadline) => match timeout_at(deadline, chunks.recv()).await {

@@ -1,7 +1,8 @@
 //! What the shipper counts, under its own names and under those of Promtail that dashboards and alerts rely on.
 //!
-//! The accounts close: for each destination, `read = delivered + dropped + buffered`, where drops before the queue
-//! (`destination="queue"`) count for every destination.
+//! The accounts close: for each destination, `read = delivered + dropped + buffered + held + joined + reread`, where
+//! drops before the queue (`destination="queue"`) and the last three, which only stages that hold lines back have, count
+//! for every destination.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -114,6 +115,12 @@ pub struct Metrics {
     pub nul_bytes: Counter,
     /// Lines cut at the limit.
     pub truncated_lines: Counter,
+    /// Lines that became part of the entry of another line.
+    pub joined_lines: Counter,
+    /// Lines that were held by a stage when its file was closed or its configuration changed, and are read once more.
+    pub reread_lines: Counter,
+    /// Lines that a stage holds.
+    pub held_lines: Gauge,
     /// Times that the kernel had more events than it could keep.
     pub inotify_overflows: Counter,
     /// Files that are open.
@@ -174,6 +181,13 @@ impl Metrics {
             truncations: register!(own, "file_truncations", "Files found emptied and begun anew"),
             nul_bytes: register!(own, "nul_bytes_skipped", "NUL bytes skipped at the beginning of lines"),
             truncated_lines: register!(own, "lines_truncated", "Lines cut at max_line_size"),
+            joined_lines: register!(own, "joined_lines", "Lines that a stage has joined to another"),
+            reread_lines: register!(
+                own,
+                "reread_lines",
+                "Lines read again since a stage held them at a reload"
+            ),
+            held_lines: register!(own, "held_lines", "Lines that a stage holds back"),
             inotify_overflows: register!(own, "inotify_overflows", "Overflows of the kernel's event queue"),
             files_active: register!(own, "files_active", "Files that are open"),
             positions_failures: register!(own, "positions_write_failures", "Failed writes of the positions"),

@@ -1,6 +1,7 @@
 //! Receipts: how an acknowledgement finds its way back to the position of the file that the lines came from.
 //!
-//! Each read of a file issues one receipt, in order. A file's position is the end of the longest run of receipts, from
+//! Each read of a file issues one receipt, in order, for the place from which reading would have to go on after it: the
+//! end of what was read, or the beginning of the oldest line that a pipeline stage still holds. A file's position is the end of the longest run of receipts, from
 //! the front, with which every destination is done: a later one that is done early moves nothing.
 
 use std::collections::VecDeque;

@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 use crate::config::TailSettings;
 use crate::deliver::Outlet;
 use crate::metrics::Metrics;
+use crate::pipeline::stage::When;
 use crate::positions::Positions;
 use crate::queue::Queue;
 use crate::target::Target;
@@ -248,10 +249,7 @@ impl Loop {
             return Duration::ZERO;
         }
         let needs_poll = self.watcher.must_poll()
-            || self
-                .files
-                .values()
-                .any(|file| file.is_rotated || file.readers.iter().any(Reader::has_partial));
+            || self.files.values().any(|file| file.is_rotated || file.readers.iter().any(Reader::waits));
         if needs_poll { until_rescan.min(POLL) } else { until_rescan }
     }
 
@@ -276,10 +274,8 @@ impl Loop {
             self.check_names();
             self.dirty.extend(self.by_path.keys().cloned());
         } else {
-            let polled = self
-                .files
-                .values()
-                .filter(|file| file.is_rotated || file.readers.iter().any(Reader::has_partial));
+            let polled =
+                self.files.values().filter(|file| file.is_rotated || file.readers.iter().any(Reader::waits));
             self.dirty.extend(polled.map(|file| file.origin.clone()));
         }
     }
@@ -367,14 +363,23 @@ impl Loop {
         };
         let now = Instant::now();
         let (mut gave, mut has_more) = (false, false);
+        // The one that is furthest behind first: should there be room for one only, none is starved by another.
+        file.readers.sort_by_key(|reader| reader.mark().offset);
         for reader in &mut file.readers {
+            let Some(slot) = self.queue.reserve() else {
+                has_more = true;
+                break;
+            };
             let before = reader.mark();
             match reader.read(&mut self.buffer, &rules, now) {
                 Ok(read) => {
                     has_more |= read.has_more;
                     if reader.mark() != before || read.is_restarted {
                         gave = true;
-                        self.emit(reader, read);
+                        self.emit(reader, read, slot, now);
+                    } else if reader.waits() {
+                        let when = if is_last { When::All } else { When::Due(now) };
+                        gave |= self.emit_held(reader, when, slot, now);
                     }
                 }
                 Err(error) => self.report_failing(&file.origin, &error),
@@ -409,7 +414,8 @@ impl Loop {
 
     fn close(&mut self, id: OpenId) {
         let Some(file) = self.files.remove(&id) else { return };
-        for reader in &file.readers {
+        for mut reader in file.readers {
+            self.give_back_held(&mut reader);
             reader.close();
         }
         self.positions.touch();

@@ -56,13 +56,24 @@ impl Target {
         self.glob.matches(path) && !self.exclude.as_ref().is_some_and(|exclude| exclude.matches(path))
     }
 
-    /// The stream of a file: the target's labels, `filename`, and what the pipeline makes of them.
-    pub fn stream(&self, filename: &str) -> Arc<Labels> {
+    /// The labels of a file before the first stage: the target's and `filename`.
+    pub fn labels(&self, filename: &str) -> Labels {
         let pairs = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut labels = pairs.chain([("filename", filename)]).collect::<Labels>().to_builder();
+        pairs.chain([("filename", filename)]).collect()
+    }
+
+    /// The stream of a file: its labels, and what the pipeline makes of them whatever the lines say.
+    pub fn stream(&self, filename: &str) -> Arc<Labels> {
+        let mut labels = self.labels(filename).to_builder();
         self.pipeline.edit_labels(&mut labels);
         Arc::new(labels.build())
     }
+}
+
+/// Whether this is a label name: `[a-zA-Z_][a-zA-Z0-9_]*`.
+pub fn is_label_name(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
 /// Targets that want `path`, each with its number among them: a file that two jobs want is shipped twice, with a

@@ -13,7 +13,7 @@ use super::raw::{
 };
 use super::{Backoff, ClientSettings, Config, Dialect, TailSettings};
 use crate::pipeline::Pipeline;
-use crate::target::Target;
+use crate::target::{Target, is_label_name};
 
 /// Loopback: only a deployment's configuration opens an address.
 const DEFAULT_ADDRESS: &str = "127.0.0.1";
@@ -383,9 +383,7 @@ impl Resolver {
     }
 
     fn check_label_name(&self, name: &str, key: &str) -> Result<(), ConfigError> {
-        let is_valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
-        if is_valid {
+        if is_label_name(name) {
             Ok(())
         } else {
             Err(self.rule(key, format!("{name:?} is no label name ([a-zA-Z_][a-zA-Z0-9_]*)")))

@@ -54,7 +54,7 @@ fn bad_files_are_refused_by_name_and_key() {
         ("no-client.bad.yml", &["clients", "at least one client"][..]),
         ("docker.bad.yml", &["docker_sd_configs", "does not serve it yet"]),
         ("kubernetes.bad.yml", &["kubernetes_sd_configs", "does not serve such sources"]),
-        ("stage.bad.yml", &["scrape_configs[0].pipeline_stages[0].eventlogmessage", "does not have it yet"]),
+        ("stage.bad.yml", &["scrape_configs[0].pipeline_stages[0].eventlogmessage", "Windows"]),
         ("misspelt.bad.yml", &["batchwiat"]),
         ("type.bad.yml", &["timeout", "duration", ":3:"]),
         ("https.bad.toml", &["clients[0].url", "https"]),

@@ -19,7 +19,7 @@ pub(super) struct Part {
 impl Part {
     /// All lines of these chunks.
     pub(super) fn whole(chunks: &VecDeque<Arc<Chunk>>) -> Self {
-        Self { pieces: chunks.iter().map(|chunk| (Arc::clone(chunk), 0..chunk.lines.len())).collect() }
+        Self { pieces: chunks.iter().map(|chunk| (Arc::clone(chunk), 0..chunk.content.n_lines())).collect() }
     }
 
     /// How many lines.
@@ -29,7 +29,8 @@ impl Part {
 
     /// Bytes of the lines.
     pub(super) fn line_bytes(&self) -> usize {
-        self.lines().map(|(_, line)| line.len as usize).sum()
+        let bytes = |lines: &[Line]| lines.iter().map(|line| line.len as usize).sum::<usize>();
+        self.pieces.iter().map(|(chunk, range)| bytes(&chunk.content.lines[range.clone()])).sum()
     }
 
     /// Two halves by number of lines; `None` for a single line.
@@ -56,21 +57,18 @@ impl Part {
     pub(super) fn encode(&self, external: &BTreeMap<String, String>) -> Bytes {
         let mut streams: BTreeMap<&Labels, StreamEncoder> = BTreeMap::new();
         for (chunk, range) in &self.pieces {
-            let stream = streams.entry(&chunk.stream).or_default();
-            for line in &chunk.lines[range.clone()] {
-                stream.push(line.time, chunk.text(line));
+            let content = &chunk.content;
+            for (labels, indices) in content.streams_in(range.clone()) {
+                let stream = streams.entry(labels).or_default();
+                for (line, index) in content.lines[indices.clone()].iter().zip(indices) {
+                    stream.push(line.time, content.text(line), content.metadata_of(index));
+                }
             }
         }
         let texts: Vec<(String, &StreamEncoder)> =
             streams.iter().map(|(labels, stream)| (label_text(labels, external), stream)).collect();
         let plain = encode_push(texts.iter().map(|(labels, stream)| (labels.as_str(), *stream)));
         snappy_compress(&plain).into()
-    }
-
-    fn lines(&self) -> impl Iterator<Item = (&Chunk, &Line)> {
-        self.pieces.iter().flat_map(|(chunk, range)| {
-            chunk.lines[range.clone()].iter().map(move |line| (chunk.as_ref(), line))
-        })
     }
 }
 
@@ -94,6 +92,7 @@ mod tests {
     use cairn_wire::push_protobuf::decode_protobuf;
 
     use super::*;
+    use crate::chunk::StreamLines;
 
     fn decode(part: &Part, external: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
         let plain = snappy_block(&part.encode(external), 1 << 20).unwrap();
@@ -110,6 +109,25 @@ mod tests {
         let external = [("env", "dev"), ("job", "other")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         let lines = ["a", "b", "c"].map(str::to_owned).to_vec();
         assert_eq!(decode(&part, &external), [(r#"{env="dev", job="t"}"#.to_owned(), lines)]);
+    }
+
+    #[test]
+    fn streams_of_one_chunk_stay_apart_and_keep_their_metadata() {
+        let mut chunk = Chunk::for_tests(&["a", "b", "c"]);
+        let part =
+            |level, lines| StreamLines { labels: Arc::new(Labels::from_pairs([("level", level)])), lines };
+        chunk.content.streams = vec![part("info", 0..1), part("warn", 1..3)];
+        chunk.content.metadata = vec![vec![], vec![("id".to_owned(), "7".to_owned())], vec![]];
+        let (first, second) = Part::whole(&VecDeque::from([Arc::new(chunk)])).split().unwrap();
+        let of = |stream: &str, lines: &[&str]| {
+            (stream.to_owned(), lines.iter().map(|line| (*line).to_owned()).collect())
+        };
+        assert_eq!(decode(&first, &BTreeMap::new()), [of(r#"{level="info"}"#, &["a"])]);
+        assert_eq!(decode(&second, &BTreeMap::new()), [of(r#"{level="warn"}"#, &["b", "c"])]);
+        let plain = snappy_block(&second.encode(&BTreeMap::new()), 1 << 20).unwrap();
+        let streams = decode_protobuf(plain.into(), &PushLimits::default()).unwrap();
+        assert_eq!(streams[0].entries[0].metadata, [("id".to_owned(), "7".to_owned())]);
+        assert!(streams[0].entries[1].metadata.is_empty());
     }
 
     #[test]

@@ -3,19 +3,18 @@
 use cairn_model::LabelsBuilder;
 use serde_json::Value;
 
-use super::{Stage, label_names};
+use super::label_names;
+use super::stage::{Stage, StreamStage};
 
 /// Removes every label that is not listed.
 #[derive(Debug)]
-pub(super) struct LabelAllow(Vec<String>);
+struct LabelAllow(Vec<String>);
 
-impl LabelAllow {
-    pub(super) fn build(options: &Value) -> Result<Self, String> {
-        label_names(options).map(Self)
-    }
+pub(super) fn build(options: &Value) -> Result<Stage, String> {
+    Ok(Stage::Stream(Box::new(LabelAllow(label_names(options)?))))
 }
 
-impl Stage for LabelAllow {
+impl StreamStage for LabelAllow {
     fn edit_labels(&self, labels: &mut LabelsBuilder) {
         labels.retain(|name, _| self.0.iter().any(|allowed| allowed == name));
     }

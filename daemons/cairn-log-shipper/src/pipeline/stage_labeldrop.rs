@@ -3,19 +3,18 @@
 use cairn_model::LabelsBuilder;
 use serde_json::Value;
 
-use super::{Stage, label_names};
+use super::label_names;
+use super::stage::{Stage, StreamStage};
 
 /// Removes labels by name.
 #[derive(Debug)]
-pub(super) struct LabelDrop(Vec<String>);
+struct LabelDrop(Vec<String>);
 
-impl LabelDrop {
-    pub(super) fn build(options: &Value) -> Result<Self, String> {
-        label_names(options).map(Self)
-    }
+pub(super) fn build(options: &Value) -> Result<Stage, String> {
+    Ok(Stage::Stream(Box::new(LabelDrop(label_names(options)?))))
 }
 
-impl Stage for LabelDrop {
+impl StreamStage for LabelDrop {
     fn edit_labels(&self, labels: &mut LabelsBuilder) {
         for name in &self.0 {
             labels.remove(name);

@@ -199,18 +199,19 @@ impl Loop {
     /// After a new configuration: the same file, read for the targets that want it now.
     pub(super) fn renew_readers(&mut self, id: OpenId) {
         let Some(mut open) = self.files.remove(&id) else { return };
-        let old = std::mem::take(&mut open.readers);
+        let mut old = std::mem::take(&mut open.readers);
         let now = Instant::now();
         let origin = open.origin.clone();
         for (nth, target) in target::matching(&self.config.targets, &origin) {
             if let Some(reader) = old.iter().find(|reader| reader.entry.nth == nth) {
-                let stream = target.stream(&reader.entry.about().path);
-                open.readers.push(reader.renewed(Arc::clone(target), stream, now));
+                let path = reader.entry.about().path;
+                open.readers.push(reader.renewed(Arc::clone(target), &path, now));
             }
         }
         let wanted = target::matching(&self.config.targets, &origin).count();
         let is_complete = !open.readers.is_empty() && open.readers.len() == wanted;
-        for reader in &old {
+        for reader in &mut old {
+            self.give_back_held(reader);
             if !open.readers.iter().any(|one| Arc::ptr_eq(&one.entry, &reader.entry)) {
                 reader.close();
             }
@@ -233,7 +234,7 @@ impl Loop {
                     continue;
                 }
             };
-            let stream = target.stream(path);
+            let reader = Reader::new(Arc::clone(file), Arc::clone(target), path, entry, now);
             // Times go on after the newest that any generation of this path was given, also before a restart.
             let newest = self
                 .positions
@@ -244,10 +245,10 @@ impl Loop {
                 .map(|about| about.read.last_time)
                 .max();
             if let Some(newest) = newest {
-                let clock = self.clocks.entry(Arc::clone(&stream)).or_default();
+                let clock = self.clocks.entry(reader.clock_key()).or_default();
                 *clock = newest.max(*clock);
             }
-            open.readers.push(Reader::new(Arc::clone(file), Arc::clone(target), stream, entry, now));
+            open.readers.push(reader);
         }
     }
 

@@ -9,6 +9,7 @@ use cairn_model::Labels;
 
 use super::identity::{Head, MAX_TAIL_BYTES, TailCheck, read_up_to};
 use super::lines::{Cut, LineLimit, Situation, cut};
+use crate::pipeline::run::Run;
 use crate::positions::{Entry, OpenState};
 use crate::receipt::Mark;
 use crate::target::Target;
@@ -25,8 +26,10 @@ pub struct Reader {
     file: Arc<File>,
     /// Whose file it is.
     pub target: Arc<Target>,
-    /// The labels of its lines.
+    /// The labels of its lines, unless stages set them line by line.
     pub stream: Arc<Labels>,
+    /// The state of such stages, and of those that hold lines back; `None` if the pipeline has none.
+    pub run: Option<Run>,
     /// Where the position is kept.
     pub entry: Arc<Entry>,
     /// Where reading goes on.
@@ -35,6 +38,8 @@ pub struct Reader {
     size: u64,
     changed_at: Instant,
     partial_bytes: usize,
+    /// Lines that stages held when that was last counted.
+    counted_held: usize,
 }
 
 /// How to read.
@@ -53,9 +58,11 @@ pub struct ReadRules {
 /// What a read gave.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// The bytes of the lines, newlines included; empty if there is no line.
+    /// The bytes of the lines, newlines included, after the [`lead`](Self::lead); empty if there is no line.
     pub data: Vec<u8>,
-    /// Lines in it, and what was counted.
+    /// How many bytes of `data` stand before what was read: they tell what stands before the first line.
+    pub lead: u32,
+    /// Lines, counted from after the lead, and what was counted.
     pub cut: Cut,
     /// There is more to be had at once.
     pub has_more: bool,
@@ -70,24 +77,20 @@ pub fn buffer(limit: LineLimit) -> Vec<u8> {
 
 impl Reader {
     /// A reader that goes on where its entry says that reading stands.
-    pub fn new(
-        file: Arc<File>,
-        target: Arc<Target>,
-        stream: Arc<Labels>,
-        entry: Arc<Entry>,
-        now: Instant,
-    ) -> Self {
+    pub fn new(file: Arc<File>, target: Arc<Target>, path: &str, entry: Arc<Entry>, now: Instant) -> Self {
         let about = entry.about();
         Self {
             file,
+            stream: target.stream(path),
+            run: target.pipeline.start(target.labels(path)),
             target,
-            stream,
             mark: about.read,
             head: about.head,
             entry,
             size: 0,
             changed_at: now,
             partial_bytes: 0,
+            counted_held: 0,
         }
     }
 
@@ -96,17 +99,40 @@ impl Reader {
         self.mark
     }
 
+    /// Where reading would have to go on if everything in memory were lost: where the oldest line begins that a stage
+    /// holds, or where reading stands.
+    pub fn resume_mark(&self) -> Mark {
+        match self.run.as_ref().and_then(Run::oldest_held) {
+            // Later lines may have been sent, with later times.
+            Some(held) => Mark { last_time: self.mark.last_time, ..held },
+            None => self.mark,
+        }
+    }
+
+    /// Lines that stages hold now, and how many they held when this was last asked.
+    pub fn count_held(&mut self) -> (usize, usize) {
+        let held = self.run.as_ref().map_or(0, Run::n_held);
+        (held, std::mem::replace(&mut self.counted_held, held))
+    }
+
+    /// The stream that tells its lines apart by their times: its own; or, if stages set labels line by line, one for
+    /// all such files, since lines of any two of them may come to be in one stream.
+    pub fn clock_key(&self) -> Arc<Labels> {
+        if self.run.is_some() { Arc::default() } else { Arc::clone(&self.stream) }
+    }
+
     /// Since when the file has had its present size.
     pub fn quiet_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.changed_at)
     }
 
-    /// Whether something stands at the end without a newline.
-    pub fn has_partial(&self) -> bool {
-        self.partial_bytes > 0
+    /// Whether time alone makes lines: something stands at the end without a newline, or is held by a stage.
+    pub fn waits(&self) -> bool {
+        self.partial_bytes > 0 || self.counted_held > 0
     }
 
-    /// Reads on: at most one buffer. The caller issues the receipt for [`mark`](Self::mark) afterwards.
+    /// Reads on: at most one buffer. The caller issues the receipt for [`resume_mark`](Self::resume_mark) once the
+    /// stages have had the lines.
     ///
     /// # Errors
     /// What the system says; nothing has moved then.
@@ -146,7 +172,8 @@ impl Reader {
         self.mark.is_in_long_line = cut.in_long_line || (self.mark.is_in_long_line && cut.consumed == 0);
         self.partial_bytes = cut.partial_bytes;
         if !cut.lines.is_empty() {
-            read.data = buffer[before..end].to_vec();
+            read.data = buffer[..end].to_vec();
+            read.lead = u32::try_from(before).expect("MAX_TAIL_BYTES fits 32 bits");
         }
         read.has_more = !at_end;
         read.cut = cut;
@@ -161,18 +188,23 @@ impl Reader {
         self.entry.update(|about| about.read = mark);
     }
 
-    /// The same file and place for a target of a new configuration.
-    pub fn renewed(&self, target: Arc<Target>, stream: Arc<Labels>, now: Instant) -> Self {
-        let mut reader = Self::new(Arc::clone(&self.file), target, stream, Arc::clone(&self.entry), now);
+    /// The same file and place for a target of a new configuration. Lines that a stage holds are read again.
+    pub fn renewed(&self, target: Arc<Target>, path: &str, now: Instant) -> Self {
+        let mut reader = Self::new(Arc::clone(&self.file), target, path, Arc::clone(&self.entry), now);
+        reader.mark = self.resume_mark();
         reader.size = self.size;
         reader.partial_bytes = self.partial_bytes;
         reader.changed_at = self.changed_at;
         reader
     }
 
-    /// Says that the file is not read any more.
+    /// Says that the file is not read any more. Lines that a stage holds are read again should it be.
     pub fn close(&self) {
-        self.entry.update(|about| about.open = None);
+        let read = self.resume_mark();
+        self.entry.update(|about| {
+            about.open = None;
+            about.read = read;
+        });
     }
 
     fn restart(&mut self, size: u64, now: Instant) -> io::Result<()> {

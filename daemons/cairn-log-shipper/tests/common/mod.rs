@@ -50,6 +50,8 @@ pub struct Rig {
     pub loki: FakeLoki,
     /// TOML after the client and the scrape job.
     pub more: String,
+    /// `pipeline_stages` of the scrape job, as TOML.
+    pub stages: String,
     /// Glob below the folder of logs.
     pub glob: String,
     running: Option<Running>,
@@ -68,7 +70,8 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("log")).unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
-        Self { dir, loki: FakeLoki::start(), more: String::new(), glob: "*.log".to_owned(), running: None }
+        let (more, stages) = (String::new(), "[]".to_owned());
+        Self { dir, loki: FakeLoki::start(), more, stages, glob: "*.log".to_owned(), running: None }
     }
 
     /// A path among the logs.
@@ -80,9 +83,10 @@ impl Rig {
         let text = format!(
             "[[clients]]\nname = \"store\"\nurl = \"{}\"\nbackoff_config = {{ min_period = \"10ms\", max_period = \"50ms\" }}\n\
              batchwait = \"10ms\"\n{}\n\
-             [[scrape_configs]]\njob_name = \"t\"\n[[scrape_configs.static_configs]]\nlabels = {{ __path__ = \"{}\" }}\n",
+             [[scrape_configs]]\njob_name = \"t\"\npipeline_stages = {}\n[[scrape_configs.static_configs]]\nlabels = {{ __path__ = \"{}\" }}\n",
             self.loki.url(),
             self.more,
+            self.stages,
             self.path(&self.glob).display(),
         );
         let path = self.dir.path().join("shipper.toml");

@@ -9,6 +9,9 @@ const LABELS: u8 = 1 << 3 | 2;
 const ENTRIES: u8 = 2 << 3 | 2;
 const TIMESTAMP: u8 = 1 << 3 | 2;
 const LINE: u8 = 2 << 3 | 2;
+const METADATA: u8 = 3 << 3 | 2;
+const NAME: u8 = 1 << 3 | 2;
+const VALUE: u8 = 2 << 3 | 2;
 const SECONDS: u8 = 1 << 3;
 const NANOS: u8 = 2 << 3;
 
@@ -20,8 +23,9 @@ pub struct StreamEncoder {
 }
 
 impl StreamEncoder {
-    /// Appends one line. The bytes are sent as they are, UTF-8 or not, as Promtail does.
-    pub fn push(&mut self, time: TimeNs, line: &[u8]) {
+    /// Appends one line with its structured metadata. The line's bytes are sent as they are, UTF-8 or not, as Promtail
+    /// does.
+    pub fn push(&mut self, time: TimeNs, line: &[u8], metadata: &[(String, String)]) {
         let seconds = time.0.div_euclid(1_000_000_000);
         let nanos = time.0.rem_euclid(1_000_000_000);
         // Negative numbers are ten bytes long: their 64 bits as they stand.
@@ -30,6 +34,8 @@ impl StreamEncoder {
         let time_len = 2 + varint_len(seconds) + varint_len(nanos);
         let line_len = line.len() as u64;
         let entry_len = 2 + time_len as u64 + 1 + varint_len(line_len) as u64 + line_len;
+        let metadata_len: u64 = metadata.iter().map(|pair| field_len(pair_len(pair))).sum();
+        let entry_len = entry_len + metadata_len;
 
         let out = &mut self.encoded;
         out.push(ENTRIES);
@@ -43,6 +49,15 @@ impl StreamEncoder {
         out.push(LINE);
         put_varint(out, line_len);
         out.extend_from_slice(line);
+        for pair in metadata {
+            out.push(METADATA);
+            put_varint(out, pair_len(pair));
+            for (key, text) in [(NAME, &pair.0), (VALUE, &pair.1)] {
+                out.push(key);
+                put_varint(out, text.len() as u64);
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
         self.entries += 1;
     }
 
@@ -94,6 +109,16 @@ pub fn snappy_compress(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).expect("a batch is far below snappy's 4 GiB")
 }
 
+/// Bytes of a pair of metadata, without its own key and length.
+fn pair_len((name, value): &(String, String)) -> u64 {
+    field_len(name.len() as u64) + field_len(value.len() as u64)
+}
+
+/// Bytes of a length-delimited field: key, length, content.
+fn field_len(content: u64) -> u64 {
+    1 + varint_len(content) as u64 + content
+}
+
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -121,14 +146,18 @@ mod tests {
         #[test]
         fn the_decoder_reads_what_the_encoder_writes(
             streams in proptest::collection::vec(
-                ("[a-z{}=\"]{0,200}", proptest::collection::vec((any::<i64>(), proptest::collection::vec(any::<u8>(), 0..300)), 0..8)),
+                ("[a-z{}=\"]{0,200}", proptest::collection::vec((
+                    any::<i64>(),
+                    proptest::collection::vec(any::<u8>(), 0..300),
+                    proptest::collection::vec((".{0,60}", ".{0,60}"), 0..3),
+                ), 0..8)),
                 0..5,
             )
         ) {
             let encoded: Vec<(String, StreamEncoder)> = streams.iter().map(|(labels, entries)| {
                 let mut stream = StreamEncoder::default();
-                for (time, line) in entries {
-                    stream.push(TimeNs((*time).max(i64::MIN + 1_000_000_000)), line);
+                for (time, line, metadata) in entries {
+                    stream.push(TimeNs((*time).max(i64::MIN + 1_000_000_000)), line, metadata);
                 }
                 (labels.clone(), stream)
             }).collect();
@@ -140,9 +169,10 @@ mod tests {
             for (got, (labels, entries)) in decoded.iter().zip(&streams) {
                 prop_assert_eq!(&got.labels, labels);
                 prop_assert_eq!(got.entries.len(), entries.len());
-                for (entry, (time, line)) in got.entries.iter().zip(entries) {
+                for (entry, (time, line, metadata)) in got.entries.iter().zip(entries) {
                     prop_assert_eq!(entry.time.0, (*time).max(i64::MIN + 1_000_000_000));
                     prop_assert_eq!(&entry.line[..], &line[..]);
+                    prop_assert_eq!(&entry.metadata, metadata);
                 }
             }
         }
