@@ -216,13 +216,8 @@ mod tests {
     #[test]
     fn order_is_by_name_then_value_then_length() {
         let of = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
-        let mut sets = vec![
-            of(&[("b", "1")]),
-            of(&[("a", "2")]),
-            of(&[("a", "1"), ("b", "1")]),
-            of(&[("a", "1")]),
-            of(&[]),
-        ];
+        let mut sets =
+            [of(&[("b", "1")]), of(&[("a", "2")]), of(&[("a", "1"), ("b", "1")]), of(&[("a", "1")]), of(&[])];
         sets.sort();
         let text: Vec<String> = sets.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["{}", r#"{a="1"}"#, r#"{a="1", b="1"}"#, r#"{a="2"}"#, r#"{b="1"}"#]);
