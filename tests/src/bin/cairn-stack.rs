@@ -59,6 +59,17 @@ fn up(state: &Path) -> Result<()> {
         scrape_interval_s: 10,
         corpus_glob: None,
     };
+    // Before anything is started: a Ctrl-C from here on ends in an orderly stop.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the signal handler")?;
+    let (mut interrupt, mut terminate, mut hangup) = runtime.block_on(async {
+        // The last one: a terminal that is closed.
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        anyhow::Ok((interrupt?, terminate?, hangup?))
+    })?;
     println!("starting the daemons; their logs are in {}", state.join("log").display());
     let stack = Stack::start(&options)?;
     let grafana = grafana::start(state, stack.log_store_address, stack.metrics_store_address)?;
@@ -111,20 +122,13 @@ fn up(state: &Path) -> Result<()> {
     );
     println!("\nCtrl-C stops everything. Data stays in {} for the next run.", state.display());
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the signal handler")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        // A terminal that is closed.
-        let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-            _ = hangup.recv() => Ok(()),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
-    })?;
+    });
     println!("\nstopping");
     drop(grafana);
     for line in stack.stop()? {

@@ -148,7 +148,9 @@ impl Reader {
         let mut is_same = size >= self.mark.offset;
         if is_same {
             filled = read_up_to(&self.file, buffer, self.mark.offset - before as u64)?;
-            is_same = filled >= before && self.mark.tail.fits(&buffer[..before]);
+            // The tail alone does not tell a file that was emptied and got as many bytes with the same end.
+            is_same =
+                filled >= before && self.mark.tail.fits(&buffer[..before]) && self.head.fits(&self.file)?;
         }
         if !is_same {
             self.restart(size, now)?;
