@@ -125,6 +125,9 @@ impl Catalogue {
         let path = dir.join(CATALOGUE_FILE);
         let sqlite = |source| CatalogueError::Sqlite { path: path.clone(), source };
         let mut connection = Connection::open(&path).map_err(sqlite)?;
+        // The data directory's lock already keeps other processes away; without sharing there is no `-shm` file, which a
+        // full disk has no room for. It must be said before anything is read.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
         let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i32> {
             connection.pragma_query_value(None, name, |row| row.get(0))
         };
@@ -136,8 +139,6 @@ impl Catalogue {
         if version > CATALOGUE_VERSION {
             return Err(CatalogueError::Version { path, found: version });
         }
-        // The data directory's lock already keeps other processes away; without sharing there is no `-shm` file.
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(sqlite)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite)?;
         // Every commit is synced: a WAL segment of ours may be dropped right after it.
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
@@ -348,6 +349,16 @@ mod tests {
         catalogue.forget_files(&[3]).unwrap();
         let loaded = catalogue.load().unwrap();
         assert_eq!((loaded.files.len(), loaded.chunks.len()), (1, 2));
+    }
+
+    #[test]
+    fn nothing_is_shared_with_other_processes() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Catalogue::open(dir.path()).unwrap());
+        let again = Catalogue::open(dir.path()).unwrap();
+        // It would need room on a disk that may be full, only to read what is there.
+        assert!(!dir.path().join(format!("{CATALOGUE_FILE}-shm")).exists());
+        drop(again);
     }
 
     #[test]
