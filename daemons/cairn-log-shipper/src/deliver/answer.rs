@@ -31,8 +31,17 @@ pub(super) fn judge(
     answered: &Result<Response<Bytes>, ClientError>,
     n_lines: usize,
 ) -> (Verdict, Option<String>) {
+    let unread;
     let answer = match answered {
         Ok(answer) => answer,
+        // The status has come, and says what became of the lines; only its words cannot be read. To ask for them again
+        // and again would hold up everything behind this batch.
+        Err(ClientError::TooLarge { status, .. } | ClientError::Decode { status, .. }) => {
+            let mut response = Response::new(Bytes::from_static(b"(the text of the answer cannot be read)"));
+            *response.status_mut() = *status;
+            unread = response;
+            &unread
+        }
         Err(error) => {
             let mut text = error.to_string();
             let mut source = std::error::Error::source(error);
@@ -116,5 +125,20 @@ mod tests {
         let partial = "entry ... ignored,\nuser 'fake', total ignored: 2 out of 3 for stream: {a=\"b\"}\nuser 'fake', total ignored: 1 out of 7 for stream: {c=\"d\"}";
         check(400, &[], partial, Verdict::Stored { dropped: 3 });
         check(400, &[], "total ignored: 10 out of 10", Verdict::Refused);
+    }
+
+    #[test]
+    fn an_answer_whose_text_cannot_be_read_is_judged_by_its_status() {
+        for (status, want) in [
+            (StatusCode::OK, Verdict::Stored { dropped: 0 }),
+            (StatusCode::BAD_REQUEST, Verdict::Refused),
+            (StatusCode::BAD_GATEWAY, Verdict::Retry { after: None, is_rate_limit: false }),
+        ] {
+            let too_large = ClientError::TooLarge { url: "http://store/".to_owned(), status, limit: 1 };
+            assert_eq!(judge(&Err(too_large), 10).0, want);
+            let reason = "unknown encoding".to_owned();
+            let garbled = ClientError::Decode { url: "http://store/".to_owned(), status, reason };
+            assert_eq!(judge(&Err(garbled), 10).0, want);
+        }
     }
 }

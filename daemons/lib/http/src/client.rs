@@ -62,18 +62,22 @@ pub enum ClientError {
         after: Duration,
     },
     /// The answer is larger than the cap.
-    #[error("{url}: the answer is larger than {limit} bytes")]
+    #[error("{url}: the answer ({status}) is larger than {limit} bytes")]
     TooLarge {
         /// The URL.
         url: String,
+        /// Its status, which came before what was too much.
+        status: StatusCode,
         /// The cap.
         limit: usize,
     },
     /// The answer's compression is broken or of an unknown kind.
-    #[error("{url}: cannot decode the answer: {reason}")]
+    #[error("{url}: cannot decode the answer ({status}): {reason}")]
     Decode {
         /// The URL.
         url: String,
+        /// Its status.
+        status: StatusCode,
         /// What is wrong.
         reason: String,
     },
@@ -198,10 +202,11 @@ impl Client {
             ClientError::Transport { url: url.clone(), is_connect, source: Box::new(error) }
         })?;
         let (mut parts, body) = response.into_parts();
+        let status = parts.status;
         let body = match Limited::new(body, max_body).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Err(ClientError::TooLarge { url, limit: max_body });
+                return Err(ClientError::TooLarge { url, status, limit: max_body });
             }
             Err(source) => return Err(ClientError::Transport { url, is_connect: false, source }),
         };
@@ -214,8 +219,8 @@ impl Client {
                 parts.headers.remove(CONTENT_ENCODING);
                 parts.headers.remove(CONTENT_LENGTH);
                 decoded.map_err(|error| match error {
-                    decode::DecodeError::TooLarge => ClientError::TooLarge { url, limit: max_body },
-                    decode::DecodeError::Bad(reason) => ClientError::Decode { url, reason },
+                    decode::DecodeError::TooLarge => ClientError::TooLarge { url, status, limit: max_body },
+                    decode::DecodeError::Bad(reason) => ClientError::Decode { url, status, reason },
                 })?
             }
         };

@@ -46,7 +46,7 @@ async fn answers_come_back_decoded_and_capped() {
     // 70,000 bytes are a few hundred when compressed: the cap counts what comes out as well.
     let error =
         client.send(request(&format!("{url}/big")), Duration::from_secs(20), 60_000).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("{url}/big: the answer is larger than 60000 bytes"));
+    assert_eq!(error.to_string(), format!("{url}/big: the answer (200 OK) is larger than 60000 bytes"));
     let mut own = request(&format!("{url}/big"));
     own.headers_mut().insert(ACCEPT_ENCODING, "gzip".parse().unwrap());
     let packed = client.send_with(own, &options()).await.unwrap();
