@@ -53,23 +53,36 @@ pub struct DestinationState {
 pub struct Outlet {
     sender: mpsc::Sender<Arc<Chunk>>,
     metrics: DestinationMetrics,
+    removed: CancellationToken,
 }
 
 impl Outlet {
-    /// A channel.
-    pub fn new(metrics: DestinationMetrics) -> (Self, mpsc::Receiver<Arc<Chunk>>) {
+    /// A channel to a destination that will have left for good when `removed` says so.
+    pub fn new(
+        metrics: DestinationMetrics,
+        removed: CancellationToken,
+    ) -> (Self, mpsc::Receiver<Arc<Chunk>>) {
         let (sender, receiver) = mpsc::channel(MAX_CHUNKS);
-        (Self { sender, metrics }, receiver)
+        (Self { sender, metrics, removed }, receiver)
     }
 
     /// Hands a chunk over, without waiting. A destination that is gone acknowledges nothing: the lines stay in their
-    /// file.
+    /// file. For one that was removed they are given up, as what it had not delivered was; else the position would wait
+    /// for ever.
     pub fn send(&self, chunk: Arc<Chunk>) {
         self.metrics.took(chunk.content.n_lines());
-        let sent = self.sender.try_send(chunk);
-        // Were it full all the same, the lines would stay unacknowledged, and be read again by the next run.
-        debug_assert!(!matches!(sent, Err(TrySendError::Full(_))), "no chunk without a slot of the queue");
+        match self.sender.try_send(chunk) {
+            Err(TrySendError::Closed(chunk)) if self.removed.is_cancelled() => give_up(&self.metrics, &chunk),
+            // Were it full all the same, the lines would stay unacknowledged, and be read again by the next run.
+            Err(TrySendError::Full(_)) => debug_assert!(false, "no chunk without a slot of the queue"),
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+        }
     }
+}
+
+fn give_up(metrics: &DestinationMetrics, chunk: &Chunk) {
+    metrics.dropped(&DropReason::DestinationRemoved, chunk.content.n_lines(), chunk.content.line_bytes());
+    chunk.receipt.done();
 }
 
 /// Shared between the task and the status page.
@@ -104,13 +117,12 @@ impl Destination {
         let outcome = self.deliver_all(&mut waiting).await;
         if outcome.is_err() && self.removed.is_cancelled() {
             self.chunks.close();
-            while let Ok(chunk) = self.chunks.try_recv() {
-                waiting.push_back(chunk);
-            }
             for chunk in waiting {
-                let bytes = chunk.content.line_bytes();
-                self.metrics.dropped(&DropReason::DestinationRemoved, chunk.content.n_lines(), bytes);
-                chunk.receipt.done();
+                give_up(&self.metrics, &chunk);
+            }
+            // Ends once the channel is empty and nobody is in the middle of sending.
+            while let Some(chunk) = self.chunks.recv().await {
+                give_up(&self.metrics, &chunk);
             }
         }
     }
@@ -300,4 +312,30 @@ fn request(settings: &ClientSettings, body: &Bytes) -> http::Request<Bytes> {
         builder = builder.header("X-Scope-OrgID", tenant);
     }
     builder.body(body.clone()).expect("URL and headers were checked when the configuration was read")
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::receipt::{Ledger, Mark, Moved};
+
+    #[test]
+    fn what_comes_too_late_for_a_removed_destination_moves_the_position() {
+        for is_removed in [true, false] {
+            let metrics = Metrics::register(&mut Registry::default()).destination("d", "h", "");
+            let removed = CancellationToken::new();
+            let (outlet, chunks) = Outlet::new(metrics, removed.clone());
+            if is_removed {
+                removed.cancel();
+            }
+            drop(chunks);
+            let ledger = Ledger::new(Mark::default(), Moved::default());
+            let receipt = ledger.issue(Mark { offset: 4, ..Mark::default() }, 1);
+            outlet.send(Arc::new(Chunk { receipt, ..Chunk::for_tests(&["abc"]) }));
+            assert_eq!(ledger.is_settled(), is_removed);
+        }
+    }
 }

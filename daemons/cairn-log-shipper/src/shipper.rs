@@ -215,9 +215,9 @@ fn start_destination(
     let host = settings.url.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let tenant = settings.tenant_id.as_deref().unwrap_or_default();
     let own_metrics = metrics.destination(&settings.name, host, tenant);
-    let (outlet, chunks) = Outlet::new(own_metrics.clone());
-    let (settings_sender, settings) = watch::channel(Arc::clone(settings));
     let removed = CancellationToken::new();
+    let (outlet, chunks) = Outlet::new(own_metrics.clone(), removed.clone());
+    let (settings_sender, settings) = watch::channel(Arc::clone(settings));
     let state = SharedState::default();
     let destination = Destination {
         chunks,
