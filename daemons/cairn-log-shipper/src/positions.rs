@@ -7,7 +7,7 @@
 mod file;
 pub mod import;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cairn_disk::{CheckedError, Fs};
+use cairn_model::TimeNs;
 
 use crate::receipt::{Ledger, Mark, Moved};
 use crate::tail::identity::{FileId, Head};
@@ -38,6 +39,8 @@ pub struct Positions {
 #[derive(Debug, Default)]
 struct State {
     entries: Vec<Arc<Entry>>,
+    /// The same by inode, which an entry keeps for its life: every look at a file asks for it.
+    by_inode: HashMap<u64, Vec<Arc<Entry>>>,
     /// Promtail positions files that were taken over already.
     imported: Vec<PathBuf>,
     /// Offsets taken over for paths that were not seen yet.
@@ -118,8 +121,9 @@ impl Positions {
         let moved = Moved::default();
         let (content, warnings) = file::load(fs.as_ref(), dir)?;
         let Content { sequence, imported, imports, files } = content;
-        let entries = files.into_iter().map(|record| record.into_entry(&moved)).collect();
-        let state = State { entries, imported, imports };
+        let entries: Vec<_> = files.into_iter().map(|record| record.into_entry(&moved)).collect();
+        let by_inode = index(&entries);
+        let state = State { entries, by_inode, imported, imports };
         let positions = Self {
             fs,
             dir: dir.to_owned(),
@@ -144,23 +148,40 @@ impl Positions {
     /// The file with this identity, as far as numbers can tell; its content is for the caller to compare.
     pub fn find(&self, file: &FileId, nth: u32) -> Option<Arc<Entry>> {
         let state = self.lock();
-        let candidates =
-            state.entries.iter().filter(|entry| entry.nth == nth && entry.about().file.may_be(file));
+        let same_inode = state.by_inode.get(&file.ino)?;
+        let candidates = same_inode.iter().filter(|entry| entry.nth == nth && entry.lock().file.may_be(file));
         // The exact device wins over one that was numbered anew.
-        candidates.min_by_key(|entry| entry.about().file.dev != file.dev).cloned()
+        candidates.min_by_key(|entry| entry.lock().file.dev != file.dev).cloned()
+    }
+
+    /// The newest timestamp that was given to a line of any file of this name.
+    pub fn newest_time(&self, path: &str) -> Option<TimeNs> {
+        let state = self.lock();
+        let times = state.entries.iter().filter_map(|entry| {
+            let about = entry.lock();
+            (about.path == path).then_some(about.read.last_time)
+        });
+        times.max()
     }
 
     /// Remembers a new file, read and acknowledged up to `about.read`.
     pub fn add(&self, nth: u32, about: About) -> Arc<Entry> {
         let entry = Entry::new(nth, about, &self.moved);
-        self.lock().entries.push(Arc::clone(&entry));
+        let mut state = self.lock();
+        let ino = entry.lock().file.ino;
+        state.by_inode.entry(ino).or_default().push(Arc::clone(&entry));
+        state.entries.push(Arc::clone(&entry));
+        drop(state);
         self.moved.set();
         entry
     }
 
     /// Forgets a file.
     pub fn forget(&self, entry: &Arc<Entry>) {
-        self.lock().entries.retain(|one| !Arc::ptr_eq(one, entry));
+        let mut state = self.lock();
+        state.entries.retain(|one| !Arc::ptr_eq(one, entry));
+        state.by_inode = index(&state.entries);
+        drop(state);
         self.moved.set();
     }
 
@@ -219,6 +240,7 @@ impl Positions {
                 }
             });
         }
+        let n_before = state.entries.len();
         state.entries.retain(|entry| {
             let about = entry.about();
             about.open.is_some() || !entry.ledger.is_settled() || about.seen_s + ttl_s >= now_s
@@ -226,6 +248,9 @@ impl Positions {
         if state.entries.len() > MAX_ENTRIES {
             state.entries.sort_by_key(|entry| std::cmp::Reverse(entry.about().seen_s));
             state.entries.truncate(MAX_ENTRIES);
+        }
+        if state.entries.len() < n_before {
+            state.by_inode = index(&state.entries);
         }
         Content {
             sequence,
@@ -238,6 +263,15 @@ impl Positions {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn index(entries: &[Arc<Entry>]) -> HashMap<u64, Vec<Arc<Entry>>> {
+    let mut index: HashMap<u64, Vec<Arc<Entry>>> = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let ino = entry.lock().file.ino;
+        index.entry(ino).or_default().push(Arc::clone(entry));
+    }
+    index
 }
 
 #[cfg(test)]

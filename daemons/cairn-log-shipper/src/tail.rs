@@ -9,6 +9,7 @@
 //! | [`identity`] | is this still the same file |
 //! | [`mod@file`] | what is new in this file |
 //! | [`lines`] | where do its lines end |
+//! | `open` | what is an open file, how many may there be |
 //! | `emit` | from lines to a chunk: times, pipeline, receipt, destinations |
 
 mod discover;
@@ -17,6 +18,7 @@ pub mod file;
 pub mod identity;
 pub mod lines;
 pub mod names;
+mod open;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,16 +37,17 @@ use crate::positions::Positions;
 use crate::queue::Queue;
 use crate::target::Target;
 use crate::time::unix_seconds;
-use file::{ReadRules, Reader};
+use file::ReadRules;
 use lines::LineLimit;
 use names::{Names, OpenId};
+use open::OpenFile;
 use watch::{Happened, WakeReceiver, Waker, Watcher};
 
 /// Pause between looks at what the kernel does not tell of: rotated files, unfinished lines, folders on a network.
 const POLL: Duration = Duration::from_millis(250);
 /// After a round of reading, events are left to gather for this long: a busy writer causes one per write.
 const GATHER: Duration = Duration::from_millis(10);
-/// Most files open at once; further ones wait, and are reported.
+/// Most files open at once. Further ones take the place of those that stand still.
 pub const MAX_OPEN_FILES: usize = 4096;
 
 /// What the reader's thread is told from outside.
@@ -137,16 +140,6 @@ impl Drop for Tailer {
     }
 }
 
-/// One file that is open, with a reader for each target that wants it.
-#[derive(Debug)]
-struct OpenFile {
-    /// The name that is tailed and shipped as `filename`.
-    origin: PathBuf,
-    inode: (u64, u64),
-    is_rotated: bool,
-    readers: Vec<Reader>,
-}
-
 struct Loop {
     config: TailConfig,
     positions: Arc<Positions>,
@@ -169,6 +162,10 @@ struct Loop {
     rescan_at: Instant,
     /// Files were opened of which nothing is on disk yet.
     has_new_files: bool,
+    /// Most files open at once here and now.
+    max_open: usize,
+    /// Files that found no place in this walk of the globs.
+    n_waiting: usize,
     /// Paths that cannot be read, so that each is logged once.
     failing: BTreeSet<PathBuf>,
 }
@@ -195,6 +192,8 @@ impl Loop {
             buffer,
             rescan_at: Instant::now(),
             has_new_files: false,
+            max_open: open::raise_limit(),
+            n_waiting: 0,
             failing: BTreeSet::new(),
         }
     }
@@ -248,8 +247,7 @@ impl Loop {
         if has_room && !self.dirty.is_empty() {
             return Duration::ZERO;
         }
-        let needs_poll = self.watcher.must_poll()
-            || self.files.values().any(|file| file.is_rotated || file.readers.iter().any(Reader::waits));
+        let needs_poll = self.watcher.must_poll() || self.files.values().any(OpenFile::must_be_polled);
         if needs_poll { until_rescan.min(POLL) } else { until_rescan }
     }
 
@@ -271,11 +269,11 @@ impl Loop {
         self.take_events();
         self.open_born();
         if self.watcher.must_poll() {
-            self.check_names();
+            self.check_names(|_| true);
             self.dirty.extend(self.by_path.keys().cloned());
         } else {
-            let polled =
-                self.files.values().filter(|file| file.is_rotated || file.readers.iter().any(Reader::waits));
+            self.check_names(|file| file.is_link);
+            let polled = self.files.values().filter(|file| file.must_be_polled());
             self.dirty.extend(polled.map(|file| file.origin.clone()));
         }
     }
@@ -299,6 +297,10 @@ impl Loop {
                     }
                 }
                 Happened::MovedFrom(path, cookie) => {
+                    if self.is_tailed(&path) {
+                        // Closed to make room for others, or not opened yet: its writer may not be done with it.
+                        self.names.created(&path);
+                    }
                     let id = self.names.moved_from(&path, cookie);
                     self.lost_name(id);
                 }
@@ -345,6 +347,10 @@ impl Loop {
                 if has_more {
                     // What is younger waits: the lines of one path stay in order.
                     self.dirty.insert(path.clone());
+                    break;
+                }
+                if self.files.get(&id).is_some_and(|file| file.is_rotated && file.waits()) {
+                    // Its last line comes first, as soon as it has stood still for long enough: `look` comes back to it.
                     break;
                 }
             }

@@ -44,6 +44,48 @@ fn an_unfinished_line_is_sent_after_a_while_and_its_rest_is_a_line_of_its_own() 
 }
 
 #[test]
+fn the_newline_that_comes_after_its_line_was_sent_is_no_line() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    write(&rig, b"whole\nlate");
+    rig.start();
+    rig.expect("a.log", &texts(&["whole", "late"]));
+    rig.wait_saved("a.log");
+    rig.kill();
+    rig.start();
+    write(&rig, b"\n\nnext\n");
+    rig.expect("a.log", &texts(&["whole", "late", "", "next"]));
+}
+
+#[test]
+fn an_unfinished_line_of_a_rotated_file_comes_before_what_is_in_the_next_one() {
+    let mut rig = Rig::new();
+    write(&rig, b"first\nlast of the old");
+    rig.start();
+    rig.expect("a.log", &texts(&["first"]));
+    std::fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    write(&rig, b"first of the new\n");
+    rig.expect("a.log", &texts(&["first", "last of the old", "first of the new"]));
+}
+
+#[test]
+fn lines_come_into_space_that_was_reserved() {
+    let mut rig = Rig::new();
+    let path = rig.path("a.log");
+    let file = std::fs::File::create(&path).unwrap();
+    // More than is read at once.
+    file.set_len(2 << 20).unwrap();
+    file.write_all_at(b"one\ntwo\n", 0).unwrap();
+    rig.start();
+    rig.expect("a.log", &texts(&["one", "two"]));
+    file.write_all_at(b"three\n", 8).unwrap();
+    rig.expect("a.log", &texts(&["one", "two", "three"]));
+    // A gap is no reserved space: something follows it.
+    file.write_all_at(b"four\n", 3 << 20).unwrap();
+    rig.expect("a.log", &texts(&["one", "two", "three", "four"]));
+}
+
+#[test]
 fn an_unfinished_line_of_a_rotated_file_is_sent() {
     let mut rig = Rig::new();
     rig.more = "[tail]\npartial_flush = \"0\"\n".to_owned();

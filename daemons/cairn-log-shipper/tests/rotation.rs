@@ -65,6 +65,47 @@ fn a_common_beginning_does_not_hide_a_replacement() {
 }
 
 #[test]
+fn lines_behind_a_symbolic_link_into_another_folder() {
+    let mut rig = Rig::new();
+    // The walk of the globs, which finds everything in the end, does not come in this test.
+    rig.more = "[target_config]\nsync_period = \"1h\"\n".to_owned();
+    let real = rig.dir.path().join("real.log");
+    let parts = ["old", "more", "new"].map(|what| numbered(what, 0..10));
+    append(&real, &parts[0]);
+    std::os::unix::fs::symlink(&real, rig.path("a.log")).unwrap();
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    append(&real, &parts[1]);
+    rig.expect("a.log", &parts[..2].concat());
+    fs::rename(&real, rig.dir.path().join("real.log.1")).unwrap();
+    append(&real, &parts[2]);
+    rig.expect("a.log", &parts.concat());
+}
+
+#[test]
+fn more_files_than_may_be_open() {
+    let mut rig = Rig::new();
+    let n_files = cairn_log_shipper::tail::MAX_OPEN_FILES + 100;
+    let names: Vec<String> = (0..n_files).map(|n| format!("{n}.log")).collect();
+    for name in &names {
+        fs::write(rig.path(name), format!("in {name}\n")).unwrap();
+    }
+    rig.start();
+    wait_for("a line of each", || {
+        let sample = "cairn_log_shipper_delivered_lines_total{destination=\"store\"}";
+        (rig.metric(sample)? == names.len() as f64).then_some(())
+    });
+    // One that was closed to make room is opened again for what comes later, also when it is rotated right away.
+    for name in &names[..100] {
+        append(&rig.path(name), &["late".to_owned()]);
+        fs::rename(rig.path(name), rig.path(&format!("{name}.1"))).unwrap();
+    }
+    for name in &names[..100] {
+        rig.expect(name, &[format!("in {name}"), "late".to_owned()]);
+    }
+}
+
+#[test]
 fn emptied_and_outgrown_at_once() {
     let mut rig = Rig::new();
     let (old, new) = (numbered("old", 0..100), numbered("new", 0..300));

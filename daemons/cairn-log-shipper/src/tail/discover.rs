@@ -1,22 +1,27 @@
 //! Finding files: walking the globs, opening what was born, recognising what was known under another name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use cairn_model::Labels;
+
+use super::Loop;
 use super::file::Reader;
 use super::identity::{FileId, Head, TailCheck};
 use super::names::OpenId;
-use super::{Loop, MAX_OPEN_FILES, OpenFile};
+use super::open::OpenFile;
 use crate::positions::{About, Entry};
 use crate::receipt::Mark;
 use crate::target;
 use crate::time::{now_ns, unix_seconds};
 
+/// When the globs are walked again while files wait for others to stand still.
+const CROWDED_RESCAN: Duration = Duration::from_millis(500);
 /// How often a file is looked for again that changes its name while it is being opened.
 const MAX_CHASES: usize = 16;
 
@@ -53,6 +58,7 @@ impl Loop {
     /// Walks every glob: the safety net under the events, and the first look.
     pub(super) fn rescan(&mut self) {
         self.rescan_at = Instant::now() + self.config.settings.rescan;
+        let n_waited = std::mem::take(&mut self.n_waiting);
         let mut paths = BTreeSet::new();
         let mut folders = BTreeSet::new();
         // Twice when a folder is new: what was created in it before its watch is found by the second walk.
@@ -87,17 +93,30 @@ impl Loop {
         }
         self.failing.retain(|path| still_failing.contains(path));
         self.metrics.set_failing(self.failing.len());
-        self.check_names();
+        if self.n_waiting > 0 {
+            if n_waited == 0 {
+                tracing::warn!(
+                    open = self.files.len(),
+                    waiting = self.n_waiting,
+                    "too many files: those that stand still make room"
+                );
+            }
+            self.rescan_at = self.rescan_at.min(Instant::now() + CROWDED_RESCAN);
+        }
+        self.check_names(|_| true);
         self.dirty.extend(self.by_path.keys().cloned());
         let now = now_ns();
-        self.clocks.retain(|_, last| *last > now);
+        // That of a stream that is being read stays: the clock of the machine may be set back before its next line.
+        let read: HashSet<Arc<Labels>> =
+            self.files.values().flat_map(|file| &file.readers).map(Reader::clock_key).collect();
+        self.clocks.retain(|stream, last| *last > now || read.contains(stream));
     }
 
     /// Compares every tailed name with the file that we have open under it, without the kernel's help.
-    pub(super) fn check_names(&mut self) {
+    pub(super) fn check_names(&mut self, is_wanted: impl Fn(&OpenFile) -> bool) {
         let mut changed = Vec::new();
         for (id, file) in &self.files {
-            if !file.is_rotated {
+            if !file.is_rotated && is_wanted(file) {
                 let is_same = std::fs::metadata(&file.origin).is_ok_and(|m| (m.dev(), m.ino()) == file.inode);
                 if !is_same {
                     changed.push((*id, file.origin.clone()));
@@ -162,14 +181,21 @@ impl Loop {
                 origin = old;
             }
         }
-        if self.files.len() >= MAX_OPEN_FILES {
-            self.report_failing(&origin, &io::Error::other(format!("more than {MAX_OPEN_FILES} files")));
-            return;
+        if self.files.len() >= self.max_open {
+            if self.is_read_up(&origin, &file, &file_id, metadata.len()) {
+                return;
+            }
+            if !self.close_idle() {
+                self.n_waiting += 1;
+                self.rescan_at = self.rescan_at.min(Instant::now() + CROWDED_RESCAN);
+                return;
+            }
         }
         let id = self.next_id;
         self.next_id += 1;
         let is_rotated = now != origin;
-        let mut open = OpenFile { origin: origin.clone(), inode, is_rotated, readers: Vec::new() };
+        let is_link = now.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        let mut open = OpenFile { origin: origin.clone(), inode, is_rotated, is_link, readers: Vec::new() };
         self.make_readers(&mut open, &Arc::new(file), &file_id, metadata.len());
         if open.readers.is_empty() {
             return;
@@ -194,6 +220,33 @@ impl Loop {
         self.dirty.insert(origin);
         self.has_new_files = true;
         self.metrics.files_active.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
+    }
+
+    /// Whether every target that wants the file has read it to its end.
+    fn is_read_up(&self, origin: &Path, file: &File, file_id: &FileId, size: u64) -> bool {
+        target::matching(&self.config.targets, origin).all(|(nth, _)| {
+            self.positions.find(file_id, nth).is_some_and(|entry| {
+                let about = entry.about();
+                about.read.offset == size
+                    && about.head.fits(file).unwrap_or(false)
+                    && TailCheck::read(file, size).is_ok_and(|tail| tail == about.read.tail)
+            })
+        })
+    }
+
+    /// Closes the file that has stood still for longest, if one has its name, is read to its end and acknowledged. What
+    /// is written to it later opens it again.
+    fn close_idle(&mut self) -> bool {
+        let now = Instant::now();
+        let idle = self.files.iter().filter(|(_, file)| {
+            !file.must_be_polled()
+                && !self.dirty.contains(&file.origin)
+                && file.readers.iter().all(Reader::is_done)
+        });
+        let quiet = |file: &OpenFile| file.readers.iter().map(|reader| reader.quiet_for(now)).min();
+        let Some(id) = idle.max_by_key(|(_, file)| quiet(file)).map(|(id, _)| *id) else { return false };
+        self.close(id);
+        true
     }
 
     /// After a new configuration: the same file, read for the targets that want it now.
@@ -236,15 +289,7 @@ impl Loop {
             };
             let reader = Reader::new(Arc::clone(file), Arc::clone(target), path, entry, now);
             // Times go on after the newest that any generation of this path was given, also before a restart.
-            let newest = self
-                .positions
-                .entries()
-                .iter()
-                .map(|entry| entry.about())
-                .filter(|about| about.path == path)
-                .map(|about| about.read.last_time)
-                .max();
-            if let Some(newest) = newest {
+            if let Some(newest) = self.positions.newest_time(path) {
                 let clock = self.clocks.entry(reader.clock_key()).or_default();
                 *clock = newest.max(*clock);
             }

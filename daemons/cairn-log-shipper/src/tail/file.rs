@@ -20,6 +20,9 @@ pub const READ_BYTES: usize = 256 * 1024;
 /// be in the middle of it, but nobody will look at it for five seconds more.
 const ROTATED_PARTIAL_WAIT: Duration = Duration::from_secs(1);
 
+/// How far a run of NUL bytes is followed to learn whether it is reserved space (nothing comes after it) or a gap.
+const MAX_LOOK_AHEAD_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Reads one file for one target.
 #[derive(Debug)]
 pub struct Reader {
@@ -36,10 +39,13 @@ pub struct Reader {
     mark: Mark,
     head: Head,
     size: u64,
+    has_looked: bool,
     changed_at: Instant,
     partial_bytes: usize,
     /// Lines that stages held when that was last counted.
     counted_held: usize,
+    /// The size at which the file was found to hold nothing but NUL bytes from the mark on.
+    reserved_size: Option<u64>,
 }
 
 /// How to read.
@@ -88,9 +94,11 @@ impl Reader {
             head: about.head,
             entry,
             size: 0,
+            has_looked: false,
             changed_at: now,
             partial_bytes: 0,
             counted_held: 0,
+            reserved_size: None,
         }
     }
 
@@ -131,6 +139,11 @@ impl Reader {
         self.partial_bytes > 0 || self.counted_held > 0
     }
 
+    /// Whether everything in the file was read and acknowledged when it was last looked at.
+    pub fn is_done(&self) -> bool {
+        self.has_looked && self.mark.offset == self.size && self.entry.ledger.is_settled() && !self.waits()
+    }
+
     /// Reads on: at most one buffer. The caller issues the receipt for [`resume_mark`](Self::resume_mark) once the
     /// stages have had the lines.
     ///
@@ -138,6 +151,7 @@ impl Reader {
     /// What the system says; nothing has moved then.
     pub fn read(&mut self, buffer: &mut [u8], rules: &ReadRules, now: Instant) -> io::Result<Read> {
         let size = self.file.metadata()?.len();
+        self.has_looked = true;
         if size != self.size {
             self.size = size;
             self.changed_at = now;
@@ -161,10 +175,18 @@ impl Reader {
         if self.head.is_outgrown(size) {
             self.head = Head::read(&self.file, size)?;
         }
-        let at_end = filled < buffer.len();
+        let mut at_end = filled < buffer.len();
+        if !at_end && buffer[before..filled].iter().all(|byte| *byte == 0) {
+            // Space that the writer has reserved counts as the end of the file: lines will come where it begins.
+            at_end = self.is_reserved(self.mark.offset + (filled - before) as u64, size)?;
+        }
+        // A NUL before the mark is the end of a run that was skipped.
+        let after_partial =
+            before > 0 && !self.mark.is_in_long_line && !matches!(buffer[before - 1], b'\n' | 0);
         let wait = if rules.is_rotated { Some(ROTATED_PARTIAL_WAIT) } else { rules.partial_flush };
         let flush_partial = rules.is_last || wait.is_some_and(|wait| self.quiet_for(now) >= wait);
-        let situation = Situation { at_end, in_long_line: self.mark.is_in_long_line, flush_partial };
+        let in_long_line = self.mark.is_in_long_line;
+        let situation = Situation { at_end, in_long_line, flush_partial, after_partial };
         let cut = cut(&buffer[before..filled], situation, rules.limit);
         let end = before + cut.consumed;
         if cut.consumed > 0 {
@@ -209,11 +231,34 @@ impl Reader {
         });
     }
 
+    /// Whether nothing but NUL bytes follows from here up to the end of the file, which has `size` bytes.
+    fn is_reserved(&mut self, from: u64, size: u64) -> io::Result<bool> {
+        if self.reserved_size == Some(size) {
+            return Ok(true);
+        }
+        let mut at = from;
+        let limit = at.saturating_add(MAX_LOOK_AHEAD_BYTES);
+        let mut ahead = vec![0; READ_BYTES];
+        while at < limit {
+            let n_read = read_up_to(&self.file, &mut ahead, at)?;
+            if ahead[..n_read].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at += n_read as u64;
+            if n_read < ahead.len() {
+                self.reserved_size = Some(size);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn restart(&mut self, size: u64, now: Instant) -> io::Result<()> {
         self.mark = Mark { last_time: self.mark.last_time, ..Mark::default() };
         self.head = Head::read(&self.file, size)?;
         self.changed_at = now;
         self.partial_bytes = 0;
+        self.reserved_size = None;
         Ok(())
     }
 

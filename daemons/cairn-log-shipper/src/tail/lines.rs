@@ -20,6 +20,8 @@ pub struct Situation {
     pub in_long_line: bool,
     /// What stands at the end of the file without a newline is a line too.
     pub flush_partial: bool,
+    /// What stands right before the buffer was sent as a line without its newline, which may come now.
+    pub after_partial: bool,
 }
 
 /// The lines of a buffer.
@@ -45,7 +47,8 @@ pub struct Cut {
 ///
 /// NUL bytes at the beginning of a line are skipped: they are what a crash of the file system leaves, or a writer that
 /// goes on at its old offset after the file was emptied. At the very end of the file they are left alone, since a
-/// writer that reserves its space in advance will put lines there.
+/// writer that reserves its space in advance will put lines there. So are those at the end of a buffer in the middle of
+/// the file, until they are all that a buffer holds: the caller then looks ahead, and says what they are by `at_end`.
 ///
 /// A buffer shorter than `limit.max_bytes` + 1 that does not reach the end of the file may be left whole.
 pub fn cut(buffer: &[u8], situation: Situation, limit: LineLimit) -> Cut {
@@ -61,10 +64,13 @@ pub fn cut(buffer: &[u8], situation: Situation, limit: LineLimit) -> Cut {
             }
         }
     }
+    if situation.after_partial && buffer.first() == Some(&b'\n') {
+        at = 1;
+    }
     while at < buffer.len() {
         let n_nul = buffer[at..].iter().take_while(|byte| **byte == 0).count();
         if n_nul > 0 {
-            if at + n_nul == buffer.len() && situation.at_end {
+            if at + n_nul == buffer.len() && (situation.at_end || at > 0) {
                 break;
             }
             cut.nul_bytes += n_nul;
@@ -113,9 +119,10 @@ mod tests {
 
     use super::*;
 
-    const MIDDLE: Situation = Situation { at_end: false, in_long_line: false, flush_partial: false };
-    const END: Situation = Situation { at_end: true, in_long_line: false, flush_partial: false };
-    const FLUSH: Situation = Situation { at_end: true, in_long_line: false, flush_partial: true };
+    const MIDDLE: Situation =
+        Situation { at_end: false, in_long_line: false, flush_partial: false, after_partial: false };
+    const END: Situation = Situation { at_end: true, ..MIDDLE };
+    const FLUSH: Situation = Situation { flush_partial: true, ..END };
     const LIMIT: LineLimit = LineLimit { max_bytes: 8, truncate: true };
 
     fn texts<'a>(buffer: &'a [u8], cut: &Cut) -> Vec<&'a str> {
@@ -139,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn the_newline_of_a_line_that_was_sent_is_no_empty_line() {
+        let after = Situation { after_partial: true, ..END };
+        check(b"\n\nb\n", after, &["", "b"], 4);
+        check(b"\n", after, &[], 1);
+        check(b"more\n", after, &["more"], 5);
+        check(b"\n\nb\n", END, &["", "", "b"], 4);
+    }
+
+    #[test]
     fn long_lines_are_cut_and_their_rest_skipped() {
         let first = check(b"0123456789", MIDDLE, &["01234567"], 10);
         assert!(first.in_long_line);
@@ -159,6 +175,8 @@ mod tests {
         check(b"a\n\0\0\0", FLUSH, &["a"], 2);
         assert_eq!(check(b"\0\0\0", MIDDLE, &[], 3).nul_bytes, 3);
         check(b"a\0b\n", END, &["a\0b"], 4);
+        // Reserved space that fills the buffer: not skipped before the caller has looked beyond it.
+        check(b"a\n\0\0\0", MIDDLE, &["a"], 2);
     }
 
     proptest! {
@@ -172,7 +190,7 @@ mod tests {
                 let (mut at, mut in_long_line, mut lines) = (0, false, Vec::new());
                 while at < data.len() {
                     let end = (at + window).min(data.len());
-                    let situation = Situation { at_end: end == data.len(), in_long_line, flush_partial: true };
+                    let situation = Situation { at_end: end == data.len(), in_long_line, ..FLUSH };
                     let buffer = &data[at..end];
                     let cut = cut(buffer, situation, limit);
                     for (start, len) in &cut.lines {
