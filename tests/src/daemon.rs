@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::child::{self, describe};
 
 /// How long a daemon may take to bind its addresses. Generous: machines that run tests are shared.
 pub const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -71,7 +72,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the binary `name` with `arguments`; its standard error is appended to `log`.
+    /// Starts the binary `name` with `arguments`; its standard error goes to `log`, a new file.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -89,19 +90,21 @@ impl Daemon {
         log: &Path,
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let stderr = File::create(log).with_context(|| format!("create {}", log.display()))?;
-        let child = Command::new(binary(name)?)
+        let stderr = child::new_log(log)?;
+        let child = child::command(&binary(name)?)
             .args(arguments)
             .envs(environment.iter().copied())
             .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
-            // A terminal's Ctrl-C goes to the whole group: the daemons are stopped in order, by us, once.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// How the process ended, if it did; `None` while it runs.
+    pub fn ended(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(describe)
     }
 
     /// The process id.
@@ -245,15 +248,6 @@ fn announced(log: &str, role: &str) -> Option<SocketAddr> {
         };
         (field("role=") == Some(role)).then(|| field("addr=")?.parse().ok()).flatten()
     })
-}
-
-/// `exit status 78` or `signal 9`.
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "an unknown status".to_owned(),
-    }
 }
 
 /// Runs a binary to its end and returns its exit code and what it wrote to standard output and standard error.

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::child::{self, find_in_path};
 use crate::daemon::wait_for;
 use crate::http;
 
@@ -49,8 +49,8 @@ pub fn start(state: &Path, log_store: SocketAddr, metrics_store: SocketAddr) -> 
         .context("write the data sources")?;
     let address = SocketAddr::from(([127, 0, 0, 1], PORT));
     let log = home.join("log/start.log");
-    let output = fs::File::create(&log).with_context(|| format!("create {}", log.display()))?;
-    let child = Command::new(program)
+    let output = child::new_log(&log)?;
+    let child = child::command(&program)
         .args(["server", "--homepath", "/usr/share/grafana"])
         .env("GF_PATHS_DATA", home.join("data"))
         .env("GF_PATHS_LOGS", home.join("log"))
@@ -59,10 +59,8 @@ pub fn start(state: &Path, log_store: SocketAddr, metrics_store: SocketAddr) -> 
         .env("GF_SERVER_HTTP_PORT", PORT.to_string())
         .env("GF_ANALYTICS_REPORTING_ENABLED", "false")
         .env("GF_ANALYTICS_CHECK_FOR_UPDATES", "false")
-        .stdin(Stdio::null())
         .stdout(output.try_clone().context("share Grafana's log")?)
         .stderr(output)
-        .process_group(0)
         .spawn()
         .context("start grafana")?;
     let grafana = Grafana { child, address };
@@ -71,13 +69,6 @@ pub fn start(state: &Path, log_store: SocketAddr, metrics_store: SocketAddr) -> 
     })
     .with_context(|| format!("see {}", log.display()))?;
     Ok(Some(grafana))
-}
-
-/// A program's path, if it is in `PATH`.
-fn find_in_path(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
 }
 
 /// Grafana's provisioning file for both stores.

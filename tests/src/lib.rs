@@ -2,6 +2,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`child`] | child processes that end with the program that started them |
 //! | [`daemon`] | one daemon as a child process: start, addresses, log, stop, kill |
 //! | [`http`] | asking a daemon something, with JSON answers |
 //! | [`stack`] | the four daemons, wired together in one state directory |
@@ -14,6 +15,7 @@
 //! `src/bin/cairn-stack.rs` is the program behind `scripts/up`.
 
 pub mod chain;
+pub mod child;
 pub mod corpus;
 pub mod daemon;
 pub mod grafana;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
+use cairn_disk::lock::DirLock;
 use nix::sys::signal::Signal;
 
+use crate::child;
 use crate::daemon::{Daemon, START_DEADLINE, wait_for};
 
 /// How a stack is started.
@@ -49,6 +50,8 @@ pub struct Stack {
     pub app_log: PathBuf,
     /// An installed node exporter, started beside the stack.
     node_exporter: Option<NodeExporter>,
+    /// Held while the stack runs: a second one would write into the same logs and configurations.
+    _lock: DirLock,
 }
 
 #[derive(Debug)]
@@ -68,9 +71,11 @@ impl Stack {
     /// Starts the daemons and waits until each is ready.
     ///
     /// # Errors
-    /// When a daemon ends or is not ready in time; the message ends with its log.
+    /// When another stack runs in the same state directory, or a daemon ends or is not ready in time; the message ends
+    /// with its log.
     pub fn start(options: &Options) -> Result<Self> {
         let state = &options.state;
+        let lock = DirLock::acquire(state)?;
         for folder in ["config", "log", "app", "log-shipper", "log-store", "metrics-store"] {
             fs::create_dir_all(state.join(folder))
                 .with_context(|| format!("create {}", state.join(folder).display()))?;
@@ -154,12 +159,24 @@ impl Stack {
             metrics_store_address,
             app_log,
             node_exporter,
+            _lock: lock,
         })
     }
 
     /// Whether a node exporter was found and is scraped.
     pub fn has_node_exporter(&self) -> bool {
         self.node_exporter.is_some()
+    }
+
+    /// The first daemon that has ended by itself, with how; `None` while all run.
+    pub fn first_ended(&mut self) -> Option<String> {
+        let daemons = [
+            ("cairn-app", &mut self.app),
+            ("cairn-log-shipper", &mut self.log_shipper),
+            ("cairn-log-store", &mut self.log_store),
+            ("cairn-metrics-store", &mut self.metrics_store),
+        ];
+        daemons.into_iter().find_map(|(name, daemon)| Some(format!("{name} ended with {}", daemon.ended()?)))
     }
 
     /// Each daemon's name and resident memory in bytes.
@@ -239,19 +256,13 @@ fn prometheus_yml(interval_s: u32, jobs: &[(&str, SocketAddr)]) -> String {
 
 /// Starts an installed `prometheus-node-exporter` on a free port; `None` where there is none.
 fn start_node_exporter(log: &Path) -> Result<Option<NodeExporter>> {
-    let stderr = fs::File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let spawned = Command::new("prometheus-node-exporter")
+    let Some(program) = child::find_in_path("prometheus-node-exporter") else { return Ok(None) };
+    let child = child::command(&program)
         .args(["--web.listen-address=127.0.0.1:0", "--no-collector.systemd"])
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(stderr)
-        .process_group(0)
-        .spawn();
-    let child = match spawned {
-        Ok(child) => child,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).context("start prometheus-node-exporter"),
-    };
+        .stderr(child::new_log(log)?)
+        .spawn()
+        .context("start prometheus-node-exporter")?;
     // Guard first, so that the process is ended when its address never shows.
     let mut exporter = NodeExporter { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
     exporter.address = wait_for("the node exporter's address", START_DEADLINE, || {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use cairn_disk::lock::DirLock;
 use cairn_tests::daemon::wait_for;
 use cairn_tests::stack::{Options, Stack};
 use cairn_tests::{chain, corpus, grafana};
@@ -16,6 +17,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Resident memory that the four daemons together may hold after the check, in bytes.
 const IDLE_MEMORY_LIMIT: u64 = 80_000_000;
+
+/// How often `up` looks whether a daemon has ended by itself.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// In the state directory of a check that runs, or that did not get to its end.
+const UNFINISHED: &str = "unfinished";
 
 /// Starts Cairn's four daemons on this machine.
 #[derive(Debug, Parser)]
@@ -71,7 +78,7 @@ fn up(state: &Path) -> Result<()> {
         anyhow::Ok((interrupt?, terminate?, hangup?))
     })?;
     println!("starting the daemons; their logs are in {}", state.join("log").display());
-    let stack = Stack::start(&options)?;
+    let mut stack = Stack::start(&options)?;
     let grafana = grafana::start(state, stack.log_store_address, stack.metrics_store_address)?;
     wait_for("a log line and a metric of the app", Duration::from_secs(60), || {
         let lines = chain::instant(
@@ -84,28 +91,22 @@ fn up(state: &Path) -> Result<()> {
         (lines.ok().flatten()? > 0.0 && metric.ok().flatten()? > 0.0).then_some(())
     })?;
     println!("\nCairn is up: logs and metrics of the sample app can be queried.\n");
-    println!(
-        "  sample app      http://{}/            requests are made by the app itself",
-        stack.app_address
-    );
-    println!(
-        "  log shipper     http://{}/            what it follows, and how far it is",
-        stack.log_shipper_address
-    );
-    println!(
-        "  log store       http://{}            Loki's API; data source type Loki",
-        stack.log_store_address
-    );
-    println!(
-        "  metrics store   http://{}            Prometheus's API; data source type Prometheus",
-        stack.metrics_store_address
-    );
+    let addresses = [
+        ("sample app", stack.app_address, "requests are made by the app itself"),
+        ("log shipper", stack.log_shipper_address, "what it follows, and how far it is"),
+        ("log store", stack.log_store_address, "Loki's API; data source type Loki"),
+        ("metrics store", stack.metrics_store_address, "Prometheus's API; data source type Prometheus"),
+    ];
+    for (name, address, what) in addresses {
+        print_address(name, &format!("http://{address}"), what);
+    }
     match &grafana {
-        Some(grafana) => println!(
-            "  Grafana         http://{}            admin / admin, data sources are there",
-            grafana.address
+        Some(grafana) => print_address(
+            "Grafana",
+            &format!("http://{}", grafana.address),
+            "admin / admin, data sources are there",
         ),
-        None => println!("  Grafana         not installed here; point yours at the two stores above"),
+        None => print_address("Grafana", "not installed here", "point yours at the two stores above"),
     }
     println!("\nTry:\n");
     println!(
@@ -122,19 +123,31 @@ fn up(state: &Path) -> Result<()> {
     );
     println!("\nCtrl-C stops everything. Data stays in {} for the next run.", state.display());
 
-    runtime.block_on(async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+    let ended = runtime.block_on(async {
+        let mut look = tokio::time::interval(LOOK_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return None,
+                _ = terminate.recv() => return None,
+                _ = hangup.recv() => return None,
+                _ = look.tick() => if let Some(ended) = stack.first_ended() { return Some(ended) },
+            }
         }
     });
+    if let Some(ended) = ended {
+        // Dropping the stack ends the others.
+        bail!("{ended}; the others are stopped with it");
+    }
     println!("\nstopping");
     drop(grafana);
     for line in stack.stop()? {
         println!("  {line}");
     }
     Ok(())
+}
+
+fn print_address(name: &str, address: &str, what: &str) {
+    println!("  {name:<15} {address:<24} {what}");
 }
 
 /// A step of the check, with the time it took.
@@ -147,6 +160,7 @@ fn step<T>(what: &str, run: impl FnOnce() -> Result<T>, tell: impl FnOnce(&T) ->
 
 /// Asserts the chain.
 fn check(state: &Path) -> Result<()> {
+    set_unfinished_aside(state)?;
     let corpus_folder = state.join(format!("corpus/run-{}", chain::now_ns()));
     fs::create_dir_all(&corpus_folder).with_context(|| format!("create {}", corpus_folder.display()))?;
     let corpus_folder = corpus_folder.canonicalize().context("resolve the corpus folder")?;
@@ -199,8 +213,29 @@ fn check(state: &Path) -> Result<()> {
     let complaints = step("stop", || stack.stop(), |_| "every daemon ended with status 0".to_owned())?;
     ensure!(complaints.is_empty(), "the daemons complained:\n{}", complaints.join("\n"));
     fs::remove_dir_all(&corpus_folder).context("remove the corpus")?;
+    fs::remove_file(state.join(UNFINISHED)).context("mark the check as finished")?;
     println!("the chain works");
     Ok(())
+}
+
+/// A check counts what arrives from its beginning on. Lines that an unfinished one left undelivered would be counted by
+/// the next, so its whole state is moved out of the way, and kept for whoever wants to know why it failed.
+fn set_unfinished_aside(state: &Path) -> Result<()> {
+    let mark = state.join(UNFINISHED);
+    if mark.exists() {
+        // Not while it runs: the lock says by whom.
+        drop(DirLock::acquire(state)?);
+        let mut aside = state.as_os_str().to_owned();
+        aside.push(".unfinished");
+        let aside = PathBuf::from(aside);
+        if aside.exists() {
+            fs::remove_dir_all(&aside).with_context(|| format!("remove {}", aside.display()))?;
+        }
+        fs::rename(state, &aside).with_context(|| format!("move {} aside", state.display()))?;
+        println!("the last check did not finish; its data and logs are kept in {}", aside.display());
+    }
+    fs::create_dir_all(state).with_context(|| format!("create {}", state.display()))?;
+    fs::write(&mark, "").with_context(|| format!("write {}", mark.display()))
 }
 
 /// How often each latency is measured.
