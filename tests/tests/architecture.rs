@@ -32,6 +32,40 @@ fn every_path_that_the_documents_name_exists() {
     }
 }
 
+/// Names of files in backquotes without the folder they lie in, such as `db/write.rs`.
+fn bare_files_in(text: &str) -> Vec<&str> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| [".rs", ".test", ".hex"].iter().any(|end| word.ends_with(end)))
+        .filter(|word| !word.contains(['*', '<', ' ']))
+        .collect()
+}
+
+fn files_below(folder: &std::path::Path, files: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_below(&path, files);
+        } else {
+            files.push(path.to_string_lossy().into_owned());
+        }
+    }
+}
+
+#[test]
+fn every_file_that_is_named_without_its_folder_exists_somewhere() {
+    let mut files = Vec::new();
+    files_below(&root().join("daemons"), &mut files);
+    files_below(&root().join("tests"), &mut files);
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let names = bare_files_in(&text);
+    assert!(names.len() > 50, "only {} names found", names.len());
+    let is_there = |name: &str| files.iter().any(|file| file.ends_with(&format!("/{name}")));
+    let missing: Vec<&&str> = names.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what does not exist: {missing:?}");
+}
+
 /// The crates of the workspace that a crate names in `[dependencies]`.
 fn dependencies(manifest: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(manifest)).unwrap();

@@ -36,9 +36,9 @@ use cairn_http::router::with_refusals;
 use cairn_http::{Limits, Refusal, RefusalBody, RefusalText, ServeOptions};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY,
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 pub(crate) use crate::app::{App, Running};
 
@@ -119,15 +119,11 @@ impl RefusalText for Words {
 /// Before every API path: not before the log is replayed, and no HEAD.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     if request.method() == Method::HEAD {
-        let headers = [(CONTENT_TYPE, PLAIN_TEXT)];
-        return (StatusCode::METHOD_NOT_ALLOWED, headers, "Method Not Allowed\n").into_response();
+        return error::method_not_allowed();
     }
     // Nested routers see the path without what they are nested under.
     if !app.is_running() && !request.uri().path().ends_with("/status/walreplay") {
-        let is_stopping = HeaderValue::from_static(if app.stop.is_cancelled() { "true" } else { "false" });
-        let headers =
-            [(HeaderName::from_static("x-prometheus-stopping"), is_stopping), (CONTENT_TYPE, PLAIN_TEXT)];
-        return (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response();
+        return error::not_running(app.stop.is_cancelled());
     }
     next.run(request).await
 }

@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 
 use cairn_model::TimeMs;
 use cairn_promql::ast::ValueType;
-use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, Stop, Value};
-use tokio::sync::Semaphore;
+use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, SourceError, Stop, Value};
+use cairn_tsdb::Db;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
 use crate::storage::Storage;
+
+/// Questions about labels and series that run at once; more wait. Each may walk the whole index, and a dashboard that
+/// opens asks many; they have places of their own, so that heavy queries do not keep its drop-down lists empty.
+const MAX_LABEL_QUESTIONS: usize = 8;
 
 /// Limits of the engine, as the flags set them.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +111,7 @@ pub struct Engine {
     /// Step of subqueries that name none; follows `evaluation_interval`.
     subquery_step_ms: AtomicI64,
     places: Arc<Semaphore>,
+    label_places: Arc<Semaphore>,
 }
 
 /// Sets the flag when the request's future is dropped: the client has gone away.
@@ -137,6 +143,7 @@ impl Engine {
             options,
             subquery_step_ms: AtomicI64::new(Options::default().default_subquery_step_ms),
             places: Arc::new(Semaphore::new(places)),
+            label_places: Arc::new(Semaphore::new(MAX_LABEL_QUESTIONS)),
         }
     }
 
@@ -157,9 +164,7 @@ impl Engine {
         if timeout.is_zero() {
             return Err(QueryError::QueueTimeout);
         }
-        let place = tokio::time::timeout(timeout, Arc::clone(&self.places).acquire_owned()).await;
-        // The semaphore is never closed.
-        let place = place.map_err(|_| QueryError::QueueTimeout)?.map_err(|_| QueryError::Broken)?;
+        let place = wait_for_place(&self.places, timeout).await?;
         let queued = began.elapsed();
         let is_canceled = Arc::new(AtomicBool::new(false));
         let _guard = CancelOnDrop(Arc::clone(&is_canceled));
@@ -197,6 +202,33 @@ impl Engine {
         self.metrics.query.samples.inc_by(answer.stats.samples_read);
         Ok((answer, timings))
     }
+
+    /// Answers a blocking question about labels or series, when one of few places is free.
+    ///
+    /// # Errors
+    /// [`QueryError`]: no place within the time of a query, or the database cannot be read.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Db) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let place = wait_for_place(&self.label_places, self.options.timeout).await?;
+        let storage = Arc::clone(&self.storage);
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            question(storage.db())
+        });
+        let answer = work.await.map_err(|_| QueryError::Broken)?;
+        answer.map_err(|source| QueryError::Eval(EvalError::Source(source)))
+    }
+}
+
+async fn wait_for_place(
+    places: &Arc<Semaphore>,
+    timeout: Duration,
+) -> Result<OwnedSemaphorePermit, QueryError> {
+    let place = tokio::time::timeout(timeout, Arc::clone(places).acquire_owned()).await;
+    // The semaphore is never closed.
+    place.map_err(|_| QueryError::QueueTimeout)?.map_err(|_| QueryError::Broken)
 }
 
 fn check_type(expr: &Expr, when: When) -> Result<(), QueryError> {

@@ -3,8 +3,9 @@
 use axum::response::{IntoResponse, Response};
 use cairn_promql::EvalError;
 use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::PLAIN_TEXT;
 use super::answer::{ENVELOPE_TYPE, push_json_string};
 use crate::engine::QueryError;
 
@@ -93,6 +94,19 @@ pub(super) fn redirect(path: &str, query: Option<&str>, is_permanent: bool) -> R
 pub(super) fn is_unknown_path(response: &Response) -> bool {
     response.status() == StatusCode::NOT_FOUND
         && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != ENVELOPE_TYPE)
+}
+
+/// There is no database to ask: its log is being replayed, or the daemon stops.
+pub(super) fn not_running(is_stopping: bool) -> Response {
+    let is_stopping = HeaderValue::from_static(if is_stopping { "true" } else { "false" });
+    let headers =
+        [(HeaderName::from_static("x-prometheus-stopping"), is_stopping), (CONTENT_TYPE, PLAIN_TEXT)];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response()
+}
+
+/// HEAD, which a path that takes GET would otherwise answer.
+pub(super) fn method_not_allowed() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(CONTENT_TYPE, PLAIN_TEXT)], "Method Not Allowed\n").into_response()
 }
 
 /// What a handler answers that has no data, not even empty data.

@@ -7,11 +7,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::SourceError;
+use cairn_tsdb::Db;
 
 use super::answer::{Answered, push_labels};
 use super::error::ApiError;
 use super::params::Params;
-use super::{App, Running};
+use super::App;
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -31,23 +32,6 @@ impl Question {
             end: params.time_or("end", TimeMs::MAX)?,
             selectors: params.selectors()?,
         })
-    }
-}
-
-/// Runs a blocking question about the database.
-async fn ask<T: Send + 'static>(
-    running: &Running,
-    question: impl FnOnce(&cairn_tsdb::Db) -> Result<T, SourceError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let storage = Arc::clone(&running.storage);
-    let work = tokio::task::spawn_blocking(move || question(storage.db()));
-    match work.await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => {
-            tracing::error!(error = &*error as &dyn std::error::Error, "labels not read");
-            Err(ApiError::internal(error.to_string()))
-        }
-        Err(_) => Err(ApiError::internal("reading labels broke off")),
     }
 }
 
@@ -86,9 +70,8 @@ fn united(
 /// `/api/v1/labels`
 pub(super) async fn names(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
     let Question { selectors, start, end, limit } = Question::read(&params)?;
-    let names =
-        ask(app.running()?, move |db| united(&selectors, |matchers| db.label_names(matchers, start, end)))
-            .await?;
+    let question = move |db: &Db| united(&selectors, |matchers| db.label_names(matchers, start, end));
+    let names = app.running()?.engine.ask(question).await?;
     Ok(strings(names, limit))
 }
 
@@ -106,10 +89,8 @@ pub(super) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {}", cairn_model::gotext::quote(&name))));
     }
     let Question { selectors, start, end, limit } = Question::read(&params)?;
-    let values = ask(app.running()?, move |db| {
-        united(&selectors, |matchers| db.label_values(&name, matchers, start, end))
-    })
-    .await?;
+    let question = move |db: &Db| united(&selectors, |matchers| db.label_values(&name, matchers, start, end));
+    let values = app.running()?.engine.ask(question).await?;
     Ok(strings(values, limit))
 }
 
@@ -119,7 +100,7 @@ pub(super) async fn series(State(app): State<App>, params: Params) -> Result<Ans
     if selectors.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let found = ask(app.running()?, move |db| {
+    let question = move |db: &Db| {
         let mut all: Vec<Arc<Labels>> = Vec::new();
         for selector in &selectors {
             all.extend(db.series(selector, start, end)?);
@@ -129,8 +110,8 @@ pub(super) async fn series(State(app): State<App>, params: Params) -> Result<Ans
             all.dedup();
         }
         Ok(all)
-    })
-    .await?;
+    };
+    let found = app.running()?.engine.ask(question).await?;
     let (found, warnings) = truncated(found, limit);
     let mut data = String::from("[");
     for (index, labels) in found.iter().enumerate() {

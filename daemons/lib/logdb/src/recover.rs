@@ -29,7 +29,7 @@ use crate::push::MAX_RECORD_BYTES;
 use crate::stats::{Progress, RecoveryReport, Stage};
 use crate::stream::Stream;
 use crate::tenant::Tenants;
-use crate::wal_record::{self, RecordEntry, RecordError, RecordStream};
+use crate::wal_record::{self, Record, RecordEntry, RecordError, RecordStream};
 
 /// Progress is told once per so many records.
 const PROGRESS_RECORDS: u64 = 1000;
@@ -259,25 +259,26 @@ impl<'a> Recovery<'a> {
                 return Ok(());
             }
         };
-        self.sequence = self.sequence.max(record.sequence);
-        for (id, labels) in record.definitions {
-            let stream = self.stream(id, record.tenant, &Arc::new(labels));
+        let Record { sequence, tenant, definitions, metadata, streams } = record;
+        self.sequence = self.sequence.max(sequence);
+        for (id, labels) in definitions {
+            let stream = self.stream(id, tenant, &Arc::new(labels));
             defined.insert(id, stream);
         }
-        for RecordStream { id, entries } in &record.streams {
+        for RecordStream { id, entries } in &streams {
             let Some(stream) = defined.get(id).or_else(|| self.by_id.get(id)) else {
                 self.report.wal_entries_without_stream += entries.len() as u64;
                 continue;
             };
             let entries: Vec<NewEntry<'_>> = entries
                 .iter()
-                .map(|RecordEntry { time, line, metadata }| NewEntry {
+                .map(|RecordEntry { time, line, metadata: set }| NewEntry {
                     time: time.0,
                     line,
-                    metadata: &record.metadata[*metadata],
+                    metadata: &metadata[*set],
                 })
                 .collect();
-            let applied = stream.lock().apply(record.sequence, segment, &entries, 0);
+            let applied = stream.lock().apply(sequence, segment, &entries, 0);
             self.report.wal_entries += applied.stored;
             self.tally.head_bytes.add(applied.bytes as u64);
             self.tally.head_entries.add(applied.stored);

@@ -2,19 +2,21 @@
 //!
 //! # To add a field
 //!
-//! Encoders take structs apart without `..`, so a field of [`Entry`] or of a struct on its way does not compile until
-//! every step below that concerns it is done.
+//! Encoders and replay take structs apart without `..`, so a field of [`Entry`] or of a struct on its way does not
+//! compile until steps 1 and 3 are done. Nothing reminds of the others.
 //!
 //! 1. Here: raise [`RECORD_VERSION`]; write the field in `encode`; put it into `Record` or `RecordEntry` and read it in
 //!    `decode` when `version` has it. Otherwise it gets what an older record means by not having it. What `decode` reads
 //!    of older versions never changes.
 //! 2. Freeze a record of the new version as `testdata/wal-record-v<version>.hex`; the test here prints it. Those of older
-//!    versions stay for ever.
-//! 3. `push.rs` (live) and `recover.rs` (after a restart) hand an entry's field to `head.rs` as `NewEntry`. There
+//!    versions stay for ever; what the test expects of them has the new field's default.
+//! 3. Whoever makes an [`Entry`] fills it in (the daemon's `ingest.rs`). `push.rs` (live) and `recover.rs` (after a restart) hand an entry's field to `head.rs` as `NewEntry`. There
 //!    `Ties::find` decides whether entries that differ in nothing else are repeats.
 //! 4. If it shall outlive the head: `StoredEntry` in `head.rs`, written by `chunk_writer.rs`, read by `block.rs` and
 //!    `run.rs`, with its version in `chunk_format.rs` (see [`CHUNK_VERSION`](crate::chunk_format::CHUNK_VERSION)).
-//! 5. `FORMAT.md`, sections 1 and 4 (`tests/format.rs` compares), and CHANGELOG.md.
+//! 5. For a query to see it, in the head or beyond: `run.rs` and `cursor.rs`, whose `TieEntry` decides about repeats among
+//!    chunks, and `EntryRef` in the language's `source.rs`.
+//! 6. `FORMAT.md`, sections 1 and 4 (`tests/format.rs` compares), and the repository's CHANGELOG.md.
 
 use std::collections::HashMap;
 

@@ -72,6 +72,10 @@ pub enum LineOp {
 }
 
 impl LineOp {
+    /// Every operator.
+    pub const ALL: [Self; 6] =
+        [Self::Contains, Self::NotContains, Self::Regex, Self::NotRegex, Self::Pattern, Self::NotPattern];
+
     /// As written.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -27,7 +27,7 @@ impl Test {
 
 /// A line filter, compiled once per query.
 pub(crate) struct CompiledLineFilter {
-    negative: bool,
+    op: LineOp,
     tests: Vec<Test>,
 }
 
@@ -53,25 +53,28 @@ impl CompiledLineFilter {
             }
         };
         let tests = filter.alternatives.iter().map(test).collect::<Result<_, _>>()?;
-        Ok(Self { negative: filter.op.is_negative(), tests })
+        Ok(Self { op: filter.op, tests })
     }
 
     /// Whether a line passes.
     pub(crate) fn keeps(&self, line: &[u8]) -> bool {
-        self.tests.iter().any(|t| t.matches(line)) != self.negative
+        self.tests.iter().any(|t| t.matches(line)) != self.op.is_negative()
     }
 
-    /// Texts that every passing line contains.
+    /// Texts that every passing line contains, byte for byte. The store skips chunks without them: one text too many
+    /// loses lines without a word. So each operator decides for itself.
     pub(crate) fn needles(&self, out: &mut Vec<Vec<u8>>) {
         let [test] = self.tests.as_slice() else { return };
-        if self.negative {
-            return;
-        }
-        match test {
-            Test::Literal(finder) => out.push(finder.needle().to_vec()),
-            Test::Pattern(pattern) => out.extend(pattern.literals().map(<[u8]>::to_vec)),
-            Test::Regex(regex) => out.extend(plain_text(regex.as_str()).map(|t| t.as_bytes().to_vec())),
-            Test::Ip(_) => {}
+        match (self.op, test) {
+            (LineOp::Contains, Test::Literal(finder)) => out.push(finder.needle().to_vec()),
+            (LineOp::Regex, Test::Regex(regex)) => {
+                out.extend(plain_text(regex.as_str()).map(|text| text.as_bytes().to_vec()));
+            }
+            (LineOp::Pattern, Test::Pattern(pattern)) => {
+                out.extend(pattern.literals().map(<[u8]>::to_vec));
+            }
+            (LineOp::Contains | LineOp::Regex | LineOp::Pattern, _)
+            | (LineOp::NotContains | LineOp::NotRegex | LineOp::NotPattern, _) => {}
         }
     }
 }
@@ -101,5 +104,28 @@ mod tests {
         assert!(keeps(LineOp::Contains, &[""], "abc"));
         assert!(!keeps(LineOp::NotContains, &[""], ""));
         assert!(keeps(LineOp::NotPattern, &["<_>x<_>"], "abc"));
+    }
+
+    #[test]
+    fn every_kept_line_contains_the_needles() {
+        let texts = ["", "error", "Error", "(?i)error", "e.ror", "err|or", "<_>error<_>", "<_> of <_>"];
+        let lines = ["", "an error", "an ERROR of mine", "Error", "e ror", "or", "x of y", "<_>error<_>"];
+        let mut n_needles = 0;
+        for op in LineOp::ALL {
+            for text in texts {
+                let filter = LineFilter { op, alternatives: vec![LineText::Text(text.to_owned())] };
+                let Ok(filter) = CompiledLineFilter::compile(&filter) else { continue };
+                let mut needles = Vec::new();
+                filter.needles(&mut needles);
+                n_needles += needles.len();
+                for line in lines.iter().filter(|line| filter.keeps(line.as_bytes())) {
+                    for needle in &needles {
+                        let is_there = Finder::new(needle).find(line.as_bytes()).is_some();
+                        assert!(is_there, "{op:?} {text:?} keeps {line:?}");
+                    }
+                }
+            }
+        }
+        assert!(n_needles > 5, "{n_needles}");
     }
 }

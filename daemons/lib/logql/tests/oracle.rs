@@ -279,12 +279,7 @@ fn label_filter() -> impl Strategy<Value = LabelFilter> {
 fn stage() -> impl Strategy<Value = Stage> {
     let extraction = || (name(), name()).prop_map(|(name, source)| Extraction { name, source });
     let extractions = || proptest::collection::vec(extraction(), 0..3);
-    let line_op = prop_oneof![
-        Just(LineOp::Contains),
-        Just(LineOp::NotContains),
-        Just(LineOp::Regex),
-        Just(LineOp::NotPattern)
-    ];
+    let line_op = proptest::sample::select(&LineOp::ALL[..]);
     let choice = || prop_oneof![name().prop_map(LabelChoice::Name), matcher().prop_map(LabelChoice::Matcher)];
     let choices = || proptest::collection::vec(choice(), 1..3);
     prop_oneof![

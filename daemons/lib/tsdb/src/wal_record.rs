@@ -3,20 +3,23 @@
 //! # To add a field to a series or a sample
 //!
 //! Encoders take structs apart without `..`, so a field of `WalSeries`, `WalSample` or of a struct on its way does not
-//! compile until every step below that concerns it is done.
+//! compile until steps 1, 3 and 4 are done. Nothing reminds of the others.
 //!
 //! 1. Here: raise [`RECORD_VERSION`]; put the field into `WalSeries` or `WalSample`, write it in `push_series` or
 //!    `SamplesRecord::push`, and read it in `read` when `version` has it. Otherwise it gets what an older record means by
 //!    not having it. What `read` does with older versions never changes. A new kind of record is a tag and a new version.
-//! 2. Freeze records of the new version as `testdata/wal-*-v<version>.hex`; the test here prints them. Those of older
-//!    versions stay for ever.
+//! 2. Freeze records of the new version, of both kinds, as `testdata/wal-*-v<version>.hex`; the test here prints them.
+//!    Those of older versions stay for ever; what the test expects of them has the new field's default.
 //! 3. `db/write.rs` fills it in (a sample's comes from [`Sample`](crate::Sample)) and gives it to the head; `db/open.rs`
-//!    does the same after a restart. In the head it lies in `series.rs`.
+//!    does the same after a restart. In the head a series' lies in `series.rs`, by way of `Head::insert`; a sample's lies in
+//!    the open chunk: an encoding in `chunk.rs` with a number of its own, which `block/write.rs`, `block/read.rs` and
+//!    `checkpoint.rs` must tell apart (they know only one so far).
 //! 4. `checkpoint.rs`: the log is dropped once the head is in a checkpoint, so a field that is not there is lost with
 //!    the next restart. Put it into `SavedSeries` and raise [`CHECKPOINT_FORMAT`](crate::checkpoint::CHECKPOINT_FORMAT).
-//! 5. If it shall outlive the head: a series' in `block/index.rs`, a sample's as an encoding in `chunk.rs` with a number
-//!    of its own (the first byte of each record of a block's `chunks`).
-//! 6. `FORMAT.md` (`tests/tsdb/format_page.rs` compares), and CHANGELOG.md.
+//!    Freeze a checkpoint of that version too.
+//! 5. If it shall outlive the head: a series' in `block/index.rs`; both on their way through `db/cut.rs` and
+//!    `db/compact.rs`. The number of a chunk's encoding is the first byte of each record of a block's `chunks`.
+//! 6. `FORMAT.md` (`tests/tsdb/format_page.rs` compares), and the repository's CHANGELOG.md.
 
 use std::sync::Arc;
 
