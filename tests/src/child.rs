@@ -17,7 +17,12 @@ pub fn command(program: &Path) -> Command {
     let mut command = match find_in_path("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
-            command.args([OsStr::new("--pdeathsig"), OsStr::new("TERM"), OsStr::new("--"), program.as_os_str()]);
+            command.args([
+                OsStr::new("--pdeathsig"),
+                OsStr::new("TERM"),
+                OsStr::new("--"),
+                program.as_os_str(),
+            ]);
             command
         }
         None => Command::new(program),
@@ -81,7 +86,8 @@ mod tests {
         }
         let sleep = find_in_path("sleep").unwrap();
         // The kernel watches the thread that started the child; that a killed process ends its threads is its promise.
-        let mut child = std::thread::spawn(move || command(&sleep).arg("600").spawn().unwrap()).join().unwrap();
+        let mut child =
+            std::thread::spawn(move || command(&sleep).arg("600").spawn().unwrap()).join().unwrap();
         let status = wait_for("the child to end", START_DEADLINE, || child.try_wait().unwrap());
         if status.is_err() {
             child.kill().unwrap();

@@ -9,10 +9,10 @@ use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::SourceError;
 use cairn_tsdb::Db;
 
+use super::App;
 use super::answer::{Answered, push_labels};
 use super::error::ApiError;
 use super::params::Params;
-use super::App;
 
 const TRUNCATED: &str = "results truncated due to limit";
 
