@@ -66,7 +66,7 @@ pub struct About {
     pub path: String,
     /// The file.
     pub file: FileId,
-    /// Its beginning.
+    /// Its beginning, as far as it was read.
     pub head: Head,
     /// Unix time in seconds when it was last seen.
     pub seen_s: u64,

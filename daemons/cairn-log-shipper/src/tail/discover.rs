@@ -316,7 +316,7 @@ impl Loop {
                     (read, about.head)
                 } else {
                     // Emptied and written anew while nobody looked.
-                    (Mark { last_time: read.last_time, ..Mark::default() }, Head::read(file, size)?)
+                    (Mark { last_time: read.last_time, ..Mark::default() }, Head::default())
                 };
                 entry.update(|about| {
                     about.path = path.to_owned();
@@ -338,7 +338,7 @@ impl Loop {
             Some(offset) => Mark { offset, tail: TailCheck::read(file, offset)?, ..Mark::default() },
             None => Mark::default(),
         };
-        let head = Head::read(file, size)?;
+        let head = Head::read(file, read.offset)?;
         let about =
             About { path: path.to_owned(), file: *file_id, head, seen_s: unix_seconds(), open: None, read };
         Ok(self.positions.add(nth, about))

@@ -167,13 +167,10 @@ impl Reader {
                 filled >= before && self.mark.tail.fits(&buffer[..before]) && self.head.fits(&self.file)?;
         }
         if !is_same {
-            self.restart(size, now)?;
+            self.restart(now);
             read.is_restarted = true;
             before = 0;
             filled = read_up_to(&self.file, buffer, 0)?;
-        }
-        if self.head.is_outgrown(size) {
-            self.head = Head::read(&self.file, size)?;
         }
         let mut at_end = filled < buffer.len();
         if !at_end && buffer[before..filled].iter().all(|byte| *byte == 0) {
@@ -192,6 +189,9 @@ impl Reader {
         if cut.consumed > 0 {
             self.mark.offset += cut.consumed as u64;
             self.mark.tail = TailCheck::of(&buffer[..end]);
+        }
+        if self.head.is_outgrown(self.mark.offset) {
+            self.head = Head::read(&self.file, self.mark.offset)?;
         }
         self.mark.is_in_long_line = cut.in_long_line || (self.mark.is_in_long_line && cut.consumed == 0);
         self.partial_bytes = cut.partial_bytes;
@@ -253,13 +253,12 @@ impl Reader {
         Ok(false)
     }
 
-    fn restart(&mut self, size: u64, now: Instant) -> io::Result<()> {
+    fn restart(&mut self, now: Instant) {
         self.mark = Mark { last_time: self.mark.last_time, ..Mark::default() };
-        self.head = Head::read(&self.file, size)?;
+        self.head = Head::default();
         self.changed_at = now;
         self.partial_bytes = 0;
         self.reserved_size = None;
-        Ok(())
     }
 
     fn tell_entry(&self, is_rotated: bool) {

@@ -42,7 +42,8 @@ impl FileId {
     }
 }
 
-/// A hash of a file's beginning.
+/// A hash of a file's beginning, as far as it was read: what lies before the position does not change as long as the file
+/// is the same, while a writer may still fill in what lies behind it (space that it reserved).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// How many bytes it covers, at most [`MAX_HEAD_BYTES`].
@@ -72,10 +73,10 @@ impl Head {
         Ok(Self::read(file, u64::from(self.len))? == *self)
     }
 
-    /// Whether it is worth hashing anew now that the file has `size` bytes: at each doubling, and at the full length.
-    pub fn is_outgrown(&self, size: u64) -> bool {
+    /// Whether it is worth hashing anew now that `read` bytes were read: at each doubling, and at the full length.
+    pub fn is_outgrown(&self, read: u64) -> bool {
         let len = u64::from(self.len);
-        len < MAX_HEAD_BYTES as u64 && size > len && (size >= 2 * len || size >= MAX_HEAD_BYTES as u64)
+        len < MAX_HEAD_BYTES as u64 && read > len && (read >= 2 * len || read >= MAX_HEAD_BYTES as u64)
     }
 }
 
