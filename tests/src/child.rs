@@ -86,8 +86,16 @@ mod tests {
         }
         let sleep = find_in_path("sleep").unwrap();
         // The kernel watches the thread that started the child; that a killed process ends its threads is its promise.
-        let mut child =
-            std::thread::spawn(move || command(&sleep).arg("600").spawn().unwrap()).join().unwrap();
+        let thread = std::thread::spawn(move || {
+            let child = command(&sleep).arg("600").spawn().unwrap();
+            let name = format!("/proc/{}/comm", child.id());
+            wait_for("setpriv to become sleep", START_DEADLINE, || {
+                (fs::read_to_string(&name).ok()?.trim() == "sleep").then_some(())
+            })
+            .unwrap();
+            child
+        });
+        let mut child = thread.join().unwrap();
         let status = wait_for("the child to end", START_DEADLINE, || child.try_wait().unwrap());
         if status.is_err() {
             child.kill().unwrap();
