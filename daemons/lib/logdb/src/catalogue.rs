@@ -143,15 +143,18 @@ impl Catalogue {
         // Every commit is synced: a WAL segment of ours may be dropped right after it.
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(sqlite)?;
-        if version == 0 {
-            let create = |connection: &mut Connection| {
+        if version < CATALOGUE_VERSION {
+            let bring_up = |connection: &mut Connection| {
                 let transaction = connection.transaction()?;
-                transaction.execute_batch(TABLES)?;
-                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+                if version == 0 {
+                    transaction.execute_batch(TABLES)?;
+                    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+                }
+                // Of an existing one too: from now on older builds would misread what is entered here.
                 transaction.pragma_update(None, "user_version", CATALOGUE_VERSION)?;
                 transaction.commit()
             };
-            create(&mut connection).map_err(sqlite)?;
+            bring_up(&mut connection).map_err(sqlite)?;
         }
         Ok(Self { path, connection: Mutex::new(connection) })
     }

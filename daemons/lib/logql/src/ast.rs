@@ -72,9 +72,11 @@ pub enum LineOp {
 }
 
 impl LineOp {
-    /// Every operator.
+    /// Every operator, in the order of the variants. What is generated for tests is drawn from it.
     pub const ALL: [Self; 6] =
         [Self::Contains, Self::NotContains, Self::Regex, Self::NotRegex, Self::Pattern, Self::NotPattern];
+    // A variant behind the last one listed does not compile.
+    const _ALL_OF_THEM: () = assert!(Self::NotPattern as usize + 1 == Self::ALL.len());
 
     /// As written.
     pub fn as_str(self) -> &'static str {

@@ -13,10 +13,11 @@
 //! 3. `db/write.rs` fills it in (a sample's comes from [`Sample`](crate::Sample)) and gives it to the head; `db/open.rs`
 //!    does the same after a restart. In the head a series' lies in `series.rs`, by way of `Head::insert`; a sample's lies in
 //!    the open chunk: an encoding in `chunk.rs` with a number of its own, which `block/write.rs`, `block/read.rs` and
-//!    `checkpoint.rs` must tell apart (they know only one so far).
+//!    `checkpoint.rs` must tell apart (they know only one so far, and take others for damage, so raise
+//!    [`CHUNKS_FORMAT`](crate::block::CHUNKS_FORMAT) with it).
 //! 4. `checkpoint.rs`: the log is dropped once the head is in a checkpoint, so a field that is not there is lost with
 //!    the next restart. Put it into `SavedSeries` and raise [`CHECKPOINT_FORMAT`](crate::checkpoint::CHECKPOINT_FORMAT).
-//!    Freeze a checkpoint of that version too.
+//!    Freeze a checkpoint of that version too (`testdata/checkpoint-v<version>.hex`).
 //! 5. If it shall outlive the head: a series' in `block/index.rs`; both on their way through `db/cut.rs` and
 //!    `db/compact.rs`. The number of a chunk's encoding is the first byte of each record of a block's `chunks`.
 //! 6. `FORMAT.md` (`tests/tsdb/format_page.rs` compares), and the repository's CHANGELOG.md.
