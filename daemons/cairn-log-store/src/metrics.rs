@@ -283,7 +283,7 @@ fn cairn_values(counters: &Counters) -> (Values, Values) {
 }
 
 fn loki_values(counters: &Counters) -> (Values, Values) {
-    let gauges = vec![("loki_ingester_memory_streams", "Streams known to the store", counters.streams)];
+    let gauges = vec![("loki_ingester_memory_streams", "Active streams", counters.streams_active)];
     let totals = vec![("loki_ingester_chunks_flushed", "Chunks written to disk", counters.chunks_written)];
     (gauges, totals)
 }

@@ -46,7 +46,19 @@ pub(crate) fn maintain(engine: &Engine, now: TimeNs) -> Result<MaintainReport, M
         cut(engine, &mut maintenance, CutPlan::Before(before), &mut report)?;
     }
     forget_empty_streams(engine, &maintenance, &mut report)?;
+    mark_idle(engine, now);
     Ok(report)
+}
+
+/// Streams that make room for others under the limit: everything of them is in chunks, and nothing came for as long as a
+/// head waits for more. A busy stream whose head was just cut is not among them: it must not find its place taken.
+fn mark_idle(engine: &Engine, now: TimeNs) {
+    for stream in engine.tenants.all().iter().flat_map(|tenant| tenant.streams()) {
+        let mut state = stream.lock();
+        if state.is_in_chunks() && is_past(now.0, state.touched, engine.options.chunk_idle) {
+            state.set_idle(true);
+        }
+    }
 }
 
 /// Cuts every head.

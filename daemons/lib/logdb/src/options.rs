@@ -35,7 +35,8 @@ pub struct Options {
     pub wal_segment_bytes: u64,
     /// Above this size of the WAL, the heads that hold its oldest segment are cut whatever their size.
     pub max_wal_bytes: u64,
-    /// Streams of one tenant; a push to one more is rejected, the other streams of the push are stored.
+    /// Active streams of one tenant: with entries that are in memory only, or pushed to within `chunk_idle`. A push to one
+    /// more is rejected, the other streams of the push are stored.
     pub max_streams_per_tenant: usize,
     /// Tenants of one store.
     pub max_tenants: usize,

@@ -98,6 +98,8 @@ pub struct Counters {
     pub tenants: u64,
     /// Streams of all tenants.
     pub streams: u64,
+    /// Those of them that count for the limit: pushed to lately, or with entries that are in memory only.
+    pub streams_active: u64,
     /// Chunks on disk.
     pub chunks: u64,
     /// Bytes of the chunks on disk.

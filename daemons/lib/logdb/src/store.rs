@@ -126,10 +126,12 @@ impl Store {
     pub fn counters(&self) -> Counters {
         let engine = &self.engine;
         let tenants = engine.tenants.all();
+        let counts: Vec<(usize, usize)> = tenants.iter().map(|tenant| tenant.count()).collect();
         let tally = &engine.tally;
         Counters {
             tenants: tenants.len() as u64,
-            streams: tenants.iter().map(|tenant| tenant.len() as u64).sum(),
+            streams: counts.iter().map(|(all, _)| *all as u64).sum(),
+            streams_active: counts.iter().map(|(_, active)| *active as u64).sum(),
             chunks: tally.chunks.get(),
             chunk_bytes: tally.chunk_bytes.get(),
             head_entries: tally.head_entries.get(),

@@ -1,6 +1,6 @@
 //! One stream: its label set, its heads in memory and its chunks on disk, changed together under one lock.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_disk::SegmentId;
@@ -38,6 +38,10 @@ pub(crate) struct StreamState {
     pub(crate) born: Stamp,
     /// When the last one did.
     pub(crate) touched: Stamp,
+    /// Everything is in chunks, and nothing has come for a while: it does not count for the limit of streams.
+    is_idle: bool,
+    /// How many streams of the tenant are idle.
+    n_idle: Arc<AtomicUsize>,
 }
 
 /// A head that takes no more entries.
@@ -65,8 +69,10 @@ impl StreamSnapshot {
 }
 
 impl Stream {
-    pub(crate) fn new(id: u64, slot: u32, labels: Arc<Labels>) -> Self {
-        Self { id, slot, labels, defined_since: AtomicU64::new(0), state: Mutex::default() }
+    /// A stream that counts for the limit of its tenant until it is found idle, which `n_idle` counts.
+    pub(crate) fn new(id: u64, slot: u32, labels: Arc<Labels>, n_idle: Arc<AtomicUsize>) -> Self {
+        let state = Mutex::new(StreamState { n_idle, ..StreamState::default() });
+        Self { id, slot, labels, defined_since: AtomicU64::new(0), state }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, StreamState> {
@@ -116,6 +122,7 @@ impl StreamState {
             self.born = now;
         }
         self.touched = now;
+        self.set_idle(false);
         Arc::make_mut(&mut self.active).apply(arrival, segment, entries)
     }
 
@@ -126,6 +133,25 @@ impl StreamState {
         }
     }
 
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
+    /// Counts the stream as idle, or as active.
+    pub(crate) fn set_idle(&mut self, is_idle: bool) {
+        match (self.is_idle, is_idle) {
+            (false, true) => self.n_idle.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.n_idle.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+        self.is_idle = is_idle;
+    }
+
+    /// Whether nothing of it is in memory only.
+    pub(crate) fn is_in_chunks(&self) -> bool {
+        self.active.is_empty() && self.frozen.is_empty()
+    }
+
     /// The oldest WAL segment that must stay for this stream.
     pub(crate) fn oldest_segment(&self) -> Option<SegmentId> {
         let frozen = self.frozen.iter().filter_map(|frozen| frozen.head.oldest_segment());
@@ -133,6 +159,6 @@ impl StreamState {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.active.is_empty() && self.frozen.is_empty() && self.chunks.is_empty()
+        self.is_in_chunks() && self.chunks.is_empty()
     }
 }

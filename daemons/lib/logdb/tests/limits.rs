@@ -33,6 +33,34 @@ fn one_stream_too_many_is_rejected_and_the_others_are_stored() {
 }
 
 #[test]
+fn only_active_streams_count_for_the_limit() {
+    let bench = Bench::with(|options| {
+        options.max_streams_per_tenant = 2;
+        options.chunk_idle = Duration::from_secs(60);
+    });
+    let store = bench.open();
+    let is_taken = |labels: &str, time: i64| {
+        let report = push(&store, labels, &[line(time, "x")]).unwrap();
+        report.rejected.is_empty()
+    };
+    let minutes = |n: i64| TimeNs(HOUR + n * 60_000_000_000);
+    store.maintain(minutes(0)).unwrap();
+    assert!(is_taken("a=1", 1) && is_taken("a=2", 2) && !is_taken("a=3", 3));
+    // In chunks, but pushed to a moment ago: a busy stream keeps its place while its heads are cut.
+    store.flush().unwrap();
+    store.maintain(minutes(0)).unwrap();
+    assert!(!is_taken("a=3", 4));
+    store.maintain(minutes(2)).unwrap();
+    assert_eq!((store.counters().streams, store.counters().streams_active), (2, 0));
+    assert!(is_taken("a=3", 5) && is_taken("a=1", 6));
+    // One that was idle is as new.
+    assert!(!is_taken("a=2", 7));
+    drop(store);
+    let store = bench.open();
+    assert_eq!((store.counters().streams, store.counters().streams_active), (3, 2), "a restart knows it too");
+}
+
+#[test]
 fn tenants_are_limited_and_apart() {
     let bench = Bench::with(|options| options.max_tenants = 1);
     let store = bench.open();
