@@ -17,7 +17,7 @@ def host_runs_systemd() -> bool:
 
 
 def own_groups() -> list[Path]:
-    """This process's group in the hierarchies that systemd uses: the unified one and, on hybrid hosts, its named one."""
+    """This process's group in the hierarchies that systemd uses: the unified one and, on hybrid hosts, a named one."""
     mounts: dict[str, Path] = {}
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")

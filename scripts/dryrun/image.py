@@ -164,7 +164,12 @@ class Image:
         say(f"image: building {self.key} with mmdebstrap, {len(PACKAGES)} packages and what they need")
         with open(log, "w", encoding="utf-8") as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, text=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                text=True,
             )
             try:
                 self._watch(process, tree, log, start, say)
@@ -180,7 +185,8 @@ class Image:
         if process.returncode != 0:
             raise ImageError(
                 f"mmdebstrap ended with status {process.returncode}; its output is in {log}. Debian's packages were "
-                f"asked for from: {'; '.join(self.sources) or 'its default mirror'}. Set CAIRN_DRYRUN_MIRROR to use another."
+                f"asked for from: {'; '.join(self.sources) or 'its default mirror'}. "
+                "Set CAIRN_DRYRUN_MIRROR to use another."
             )
 
     def _watch(
@@ -193,7 +199,9 @@ class Image:
             except subprocess.TimeoutExpired:
                 seconds = time.monotonic() - start
                 if seconds > BUILD_TIMEOUT:
-                    raise ImageError(f"mmdebstrap is still at work after {seconds:.0f} s; its output is in {log}") from None
+                    raise ImageError(
+                        f"mmdebstrap is still at work after {seconds:.0f} s; its output is in {log}"
+                    ) from None
                 say(f"image: {seconds:4.0f} s, {progress(tree, log)}")
 
 
@@ -272,14 +280,16 @@ def deb822_sources(text: str) -> list[str]:
         signed = fields.get("signed-by", "")
         option = f"[signed-by={signed}] " if signed.startswith("/") else ""
         for uri in fields.get("uris", "").split():
-            found += [f"deb {option}{uri} {suite} main" for suite in fields.get("suites", "").split() if suite in SUITES]
+            found += [
+                f"deb {option}{uri} {suite} main" for suite in fields.get("suites", "").split() if suite in SUITES
+            ]
     return found
 
 
 def acquire_options(dump: str) -> tuple[str, ...]:
     """Those lines of `apt-config dump` that decide how packages are fetched: proxies, certificates, clock checks."""
     wanted = re.compile(
-        r'^Acquire::(?:(?:http|https|ftp)(?:::\S+)?::(?:Proxy\S*|CAInfo|CAPath|SslCert|SslKey|Verify-\S+|Timeout)'
+        r"^Acquire::(?:(?:http|https|ftp)(?:::\S+)?::(?:Proxy\S*|CAInfo|CAPath|SslCert|SslKey|Verify-\S+|Timeout)"
         r"|Check-Date|Check-Valid-Until|Retries)\s",
         re.IGNORECASE,
     )

@@ -5,7 +5,7 @@
         machine = Machine(work, "packages", tree, binds=[Bind(Path("dist/apt"), "/srv/apt")])
         machine.write("/etc/apt/sources.list.d/cairn.list", "deb [trusted=yes] file:/srv/apt stable main\n")
         machine.start()                                          # boots and waits until systemd has started everything
-        machine.run("apt-get", "update")                         # raises CommandFailed with the output on another status
+        machine.run("apt-get", "update")                         # another status than 0: CommandFailed, with the output
         if machine.run("systemctl", "is-active", "x", check=False).returncode != 0: ...
         machine.reboot()                                         # also: stop(), start(), power_cut()
         machine.remove()                                         # forgets its disk
@@ -130,7 +130,9 @@ class Machine:
             process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.power_cut()
-            raise MachineError(f"{self.name} did not power off within {STOP_SECONDS:.0f} s; console: {self.console}") from None
+            raise MachineError(
+                f"{self.name} did not power off within {STOP_SECONDS:.0f} s; console: {self.console}"
+            ) from None
         self._ended()
 
     def power_cut(self) -> None:
@@ -230,7 +232,9 @@ class Machine:
 
         if not wait_until(settled, seconds, 0.2):
             jobs = self.run("systemctl", "list-jobs", "--no-legend", check=False).stdout.strip()
-            raise MachineError(f"{self.name} is still {state or 'silent'} after {seconds:.0f} s; console: {self.console}\n{jobs}")
+            raise MachineError(
+                f"{self.name} is still {state or 'silent'} after {seconds:.0f} s; console: {self.console}\n{jobs}"
+            )
         return state
 
     def failed_units(self) -> list[str]:
@@ -247,7 +251,11 @@ class Machine:
     def _mount(self) -> None:
         options = ",".join(
             f"{name}={escape(path)}"
-            for name, path in (("lowerdir", self.image), ("upperdir", self.folder / "upper"), ("workdir", self.folder / "work"))
+            for name, path in (
+                ("lowerdir", self.image),
+                ("upperdir", self.folder / "upper"),
+                ("workdir", self.folder / "work"),
+            )
         )
         host.run(["mount", "-t", "overlay", "overlay", "-o", options, self.root])
 
@@ -263,7 +271,9 @@ class Machine:
         if self._process is None:
             raise MachineError(f"{self.name} is not running")
         if self._process.poll() is not None:
-            raise MachineError(f"{self.name} ended by itself with status {self._process.returncode}; console: {self.console}")
+            raise MachineError(
+                f"{self.name} ended by itself with status {self._process.returncode}; console: {self.console}"
+            )
         return self._process
 
     def _ended(self) -> None:
@@ -285,14 +295,16 @@ class Machine:
             return False
 
         if not wait_until(answers, BOOT_SECONDS):
-            raise MachineError(f"systemd in {self.name} did not answer within {BOOT_SECONDS:.0f} s; console: {self.console}")
+            raise MachineError(
+                f"systemd in {self.name} did not answer within {BOOT_SECONDS:.0f} s; console: {self.console}"
+            )
 
     def _hide_volume(self) -> None:
         for link in self._links.iterdir():
             link.unlink()
 
     def _inside(self, path: str) -> Path:
-        """The path as the host sees it; of a running machine through its own mounts, so that /run and volumes are there too."""
+        """The path as the host sees it; of a running machine through its own mounts, with /run and volumes."""
         if self._process is None:
             return self.root / path.lstrip("/")
         self._running()

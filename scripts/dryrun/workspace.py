@@ -122,7 +122,7 @@ class Workspace:
         log: Path | None = None,
         append: bool = False,
     ) -> subprocess.Popen[str]:
-        """Start a process that stays; its output goes to `<name>.log`, its pid is noted. Ends with the run at the latest."""
+        """Start a process that stays; its output goes to `<name>.log`, its pid is noted. It ends with the run."""
         target = log or self.logs / f"{name}.log"
         with self.undisturbed(), open(target, "a" if append else "w", encoding="utf-8") as output:
             process = subprocess.Popen(
@@ -164,7 +164,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: with the pid, a name that is never given twice. None: it is gone."""
+    """When a process started, in clock ticks since boot: with the pid, a name given only once. None: it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -200,7 +200,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.0
 
 
 def sweep_dead(*, kept_too: bool = False) -> list[str]:
-    """Clear what runs left behind whose owner is gone; with `kept_too` also those that --keep left. Returns their ids."""
+    """Clear what runs left behind whose owner is gone; `kept_too`: also those that --keep left. Returns their ids."""
     cleared = []
     for run_id in sorted(known_runs()):
         try:
@@ -230,7 +230,7 @@ def namespaces(prefix: str = "cdry-") -> list[str]:
 
 
 def clear_run(run_id: str, logs: Path | None) -> None:
-    """Undo a run from what exists: processes, links, namespaces, mounts, loop devices, scratch files. Keeps its logs."""
+    """Undo a run from what exists: processes, links, namespaces, mounts, loop devices, scratch files. Its logs stay."""
     if logs is not None:
         end_processes(logs / "pids")
     clear_network(run_id)
@@ -251,7 +251,7 @@ def clear_run(run_id: str, logs: Path | None) -> None:
 
 
 def end_processes(notes: Path) -> None:
-    """SIGTERM to each noted process that is still the same one; what is left after ten seconds is killed with its session."""
+    """SIGTERM to each noted process that is still the same one, SIGKILL to what is left ten seconds later."""
     noted = []
     for path in sorted(notes.glob("*.json")):
         with contextlib.suppress(OSError, ValueError):
