@@ -1,0 +1,19 @@
+output "id" {
+  description = "Id of the instance."
+  value       = aws_instance.this.id
+}
+
+output "private_ip" {
+  description = "Private address; fixed."
+  value       = aws_instance.this.private_ip
+}
+
+output "public_ip" {
+  description = "Public address, empty where there is none. It changes when the machine is stopped and started."
+  value       = aws_instance.this.public_ip
+}
+
+output "volume_id" {
+  description = "Id of the data volume."
+  value       = aws_ebs_volume.data.id
+}
