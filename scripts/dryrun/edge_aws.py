@@ -119,12 +119,12 @@ class Front(Handler):
         if modified:
             self.send_header("Last-Modified", modified)
         self.send_header("Content-Length", str(found["ContentLength"]))
+        self.answered(status, way)
         self.end_headers()
         if self.command != "HEAD":
             for piece in found["Body"].iter_chunks(COPY_BYTES):
                 self.wfile.write(piece)
         found["Body"].close()
-        self.answered(status, way)
 
     def _denied(self, note: str) -> None:
         self.answer(403, _ACCESS_DENIED, note, Content_Type="application/xml")
@@ -153,10 +153,10 @@ class Front(Handler):
         length = response.getheader("Content-Length") if self.command == "HEAD" else str(len(content))
         if length is not None and response.status != 204:
             self.send_header("Content-Length", length)
+        self.answered(response.status, self.headers.get("X-Amz-Target", ""))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
-        self.answered(response.status, self.headers.get("X-Amz-Target", ""))
 
     def _grafana(self) -> None:
         """A file of the stand-in repository. It is a tree of files, like any apt repository."""

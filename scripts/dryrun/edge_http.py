@@ -134,12 +134,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # 304 says what a body would be like and sends none.
         if status != 304:
             self.send_header("Content-Length", str(len(content)))
+        self.answered(status, note)
         self.end_headers()
         if self.command != "HEAD" and status != 304:
             self.wfile.write(content)
-        self.answered(status, note)
 
     def answered(self, status: int, note: str = "") -> None:
-        """Writes the request's line into the log. Queries are left out: they can hold signatures."""
+        """Writes the request's line into the log, before the client can have the whole answer.
+
+        Queries are left out: they can hold signatures.
+        """
         path = self.path.split("?", 1)[0]
         self.server.log.write(f"{self.source} {self.host or '-'} {self.command} {path} {status} {note}".rstrip())

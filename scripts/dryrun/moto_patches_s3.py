@@ -59,4 +59,4 @@ def delete_markers() -> None:
     require(FakeKey, "dispose")
     if hasattr(FakeDeleteMarker, "dispose"):
         raise MotoChanged("moto's delete markers have a dispose of their own now: the patch delete_markers can go")
-    FakeDeleteMarker.dispose = lambda _self: None  # type: ignore[attr-defined]
+    FakeDeleteMarker.dispose = lambda _self: None
