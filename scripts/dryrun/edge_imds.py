@@ -14,7 +14,7 @@ from dryrun.edge_lookup import Lookup, RoleUnusable
 from dryrun.edge_tokens import TTL_HEADER, TokenRefused, Tokens
 
 # cloud-init asks for fixed ones of these and for "latest".
-API_VERSIONS = ("1.0", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
+API_VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
 
 # A folder by name, or a value.
 Tree = dict[str, Union["Tree", str]]
