@@ -47,13 +47,16 @@ def enter_command(name: str, argv: list[str]) -> list[str]:
 
 def remove(prefix: str) -> None:
     """Remove the groups whose name starts with `prefix`; those that still hold a process stay."""
-    for parent in own_groups():
-        for group in parent.iterdir():
-            if group.is_dir() and group.name.startswith(prefix):
-                # Deepest first: a group goes when it has no children and no processes.
-                for inner in sorted(group.rglob("*/"), key=lambda path: len(path.parts), reverse=True):
-                    remove_one(inner)
-                remove_one(group)
+    for group in named(prefix):
+        # Deepest first: a group goes when it has no children and no processes.
+        for inner in sorted(group.rglob("*/"), key=lambda path: len(path.parts), reverse=True):
+            remove_one(inner)
+        remove_one(group)
+
+
+def named(prefix: str) -> list[Path]:
+    """The groups whose name starts with `prefix`."""
+    return [group for parent in own_groups() for group in parent.iterdir() if group.name.startswith(prefix)]
 
 
 def remove_one(group: Path) -> None:

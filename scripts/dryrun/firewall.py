@@ -180,6 +180,28 @@ def apply(network: Network, rules: str) -> None:
     host.run(network.command("nft", "-f", "-"), stdin=rules)
 
 
+def block(network: Network, address: str) -> None:
+    """Cut a machine off from AWS and Grafana's repository: its connections are reset. `unblock` undoes it."""
+    rules = f"""
+        table inet {block_table(address)} {{
+          chain input {{
+            type filter hook input priority -10;
+            ip saddr {address} ip daddr {AWS} tcp dport 443 reject with tcp reset
+          }}
+        }}"""
+    host.run(network.command("nft", "-f", "-"), stdin=rules)
+
+
+def unblock(network: Network, address: str) -> None:
+    """Undo `block`."""
+    host.run(network.command("nft", "delete", "table", "inet", block_table(address)))
+
+
+def block_table(address: str) -> str:
+    """Name of the table that holds a block; apart from the groups' own."""
+    return f"block_{address.replace('.', '_')}"
+
+
 def counters(network: Network) -> dict[str, int]:
     """How many packets each security group rule let through since the ruleset was loaded, by the rule's id."""
     listing = json.loads(host.run(network.command("nft", "-j", "list", "ruleset")).stdout)

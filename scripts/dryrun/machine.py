@@ -77,6 +77,8 @@ class Machine:
         self.folder = work.scratch / "machines" / name
         self.root = self.folder / "root"
         self.console = work.logs / f"{name}.console.log"
+        # A machine of the same name may have written to the log before this one.
+        self._console_start = self.console.stat().st_size if self.console.exists() else 0
         self._process: subprocess.Popen[str] | None = None
         self._leader: int | None = None
         self._links = self.folder / "by-id"
@@ -110,7 +112,7 @@ class Machine:
             command += [f"--bind={self.volume.attach()}:/dev/{VOLUME_DEVICE}"]
             # The links that udev would make. A folder of the host, so that one can appear at any moment.
             command += [f"--bind-ro={escape(self._links)}:/dev/disk/by-id"]
-            self._hide_volume()
+            self.hide_volume()
             if not volume_later:
                 self.show_volume()
         if not cgroup.host_runs_systemd():
@@ -213,12 +215,27 @@ class Machine:
         """Content of a file inside."""
         return self._inside(path).read_text(encoding="utf-8", errors="replace")
 
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file inside."""
+        return self._inside(path).exists()
+
+    def console_text(self) -> str:
+        """What this machine wrote to its console so far."""
+        with open(self.console, encoding="utf-8", errors="replace") as log:
+            log.seek(self._console_start)
+            return log.read()
+
     def show_volume(self) -> None:
         """Let the data volume's name appear below /dev/disk/by-id."""
         assert self.volume is not None, f"{self.name} has no data volume"
         link = self._links / self.volume.link_name
         if not link.is_symlink():
             link.symlink_to(f"../../{VOLUME_DEVICE}")
+
+    def hide_volume(self) -> None:
+        """Take the data volume's name away again."""
+        for link in self._links.iterdir():
+            link.unlink()
 
     def wait_started(self, seconds: float = BOOT_SECONDS) -> str:
         """Wait until systemd has nothing left to start; returns `running` or, with a failed unit, `degraded`."""
@@ -298,10 +315,6 @@ class Machine:
             raise MachineError(
                 f"systemd in {self.name} did not answer within {BOOT_SECONDS:.0f} s; console: {self.console}"
             )
-
-    def _hide_volume(self) -> None:
-        for link in self._links.iterdir():
-            link.unlink()
 
     def _inside(self, path: str) -> Path:
         """The path as the host sees it; of a running machine through its own mounts, with /run and volumes."""

@@ -68,6 +68,10 @@ class Report:
         """Progress, or something that the reader has to know."""
         self.line(f"     {self.seconds:6.1f}s  {text}")
 
+    def note(self, text: str) -> None:
+        """Something that a reader of the result has to know."""
+        self.line(f"NOTE {self.seconds:6.1f}s  {text}")
+
     def begin(self, number: int, title: str, budget: float) -> None:
         """Start a step."""
         self.steps.append(StepResult(number, title, budget))

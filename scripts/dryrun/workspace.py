@@ -39,6 +39,10 @@ class Interrupted(BaseException):
     """SIGINT, SIGTERM or SIGHUP came; not an Exception, so that no handler for failures takes it."""
 
 
+class DeadlineOver(BaseException):
+    """A block took longer than `Workspace.deadline` allows."""
+
+
 @dataclass
 class Workspace:
     """A run's id, its folder, and the processes that it started.
@@ -55,8 +59,15 @@ class Workspace:
         self.logs = self.folder.resolve() / self.id
         self.scratch = self.logs / "scratch"
         self._deferred = 0
-        self._pending = False
+        self._pending: BaseException | None = None
         self._old_handlers: dict[int, object] = {}
+
+    @property
+    def private(self) -> Path:
+        """A folder with a short path, for sockets, which goes away with the run."""
+        folder = NOTES / f"{self.id}.d"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
 
     @property
     def prefix(self) -> str:
@@ -95,10 +106,14 @@ class Workspace:
         write_json(NOTES / self.id, note)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._deferred:
-            self._pending = True
-        else:
-            raise Interrupted(signal.Signals(number).name)
+        self._raise(Interrupted(signal.Signals(number).name))
+
+    def _raise(self, reason: BaseException) -> None:
+        """Raise it now, or at the end of the block that must not be disturbed."""
+        if not self._deferred:
+            raise reason
+        if not isinstance(self._pending, Interrupted):
+            self._pending = reason
 
     @contextlib.contextmanager
     def undisturbed(self) -> Iterator[None]:
@@ -108,9 +123,33 @@ class Workspace:
             yield
         finally:
             self._deferred -= 1
-        if self._pending and not self._deferred:
-            self._pending = False
-            raise Interrupted("interrupted")
+        if self._pending is not None and not self._deferred:
+            reason, self._pending = self._pending, None
+            raise reason
+
+    @contextlib.contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Raise DeadlineOver in the block when it takes longer."""
+
+        def over(_number: int, _frame: FrameType | None) -> None:
+            self._raise(DeadlineOver(f"it was ended after {seconds:.0f} s"))
+
+        old = signal.signal(signal.SIGALRM, over)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, old)
+
+    @contextlib.contextmanager
+    def deadline_off(self) -> Iterator[None]:
+        """Stop the clock of `deadline` for the block."""
+        left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, left)
 
     def spawn(
         self,
@@ -247,7 +286,24 @@ def clear_run(run_id: str, logs: Path | None) -> None:
         if not mounts_below(scratch):
             shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(logs / "pids", ignore_errors=True)
+    shutil.rmtree(NOTES / f"{run_id}.d", ignore_errors=True)
     (NOTES / run_id).unlink(missing_ok=True)
+
+
+def remains(run_id: str, logs: Path) -> list[str]:
+    """What is still there of a run, in words; nothing after `clear_run`."""
+    found = [f"namespace {name}" for name in namespaces(f"cdry-{run_id}-")]
+    found += [f"mount {point}" for point in mounts_below(logs)]
+    found += [f"loop device {device}" for device in loops_below(logs)]
+    found += [f"control group {group}" for group in cgroup.named(f"cdry-{run_id}-")]
+    found += [f"file {path}" for path in (logs / "scratch", NOTES / run_id, NOTES / f"{run_id}.d") if path.exists()]
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if f"cdry-{run_id}-" in words or str(logs) in words:
+                    found.append(f"process {entry.name}: {words[:100]}")
+    return found
 
 
 def end_processes(notes: Path) -> None:
