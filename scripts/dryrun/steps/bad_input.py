@@ -6,6 +6,7 @@ gone. Machines are made anew for this, with fresh root disks and their old data 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from dryrun.terraform import TerraformError
 from dryrun.workspace import wait_until
 
 HEAL_SECONDS = 120.0
+BOOT_SCRIPT = "/usr/local/sbin/cairn-boot"
 # How long a first boot may take until dpkg is at work.
 DPKG_SECONDS = 40.0
 CUT_TRIES = 3
@@ -77,7 +79,9 @@ def full_volume(run: Run) -> None:
     machine.run("rm", ballast)
     healed = wait_until(lambda: push(run, statuses) == 204, 20, 0.3)
     same = properties(machine, "cairn-log-store", "MainPID")["MainPID"] == pid
-    run.report.check(healed and same, "full volume: space heals it, the process is the same", f"answers: {statuses[-10:]}")
+    run.report.check(
+        healed and same, "full volume: space heals it, the process is the same", f"answers: {statuses[-10:]}"
+    )
 
 
 def push(run: Run, statuses: list[int]) -> int:
@@ -101,10 +105,14 @@ def missing_volume(run: Run) -> None:
     folder = "/var/lib/cairn-metrics-store"
     machine.run("systemctl", "stop", "cairn-metrics-store", "var-lib-cairn\\x2dmetrics\\x2dstore.mount")
     machine.hide_volume()
-    script = "sed 's/^volume_wait_s=.*/volume_wait_s=2/' /usr/local/sbin/cairn-boot > /run/impatient; bash /run/impatient"
-    said = machine.shell(script, check=False, timeout=HEAL_SECONDS)
+    impatient = "/root/impatient-cairn-boot"
+    machine.write(impatient, re.sub(r"(?m)^volume_wait_s=\d+", "volume_wait_s=2", machine.read(BOOT_SCRIPT)), 0o755)
+    said = machine.run(impatient, check=False, timeout=HEAL_SECONDS)
+    machine.run("rm", impatient)
     named = "did not appear within 2 s" in said.stdout and "FAILED in step 'data volume'" in said.stdout
-    run.report.check(said.returncode != 0 and named, "missing volume: a message that names it", said.stdout + said.stderr)
+    run.report.check(
+        said.returncode != 0 and named, "missing volume: a message that names it", said.stdout + said.stderr
+    )
     started = machine.run("systemctl", "start", "cairn-metrics-store", check=False, timeout=HEAL_SECONDS)
     empty = not machine.run("ls", "-A", folder).stdout.strip()
     run.report.check(
@@ -166,6 +174,8 @@ def failed_first_boot(run: Run, role: str, what: str, heal: Callable[[], None]) 
     again = machine.run("cairn-boot", check=False, timeout=HEAL_SECONDS)
     seconds = time.monotonic() - start
     run.report.check(again.returncode == 0, f"{what}: cairn-boot heals it in {seconds:.1f} s", again.stdout[-2000:])
+    # The two units that could not do it say so until the next boot: of them there is nothing more to learn.
+    machine.run("systemctl", "reset-failed", "cairn-boot.service", "cloud-final.service")
     check_units(run, role)
 
 

@@ -30,7 +30,9 @@ def check(run: Run) -> None:
     """Step 7."""
     run.marker = f"/probe-{run.work.id}"
     app = run.fleet.instances["app"]
-    answers = [curl.from_outside(run.network, USER, f"http://{app.public_ip}:5000{run.marker}") for _ in range(REQUESTS)]
+    answers = [
+        curl.from_outside(run.network, USER, f"http://{app.public_ip}:5000{run.marker}") for _ in range(REQUESTS)
+    ]
     run.report.need(
         all(answer.status == 404 for answer in answers),
         f"{REQUESTS} requests for {run.marker} from {USER} to the app's public address were answered",
@@ -42,7 +44,9 @@ def check(run: Run) -> None:
     run.report.check(found, f"they are log lines in the log store after {seconds:.1f} s", str(marker_lines(run)))
     found = wait_until(lambda: counted(run) >= REQUESTS, CHAIN_SECONDS, 0.3)
     seconds = time.monotonic() - start
-    run.report.check(found, f"they are counted in the metrics store after {seconds:.1f} s", f"{COUNTED} = {counted(run)}")
+    run.report.check(
+        found, f"they are counted in the metrics store after {seconds:.1f} s", f"{COUNTED} = {counted(run)}"
+    )
     check_targets(run)
     check_hosts(run)
     check_grafana(run)
@@ -81,9 +85,9 @@ def check_hosts(run: Run) -> None:
     hosts: list[str] = []
 
     def all_there() -> bool:
-        hosts[:] = (curl.from_machine(
-            run.fleet["grafana"], f"http://{store}:3100/loki/api/v1/label/host/values"
-        ).json() or {}).get("data") or []
+        hosts[:] = (
+            curl.from_machine(run.fleet["grafana"], f"http://{store}:3100/loki/api/v1/label/host/values").json() or {}
+        ).get("data") or []
         return set(ROLES) <= set(hosts)
 
     found = wait_until(all_there, CHAIN_SECONDS, 0.3)
@@ -104,6 +108,8 @@ def check_grafana(run: Run) -> None:
         proxied = f"{url}/api/datasources/proxy/uid/{uid}{query}"
         answer = curl.from_outside(run.network, USER, proxied, *login)
         result = ((answer.json() or {}).get("data") or {}).get("result")
-        run.report.check(bool(result), f"Grafana's data source {uid} finds them", f"{answer.status} {answer.body[:300]}")
+        run.report.check(
+            bool(result), f"Grafana's data source {uid} finds them", f"{answer.status} {answer.body[:300]}"
+        )
     found = curl.from_outside(run.network, USER, f"{url}/api/search?type=dash-db", *login).json() or []
     run.report.check(bool(found), "Grafana has the provisioned dashboard", str(found)[:300])

@@ -14,7 +14,7 @@ from dryrun.steps.chain import PASSWORD_FILE
 CREDENTIALS = f"""
 token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://{METADATA}/latest/api/token)
 get() {{ curl -sf -H "X-aws-ec2-metadata-token: $token" "http://{METADATA}/latest/meta-data/iam/security-credentials/$1"; }}
-get "$(get)"
+get "$(get "")"
 """
 
 
@@ -22,7 +22,9 @@ def check(run: Run) -> None:
     """Step 9."""
     app, grafana = run.fleet["app"], run.fleet["grafana"]
     answer = curl.from_machine(app, f"http://{METADATA}/latest/meta-data/instance-id")
-    run.report.check(answer.status == 401, "metadata service without a token: 401", f"{answer.status} {answer.body[:100]}")
+    run.report.check(
+        answer.status == 401, "metadata service without a token: 401", f"{answer.status} {answer.body[:100]}"
+    )
 
     secrets = run.cloud.aws("secretsmanager", "list_secrets")["SecretList"]
     run.report.need(len(secrets) == 1, "there is one secret", str(secrets))
@@ -61,7 +63,9 @@ def check_password(run: Run, grafana: Machine, secret: curl.Answer) -> None:
     kept = {
         "state": run.cloud.terraform.state_text(),
         "outputs": json.dumps(run.cloud.terraform.outputs()),
-        "plan and apply logs": "".join(path.read_text(errors="replace") for path in run.work.logs.glob("terraform-*.log")),
+        "plan and apply logs": "".join(
+            path.read_text(errors="replace") for path in run.work.logs.glob("terraform-*.log")
+        ),
         "user-data": "".join(instance.user_data for instance in run.fleet.instances.values()),
         "console logs": "".join(machine.console_text() for machine in run.fleet.machines.values()),
     }

@@ -53,7 +53,9 @@ def upgrade(run: Run) -> None:
         ours = [package for package in installed_packages(machine) if package in new]
         versions = {package: installed_packages(machine)[package] for package in ours}
         good = done.returncode == 0 and versions == {package: new[package] for package in ours} and bool(ours)
-        run.report.check(good, f"{role}: {', '.join(ours)} upgraded", f"{versions}\n{done.stdout[-2000:]}{done.stderr[-1000:]}")
+        run.report.check(
+            good, f"{role}: {', '.join(ours)} upgraded", f"{versions}\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
+        )
         check_units(run, role)
         after = main_pids(machine, role)
         restarted = all(after[unit] != before[unit] for unit in UNITS[role] if unit in PACKAGES)
