@@ -181,7 +181,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use cairn_runtime::config::parse_toml;
+    use cairn_runtime::config::{parse_toml, uncommented};
     use clap::Parser;
 
     use super::*;
@@ -223,6 +223,38 @@ mod tests {
         assert_eq!(log_file(Some("/var/log/x"), &[], "log_file = \"/l\""), Path::new("/l"));
         for none in [None, Some("")] {
             assert_eq!(log_file(none, &[], ""), Path::new("./.cairn/cairn-app/app.log"));
+        }
+    }
+
+    #[test]
+    fn the_packaged_file_shows_every_key_with_its_default() {
+        let packaged = include_str!("../../../packaging/cairn-app/app.toml");
+        let args = Args::parse_from(["cairn-app"]);
+        let under_systemd = |text: &str| {
+            let path = Path::new("app.toml");
+            resolve(parse_toml(text, path).unwrap(), &args, path, PathBuf::from("/var/log/cairn-app"))
+                .unwrap()
+        };
+        let built_in = under_systemd("");
+        assert_eq!(under_systemd(packaged), built_in);
+        let shown = uncommented(packaged);
+        assert_eq!(under_systemd(&shown), built_in);
+        // Taking the types apart names every key that there is.
+        let RawConfig {
+            listen: _,
+            data_dir,
+            log_file,
+            logger_name: _,
+            environment: _,
+            self_traffic_per_second: _,
+            limits: _,
+        } = parse_toml(&shown, Path::new("app.toml")).unwrap();
+        assert!(data_dir.is_some() && log_file.is_some());
+        for key in ["listen", "logger_name", "environment", "self_traffic_per_second"] {
+            assert!(shown.contains(&format!("\n{key} = ")), "{key}");
+        }
+        for key in ["request_body", "request_time", "concurrent_requests", "drain"] {
+            assert!(shown.contains(&format!("\n{key} = ")), "limits.{key}");
         }
     }
 }
