@@ -35,6 +35,8 @@ locals {
       files = {
         "/etc/cairn/grafana.env"          = local.grafana_env
         "/etc/tmpfiles.d/cairn-boot.conf" = file("${path.module}/grafana-log.tmpfiles")
+        # Without its disk Grafana must not begin a second life on the machine's own. Cairn's units say so themselves.
+        "/etc/systemd/system/grafana-server.service.d/60-cairn-volume.conf" = "[Unit]\nRequiresMountsFor=/var/lib/grafana\n"
       }
     }
   }
