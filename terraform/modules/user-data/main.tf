@@ -43,7 +43,8 @@ locals {
   role = local.roles[var.role]
   host = replace(var.role, "_", "-")
 
-  grafana = var.grafana == null ? { version = "", apt_url = "", fingerprint = "", secret_arn = "" } : {
+  # The other machines have nothing of it, even where it is given for all four.
+  grafana = var.role != "grafana" || var.grafana == null ? { version = "", apt_url = "", fingerprint = "", secret_arn = "" } : {
     version     = var.grafana.version
     apt_url     = trimsuffix(var.grafana.apt_url, "/")
     fingerprint = upper(var.grafana.fingerprint)

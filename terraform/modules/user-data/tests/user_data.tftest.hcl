@@ -64,6 +64,10 @@ run "log_store" {
     error_message = "cairn-boot does something else than the log store's machine needs."
   }
   assert {
+    condition     = strcontains(output.files["/usr/local/sbin/cairn-boot"], "grafana_apt_url=''\ngrafana_fingerprint=''\n")
+    error_message = "The log store's machine fetches Grafana's key."
+  }
+  assert {
     condition     = output.bytes >= length(output.text) && output.bytes <= 16384
     error_message = "The text has ${output.bytes} bytes."
   }
