@@ -1,15 +1,22 @@
+# Ordinary zones by their names: local zones and other kinds have longer ones.
 data "aws_availability_zones" "usable" {
   state = "available"
 
-  # Local zones and zones of other kinds are opt-in; the machines belong into an ordinary one.
   filter {
-    name   = "opt-in-status"
-    values = ["opt-in-not-required"]
+    name   = "zone-name"
+    values = var.availability_zone != null ? [var.availability_zone] : [for letter in ["a", "b", "c", "d", "e", "f"] : "${var.region}${letter}"]
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = length(self.names) > 0
+      error_message = "This account has no zone ${coalesce(var.availability_zone, "a to f")} in ${var.region}: choose another one with availability_zone (aws ec2 describe-availability-zones --region ${var.region} lists them)."
+    }
   }
 }
 
 locals {
-  zone = coalesce(var.availability_zone, data.aws_availability_zones.usable.names[0])
+  zone = data.aws_availability_zones.usable.names[0]
 }
 
 resource "aws_vpc" "this" {

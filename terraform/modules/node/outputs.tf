@@ -17,3 +17,17 @@ output "volume_id" {
   description = "Id of the data volume."
   value       = aws_ebs_volume.data.id
 }
+
+output "made" {
+  description = "What was made, for the root module's tests: a test cannot look into a module."
+  value = {
+    instance   = aws_instance.this
+    volume     = aws_ebs_volume.data
+    attachment = aws_volume_attachment.data
+    user_data  = module.user_data.text
+    policies = {
+      session_manager = aws_iam_role_policy.session_manager.policy
+      own             = one(aws_iam_role_policy.own[*].policy)
+    }
+  }
+}

@@ -35,13 +35,16 @@ locals {
       files = {
         "/etc/cairn/grafana.env"          = local.grafana_env
         "/etc/tmpfiles.d/cairn-boot.conf" = file("${path.module}/grafana-log.tmpfiles")
+        # Without its disk Grafana must not begin a second life on the machine's own. Cairn's units say so themselves.
+        "/etc/systemd/system/grafana-server.service.d/60-cairn-volume.conf" = "[Unit]\nRequiresMountsFor=/var/lib/grafana\n"
       }
     }
   }
   role = local.roles[var.role]
   host = replace(var.role, "_", "-")
 
-  grafana = var.grafana == null ? { version = "", apt_url = "", fingerprint = "", secret_arn = "" } : {
+  # The other machines have nothing of it, even where it is given for all four.
+  grafana = var.role != "grafana" || var.grafana == null ? { version = "", apt_url = "", fingerprint = "", secret_arn = "" } : {
     version     = var.grafana.version
     apt_url     = trimsuffix(var.grafana.apt_url, "/")
     fingerprint = upper(var.grafana.fingerprint)
