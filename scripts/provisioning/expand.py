@@ -1,7 +1,7 @@
 """Variables in the values of provisioning files, as Grafana replaces them.
 
-`$NAME`, `${NAME}`, `$__env{NAME}` and `$__file{/path}` are replaced, `$$` is a dollar sign. Grafana takes an unset variable
-for the empty string without a word, and does not start when a file is missing.
+`$NAME`, `${NAME}`, `$__env{NAME}` and `$__file{/path}` are replaced, `$$` is a dollar sign. Grafana takes an unset
+variable for the empty string without a word, and does not start when a file is missing.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ def variables(text: str) -> list[str]:
 
 def files(text: str) -> list[str]:
     """Paths of the files that a value asks for."""
-    return [
-        path for part in text.split("$$") for kind, path in _BRACED.findall(part) if kind == "__file"
-    ]
+    return [path for part in text.split("$$") for kind, path in _BRACED.findall(part) if kind == "__file"]
 
 
 def read_file(path: str) -> str:

@@ -77,9 +77,7 @@ def signature_error(method: str, path: str, headers: dict[str, str], body: bytes
         ]
     )
     scope = f"{day}/{region}/{service}/aws4_request"
-    to_sign = "\n".join(
-        [algorithm, headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()]
-    )
+    to_sign = "\n".join([algorithm, headers["x-amz-date"], scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = ("AWS4" + SECRET_KEY).encode()
     for step in (day, region, service, "aws4_request"):
         key = hmac.new(key, step.encode(), hashlib.sha256).digest()
@@ -175,9 +173,7 @@ class AwsStandin:
             return refusal(state.planned[action].pop(0))
         request = json.loads(body)
         if not state.exists or request["SecretId"] != state.arn:
-            return refusal(
-                Answer(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
-            )
+            return refusal(Answer(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."))
         with self.lock:
             return self.get() if action == "GetSecretValue" else self.put(request)
 

@@ -206,9 +206,7 @@ class FetchSecret(unittest.TestCase):
 
     def test_no_role(self) -> None:
         self.state.role_appears_after = 1000
-        self.refused(
-            "iam/security-credentials/ does not exist (404)", "aws ec2 associate-iam-instance-profile"
-        )
+        self.refused("iam/security-credentials/ does not exist (404)", "aws ec2 associate-iam-instance-profile")
 
     def test_no_secrets_manager(self) -> None:
         self.refused(
@@ -222,9 +220,7 @@ class FetchSecret(unittest.TestCase):
         for action in ("GetSecretValue", "PutSecretValue"):
             with self.subTest(action=action):
                 self.state.planned = {action: [denied] * 20}
-                self.refused(
-                    f"the instance's role may not secretsmanager:{action} on {ARN}: User: x is not authorized"
-                )
+                self.refused(f"the instance's role may not secretsmanager:{action} on {ARN}: User: x is not authorized")
 
     def test_a_wrong_arn(self) -> None:
         self.refused(

@@ -6,7 +6,8 @@ name and version, user, unit, directories, port 3000, provisioning files, enviro
 
 | file | what it is |
 |---|---|
-| `settings.py`, `stock.py` | what it takes from its environment; its database, and the data sources and dashboards it is given |
+| `settings.py` | what it takes from its environment |
+| `stock.py` | its database, and the data sources and dashboards that the provisioning files give it |
 | `server.py`, `proxy.py` | the HTTP side: health, metrics, login, lists; questions handed on to the stores |
 | `__main__.py` | the program, packed into one file for the machine |
 | `package.py` | the Debian package |

@@ -1,4 +1,4 @@
-"""The stand-in as a Debian package, named and shaped as Grafana's own: what a deployment sees is where it looks for it."""
+"""The stand-in as a Debian package, named and shaped as Grafana's own where a deployment looks."""
 
 from __future__ import annotations
 

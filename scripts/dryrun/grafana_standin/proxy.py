@@ -7,7 +7,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 #: Headers that concern one connection, or that are about Grafana's own login.
-_NOT_HANDED_ON = {"host", "connection", "authorization", "cookie", "content-length", "accept-encoding", "transfer-encoding"}
+_NOT_HANDED_ON = {
+    "host",
+    "connection",
+    "authorization",
+    "cookie",
+    "content-length",
+    "accept-encoding",
+    "transfer-encoding",
+}
 
 #: Seconds that a store may take.
 TIMEOUT = 30

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from provisioning import expand
 
 from .settings import Settings, StartError
@@ -97,7 +96,8 @@ def _documents(folder: Path, environment: Mapping[str, str]) -> list[tuple[Path,
     for path in sorted(folder.glob("*.y*ml")):
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-            out.append((path, expand.expand_tree(document, environment)))
+            expanded: Any = expand.expand_tree(document, environment)
+            out.append((path, expanded))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise StartError(f"{path}: {error}") from error
     return out
