@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dryrun import host
+from dryrun import host, repack
 from dryrun.workspace import Workspace
 
 PACKAGES = ("cairn-app", "cairn-log-shipper", "cairn-log-store", "cairn-metrics-store", "cairn-grafana")
@@ -55,15 +55,14 @@ class Repository:
         old = newest_debs(self._debs)
         versions = {}
         for name, deb in old.items():
-            version = f"{field_of(deb, 'Version')}.1"
-            repack(deb, self._debs, version, self.work.scratch / "repack")
-            versions[name] = version
+            versions[name] = f"{repack.field(deb, 'Version')}.1"
+            repack.repack(deb, versions[name], self._debs)
         self._build()
         return versions
 
     def versions(self) -> dict[str, str]:
         """Versions of the packages in dist/ that went into the repository, by package."""
-        return {name: field_of(deb, "Version") for name, deb in newest_debs(self.tree / "dist").items()}
+        return {name: repack.field(deb, "Version") for name, deb in newest_debs(self.tree / "dist").items()}
 
     def _build(self) -> None:
         command: list[str | Path] = [self.tree / "scripts/build-apt-repo", "--from", self._debs, "--to", self.folder]
@@ -98,22 +97,6 @@ def newest_debs(folder: Path) -> dict[str, Path]:
             raise PackagesMissing(f"{folder} holds no {name} package for {architecture}: run scripts/build-debs")
         found[name] = max(debs, key=lambda deb: deb.stat().st_mtime)
     return found
-
-
-def field_of(deb: Path, name: str) -> str:
-    """A field of a package's control file."""
-    return host.run(["dpkg-deb", "--field", deb, name]).stdout.strip()
-
-
-def repack(deb: Path, target: Path, version: str, scratch: Path) -> None:
-    """The same package under another version."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    host.run(["dpkg-deb", "--raw-extract", deb, scratch])
-    control = scratch / "DEBIAN/control"
-    control.write_text(re.sub(r"^Version: .*$", f"Version: {version}", control.read_text(), flags=re.M))
-    # Compressed quickly rather than well: half a second instead of half a minute for all five.
-    host.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", scratch, target], timeout=PACK_SECONDS)
-    shutil.rmtree(scratch)
 
 
 def ensure_debs(tree: Path, anew: bool, say: Callable[[str], None], log: Path) -> None:

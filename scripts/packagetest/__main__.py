@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dryrun import workspace
+from dryrun import repack, workspace
 from dryrun.host import CommandFailed
 from dryrun.image import Image, ImageError
 from dryrun.machine import Bind, Machine, MachineError
 from dryrun.report import Report, StepFailed
-from packagetest import repack, repository
+from packagetest import repository
 from packagetest.life import PACKAGES, Life
 
 

@@ -12,10 +12,11 @@ from subprocess import CompletedProcess
 from typing import Any
 from urllib.parse import urlencode
 
+from dryrun import repack
 from dryrun.machine import Machine
 from dryrun.report import Report
 from dryrun.workspace import wait_until
-from packagetest import repack, units
+from packagetest import units
 from packagetest.units import DAEMONS
 
 PACKAGES = (*DAEMONS, "cairn-grafana")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from dryrun import host
+from dryrun import host, repack
 from dryrun.machine import Machine
 from dryrun.report import Report
-from packagetest import repack
 
 SCRIPT = Path("scripts/build-apt-repo")
 INRELEASE = "dists/stable/InRelease"

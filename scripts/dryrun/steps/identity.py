@@ -13,8 +13,9 @@ from dryrun.steps.chain import PASSWORD_FILE
 # IMDSv2: a token first, then credentials of the role, both from inside the machine as the SDKs do it.
 CREDENTIALS = f"""
 token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://{METADATA}/latest/api/token)
-get() {{ curl -sf -H "X-aws-ec2-metadata-token: $token" "http://{METADATA}/latest/meta-data/iam/security-credentials/$1"; }}
-get "$(get "")"
+roles=http://{METADATA}/latest/meta-data/iam/security-credentials
+get() {{ curl -sf -H "X-aws-ec2-metadata-token: $token" "$1"; }}
+get "$roles/$(get "$roles/")"
 """
 
 

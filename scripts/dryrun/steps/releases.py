@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dryrun import grafana, host
+from dryrun import grafana, host, repack
 from dryrun.fleet import ROLES, UNITS
 from dryrun.machine import Machine
-from dryrun.repository import PACKAGES, Repository, ensure_debs, field_of, newest_debs
+from dryrun.repository import PACKAGES, Repository, ensure_debs, newest_debs
 from dryrun.run import Run
 from dryrun.steps.boot import check_units, main_pids
 from dryrun.steps.chain import REQUESTS, marker_lines
@@ -25,7 +25,9 @@ def prepare(run: Run) -> None:
     debs = newest_debs(run.tree / "dist")
     for name, deb in debs.items():
         size = deb.stat().st_size
-        run.report.check(size < PACKAGE_BYTES, f"{name} {field_of(deb, 'Version')}: {size / 1e6:.1f} MB (10 at most)")
+        run.report.check(
+            size < PACKAGE_BYTES, f"{name} {repack.field(deb, 'Version')}: {size / 1e6:.1f} MB (10 at most)"
+        )
     lintian = host.run(
         ["lintian", "--fail-on", "error,warning", "--suppress-tags", "initial-upload-closes-no-bugs", *debs.values()],
         timeout=APT_SECONDS,

@@ -6,7 +6,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from dryrun import grafana, repository
+from dryrun import grafana, repack, repository
 from dryrun.steps import bad_input
 
 TREE = Path(__file__).resolve().parents[3]
@@ -32,18 +32,18 @@ class Debs(Folder):
         shutil.rmtree(tree, ignore_errors=True)
         (tree / "DEBIAN").mkdir(parents=True)
         (tree / "DEBIAN/control").write_text(
-            f"Package: cairn-x\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.invalid>\nDescription: x\n"
+            f"Package: cairn-x\nVersion: {version}\nArchitecture: all\n"
+            "Maintainer: A <a@example.invalid>\nDescription: x\n"
         )
         subprocess.run(["dpkg-deb", "--build", tree, self.folder], check=True, capture_output=True)
         return self.folder / f"cairn-x_{version}_all.deb"
 
     def test_the_next_release_differs_in_its_version_only(self):
         old = self.deb("0.1.0")
-        repository.repack(old, self.folder, "0.1.0.1", self.folder / "scratch")
-        new = self.folder / "cairn-x_0.1.0.1_all.deb"
-        self.assertEqual(repository.field_of(new, "Version"), "0.1.0.1")
-        self.assertEqual(repository.field_of(new, "Maintainer"), repository.field_of(old, "Maintainer"))
-        self.assertFalse((self.folder / "scratch").exists())
+        new = repack.repack(old, "0.1.0.1", self.folder)
+        self.assertEqual(repack.field(new, "Version"), "0.1.0.1")
+        self.assertEqual(repack.field(new, "Maintainer"), repack.field(old, "Maintainer"))
+        self.assertEqual(set(self.folder.glob("cairn-x*")), {old, new})
 
     def test_a_missing_package_is_named_with_what_to_do(self):
         with self.assertRaisesRegex(repository.PackagesMissing, "no cairn-app package.*scripts/build-debs"):
@@ -66,7 +66,8 @@ class Unfinished(Folder):
     def test_database_and_journal_together(self):
         self.write(
             "var/lib/dpkg/status",
-            "Package: a\nStatus: install ok installed\nDescription: x\n y: z\n\nPackage: b\nStatus: install ok unpacked\n",
+            "Package: a\nStatus: install ok installed\nDescription: x\n y: z\n\n"
+            "Package: b\nStatus: install ok unpacked\n",
         )
         self.assertEqual(bad_input.unfinished(self.folder, ("a", "b", "c")), ["b", "c"])
         # dpkg writes what it did since into files of its own, later ones on top.
