@@ -18,6 +18,8 @@ def apply(consoles: Path) -> None:
     detailed_monitoring()
     groups_of_an_instance()
     address_of_a_terminated_instance()
+    no_public_address()
+    interface_of_a_nat_gateway()
     description_of_group_rules()
     console_output(consoles)
 
@@ -91,6 +93,34 @@ def address_of_a_terminated_instance() -> None:
         return terminate
 
     replace(Instance, "terminate", giving_back)
+
+
+def no_public_address() -> None:
+    """An interface without public address is described with an empty association.
+
+    The provider takes that for a public address, and wants to replace a private instance on every plan.
+    """
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+
+    replace(NetworkInterface, "association", lambda original: property(lambda self: original.fget(self) or None))
+
+
+def interface_of_a_nat_gateway() -> None:
+    """A deleted NAT gateway leaves its interface behind, and with it an address of the subnet."""
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
+    from moto.ec2.models.nat_gateways import NatGatewayBackend
+
+    require(NetworkInterfaceBackend, "delete_network_interface")
+
+    def with_interface(original: Any) -> Any:
+        def delete_nat_gateway(self: Any, nat_gateway_id: str) -> Any:
+            gateway = original(self, nat_gateway_id)
+            self.delete_network_interface(gateway._eni.id)
+            return gateway
+
+        return delete_nat_gateway
+
+    replace(NatGatewayBackend, "delete_nat_gateway", with_interface)
 
 
 def description_of_group_rules() -> None:

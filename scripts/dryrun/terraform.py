@@ -7,6 +7,7 @@ The tree's `terraform/` is copied into the run's folder first, so that state, pr
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,7 +30,8 @@ PROGRESS_SECONDS = 15.0
 # How much of an error is shown.
 ERROR_LINES = 40
 
-_NOT_COPIED = shutil.ignore_patterns(".terraform", "*.tfstate", "*.tfstate.*", "crash.log", "*.auto.tfvars*")
+# State, provider, lock file and the variables of whoever uses this checkout for an installation of their own.
+_NOT_COPIED = shutil.ignore_patterns(".terraform", ".terraform.lock.hcl", "*.tfstate", "*.tfstate.*", "*.tfvars*")
 _DONE = re.compile(r"(Creation|Modifications|Destruction) complete after")
 _PLANNED = re.compile(r"Plan: (\d+) to add, (\d+) to change, (\d+) to destroy")
 
@@ -91,10 +93,11 @@ class Terraform:
         """Copies the tree's Terraform, writes the variables beside it and fetches the provider."""
         shutil.copytree(self._tree / "terraform", self.folder, ignore=_NOT_COPIED, symlinks=True)
         self.set_variables(variables)
-        configuration = self._cli_configuration()
-        if configuration is not None:
-            self._environment["TF_CLI_CONFIG_FILE"] = str(configuration)
-        return self._run("init", [], INIT_SECONDS, network="host")
+        self._environment["TF_CLI_CONFIG_FILE"] = str(self._cli_configuration())
+        # On the host's side of the network, with what the host needs to reach the registry: proxy, certificates.
+        ours = {name: value for name, value in self._environment.items() if name.startswith(("TF_", "CHECKPOINT_"))}
+        hosts = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))}
+        return self._run("init", [], INIT_SECONDS, environment={**hosts, **ours})
 
     def set_variables(self, variables: Mapping[str, Any]) -> None:
         """Replaces the variables that every later command sees."""
@@ -133,16 +136,16 @@ class Terraform:
         *,
         name: str | None = None,
         good: tuple[int, ...] = (0,),
-        network: str = "cloud",
+        environment: Mapping[str, str] | None = None,
     ) -> Outcome:
         name = name or verb
         self._count += 1
         log = self._work.logs / f"terraform-{self._count:02}-{name}.log"
         command = ["terraform", f"-chdir={self.folder}", verb, "-no-color", *options]
-        if network == "cloud":
+        if environment is None:
             command = inside.with_resolver(self._namespace, self._resolv_conf, *command)
         started = time.monotonic()
-        process = self._work.spawn("terraform", command, env=self._environment, log=log)
+        process = self._work.spawn("terraform", command, env=environment or self._environment, log=log)
         self._watch(name, process, log, seconds)
         self._work.forget("terraform")
         output = log.read_text(encoding="utf-8", errors="replace")
@@ -172,17 +175,19 @@ class Terraform:
                 so_far = progress_of(log.read_text(encoding="utf-8", errors="replace"))
                 self._progress(f"  terraform {name}: {now - started:.0f} s{so_far}")
 
-    def _cli_configuration(self) -> Path | None:
+    def _cli_configuration(self) -> Path:
         """Where the provider comes from, by the rule that all scripts share (scripts/lib-terraform.sh)."""
         scripts = self._tree / "scripts"
         found = host.run(
             ["bash", "-c", '. "$1/lib.sh"; . "$1/lib-terraform.sh"; terraform_cli_config "$2"', "bash"]
-            + [str(scripts), str(self._work.scratch)]
+            + [str(scripts), str(self._work.scratch)],
+            check=False,
         )
         line, _, path = found.stdout.strip().rpartition("\n")
-        if line:
-            self._progress(line)
-        return Path(path) if path else None
+        if found.returncode != 0:
+            raise TerraformError(found.stdout.strip() or found.stderr.strip())
+        self._progress(line)
+        return Path(path)
 
 
 def errors(output: str) -> str:

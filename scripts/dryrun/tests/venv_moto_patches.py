@@ -89,6 +89,9 @@ class Patched(unittest.TestCase):
         )
         return made["Instances"][0]["InstanceId"]
 
+    def only_instance(self) -> dict[str, Any]:
+        return self.ec2.describe_instances()["Reservations"][0]["Instances"][0]
+
     def test_debian_images(self) -> None:
         found = self.ec2.describe_images(
             Owners=["136693071363"], Filters=[{"Name": "name", "Values": ["debian-12-arm64-*"]}]
@@ -101,20 +104,34 @@ class Patched(unittest.TestCase):
             self.assertEqual(len(found), 2)
 
     def test_detailed_monitoring(self) -> None:
-        self.ec2.monitor_instances(InstanceIds=[self.instance()])
-        self.ec2.unmonitor_instances(InstanceIds=[self.instance_id()])
-
-    def instance_id(self) -> str:
-        return self.ec2.describe_instances()["Reservations"][0]["Instances"][0]["InstanceId"]
+        instance = self.instance()
+        self.ec2.monitor_instances(InstanceIds=[instance])
+        self.ec2.unmonitor_instances(InstanceIds=[instance])
 
     def test_groups_of_an_instance(self) -> None:
         self.instance()
-        instance = self.ec2.describe_instances()["Reservations"][0]["Instances"][0]
-        self.assertEqual([group["GroupId"] for group in instance["SecurityGroups"]], [self.group])
+        groups = self.only_instance()["SecurityGroups"]
+        self.assertEqual([group["GroupId"] for group in groups], [self.group])
 
     def test_address_of_a_terminated_instance(self) -> None:
         self.ec2.terminate_instances(InstanceIds=[self.instance()])
         self.instance()
+
+    def test_no_public_address(self) -> None:
+        self.ec2.run_instances(ImageId="ami-0deb1200000000001", MinCount=1, MaxCount=1, SubnetId=self.subnet)
+        self.assertNotIn("Association", self.only_instance()["NetworkInterfaces"][0])
+
+    def test_interface_of_a_nat_gateway(self) -> None:
+        def interfaces() -> int:
+            return len(self.ec2.describe_network_interfaces()["NetworkInterfaces"])
+
+        before = interfaces()
+        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+        gateway = self.ec2.create_nat_gateway(SubnetId=self.subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+        self.assertEqual(interfaces(), before + 1)
+        self.ec2.delete_nat_gateway(NatGatewayId=gateway)
+        self.assertEqual(interfaces(), before)
+        self.ec2.release_address(AllocationId=address)
 
     def test_description_of_group_rules(self) -> None:
         rule = {
