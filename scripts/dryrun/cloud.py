@@ -92,6 +92,7 @@ class Cloud:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._tampered: dict[str, tuple[str, str]] = {}
         self._at_start: dict[str, list[str]] = {}
+        self._last_problem = ""
         self.authority = work.logs / "ca.crt"
         """Certificate of the run's CA: machines have to trust it. There after `start`."""
         self.terraform: Terraform
@@ -273,7 +274,6 @@ class Cloud:
     def _until(self, name: str, answers: Callable[[], bool]) -> None:
         """Waits until a process answers; raises CloudError when it ends first or takes too long."""
         process, log = self._processes[name], self._work.logs / f"{name}.log"
-        self._last_problem = ""
         if not wait_until(lambda: process.poll() is not None or answers(), START_SECONDS, pause=0.3):
             raise CloudError(
                 f"{name} did not answer within {START_SECONDS:.0f} s (last: {self._last_problem}); log: {log}"

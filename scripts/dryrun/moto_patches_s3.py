@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 from typing import Any
 
 from dryrun.moto_patching import MotoChanged, replace, require
@@ -12,6 +14,7 @@ def apply() -> None:
     """Applies all of them."""
     conditions_in_bucket_policies()
     delete_markers()
+    listing_beside_changes()
 
 
 def conditions_in_bucket_policies() -> None:
@@ -60,3 +63,24 @@ def delete_markers() -> None:
     if hasattr(FakeDeleteMarker, "dispose"):
         raise MotoChanged("moto's delete markers have a dispose of their own now: the patch delete_markers can go")
     FakeDeleteMarker.dispose = lambda _self: None
+
+
+def listing_beside_changes() -> None:
+    """A listing fails with 500 when another thread deletes a key in its middle: `destroy` deletes ten at a time.
+
+    The provider tries again, but a run's result must not hang on how often. So these take turns.
+    """
+    from moto.s3.models import S3Backend
+
+    turn = threading.RLock()
+
+    def in_turn(original: Any) -> Any:
+        @functools.wraps(original)
+        def wait(self: Any, *arguments: Any, **options: Any) -> Any:
+            with turn:
+                return original(self, *arguments, **options)
+
+        return wait
+
+    for method in ("list_object_versions", "list_objects", "put_object", "delete_object"):
+        replace(S3Backend, method, in_turn)

@@ -5,11 +5,14 @@ Runs in the venv (test_cloud_in_venv.py), against moto in this very process, wit
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from dryrun import moto_patches
 from dryrun.moto_patching import MotoChanged, replace
@@ -21,6 +24,7 @@ moto_patches.apply(Path(CONSOLES.name))
 # moto must not be imported before its list of images is set, nor boto3 before moto.
 import boto3  # noqa: E402
 import moto  # noqa: E402
+import moto.s3.models  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from moto.core.authorization import enable_iam_authentication  # noqa: E402
 
@@ -64,9 +68,9 @@ class Patched(unittest.TestCase):
     """A VPC with one subnet, fresh for each test."""
 
     def setUp(self) -> None:
-        mock = moto.mock_aws()
-        mock.start()
-        self.addCleanup(mock.stop)
+        aws = moto.mock_aws()
+        aws.start()
+        self.addCleanup(aws.stop)
         self.ec2, self.s3, self.iam = client("ec2"), client("s3"), client("iam")
         self.vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnet = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
@@ -179,6 +183,27 @@ class Patched(unittest.TestCase):
         for version in versions:
             self.s3.delete_object(Bucket="bucket", Key="k", VersionId=version["VersionId"])
         self.s3.delete_bucket(Bucket="bucket")
+
+    def test_listing_beside_changes(self) -> None:
+        """A deletion that comes in the middle of a listing has to wait for its end."""
+        self.s3.create_bucket(Bucket="bucket")
+        backend = moto.s3.models.s3_backends["123456789012"]["aws"]
+        for key in ("a", "b"):
+            backend.put_object("bucket", key, b"")
+        deleting = threading.Thread(target=lambda: backend.delete_object("bucket", "b"))
+        original = copy.deepcopy
+
+        def in_the_middle(value: Any) -> Any:
+            if not deleting.ident:
+                deleting.start()
+                deleting.join(timeout=0.5)
+            return original(value)
+
+        with mock.patch.object(moto.s3.models.copy, "deepcopy", in_the_middle):
+            versions = backend.list_object_versions("bucket")[0]
+        deleting.join()
+        self.assertEqual([version.name for version in versions], ["a", "b"])
+        self.assertEqual([version.name for version in backend.list_object_versions("bucket")[0]], ["a"])
 
     def role(self, name: str, secret: str | None) -> None:
         trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}
