@@ -48,6 +48,14 @@ def numbers(text: str) -> list[int]:
     return found
 
 
+def number(text: str) -> int:
+    """One step number."""
+    found = numbers(text)
+    if len(found) != 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one step number")
+    return found[0]
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command takes."""
     made = argparse.ArgumentParser(
@@ -63,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clean", action="store_true", help="only clear what earlier runs left, kept ones as well")
     made.add_argument("--only", type=numbers, default=[], metavar="N,N", help="these steps and what they stand on")
     made.add_argument(
-        "--from", type=int, dest="first", metavar="N", help="this step, later ones, and what they stand on"
+        "--from", type=number, dest="first", metavar="N", help="this step, later ones, and what they stand on"
     )
     return made
 
@@ -86,8 +94,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def whole(options: argparse.Namespace, report: Report) -> int:
     """The run with everything that was asked for."""
-    if cleared := sweep_dead():
-        report.say(f"cleared what dead runs had left: {', '.join(cleared)}")
+    report.begin(0, "tools, leftovers of earlier runs", 5)
+    report.check(True, "everything that a run needs is here")
+    cleared = sweep_dead()
+    report.check(True, f"left by runs that died, cleared now: {', '.join(cleared) or 'nothing'}")
+    report.end(report.seconds)
     forget_old_logs(RUNS)
     work = Workspace(RUNS, keep=options.keep)
     interrupted = False
@@ -103,6 +114,7 @@ def whole(options: argparse.Namespace, report: Report) -> int:
                     tell_how_to_enter(run)
                 else:
                     report.say("clearing up")
+                    run.stop()
     except Interrupted as reason:
         interrupted = True
         report.line(f"FAIL {report.seconds:6.1f}s  interrupted ({reason})")

@@ -40,6 +40,11 @@ class Run:
     marker: str = field(init=False)
     """Path of the requests that step 7 sent; their log lines must outlive everything that follows."""
 
+    def stop(self) -> None:
+        """End the local AWS, if it was begun; the workspace sees to everything else."""
+        if hasattr(self, "cloud"):
+            self.cloud.stop()
+
     def log(self, name: str) -> Path:
         """Path of one of the run's logs."""
         return self.work.logs / name

@@ -18,6 +18,7 @@ from dryrun.run import Run
 from dryrun.steps.boot import FIRST_BOOT_SECONDS, check_units, last_lines, properties
 from dryrun.steps.chain import REQUESTS, marker_lines
 from dryrun.steps.infrastructure import variables
+from dryrun.steps.restarts import lines_still_there
 from dryrun.terraform import TerraformError
 from dryrun.workspace import wait_until
 
@@ -201,8 +202,7 @@ def power_cut_in_first_boot(run: Run) -> None:
     run.report.check(healed, text, last_lines(machine), machine.console)
     run.report.check(not audit(machine), "power cut: dpkg --audit finds nothing", audit(machine))
     check_units(run, "log-store")
-    there = wait_until(lambda: len(marker_lines(run)) == REQUESTS, HEAL_SECONDS, 0.3)
-    run.report.check(there, "power cut: the marked log lines are still there", str(marker_lines(run)))
+    lines_still_there(run, "power cut: the marked log lines are still there")
 
 
 def unfinished(root: Path, packages: tuple[str, ...]) -> list[str]:

@@ -8,7 +8,7 @@ from dryrun.machine import Machine
 from dryrun.repository import PACKAGES, Repository, ensure_debs, newest_debs
 from dryrun.run import Run
 from dryrun.steps.boot import check_units, main_pids
-from dryrun.steps.chain import REQUESTS, marker_lines
+from dryrun.steps.restarts import lines_still_there
 
 # The bound.
 PACKAGE_BYTES = 10_000_000
@@ -62,8 +62,7 @@ def upgrade(run: Run) -> None:
         after = main_pids(machine, role)
         restarted = all(after[unit] != before[unit] for unit in UNITS[role] if unit in PACKAGES)
         run.report.check(restarted, f"{role}: the upgrade restarted its units", f"before: {before}\nafter: {after}")
-    found = len(marker_lines(run))
-    run.report.check(found == REQUESTS, "the marked log lines are there after the upgrade", f"{found} lines")
+    lines_still_there(run, "the marked log lines are there after the upgrade")
     refused_downgrade(run, old, new)
 
 

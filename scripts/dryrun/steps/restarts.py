@@ -71,5 +71,11 @@ def replace(run: Run) -> None:
 
 def lines_still_there(run: Run, text: str) -> None:
     """Assert that every marked line is found, once."""
-    found = wait_until(lambda: len(marker_lines(run)) == REQUESTS, READY_SECONDS, 0.3)
-    run.report.check(found, text, f"{len(marker_lines(run))} lines instead of {REQUESTS}")
+    start, seen = time.monotonic(), []
+
+    def all_there() -> bool:
+        seen.append(len(marker_lines(run)))
+        return seen[-1] == REQUESTS
+
+    found = wait_until(all_there, READY_SECONDS, 0.3)
+    run.report.check(found, f"{text}, after {time.monotonic() - start:.1f} s", f"lines found, try by try: {seen}")
