@@ -184,11 +184,11 @@ variable "package_dir" {
   }
   validation {
     condition     = length(fileset(pathexpand(var.package_dir), "dists/stable/InRelease")) == 0 || length(fileset(pathexpand(var.package_dir), "pool/**/*_${var.architecture}.deb")) > 0
-    error_message = "package_dir is ${jsonencode(var.package_dir)}, which holds no package for architecture = ${jsonencode(var.architecture)} but for: ${join(", ", distinct([for file in fileset(pathexpand(var.package_dir), "pool/**/*.deb") : trimsuffix(reverse(split("_", file))[0], ".deb")]))}. Build it on such a machine with scripts/build-debs and scripts/build-apt-repo, or change architecture."
+    error_message = "package_dir is ${jsonencode(var.package_dir)}, which holds no package for architecture = ${jsonencode(var.architecture)}, only for ${join(", ", distinct([for file in fileset(pathexpand(var.package_dir), "pool/**/*.deb") : trimsuffix(reverse(split("_", file))[0], ".deb")]))}. Build them on such a machine with scripts/build-debs and scripts/build-apt-repo, or change architecture."
   }
   # S3 reads a + in a URL as a space, and apt asks for the name as it is.
   validation {
-    condition     = alltrue([for file in fileset(pathexpand(var.package_dir), "**") : can(regex("^[A-Za-z0-9._~/-]+$", file))])
+    condition     = length(fileset(pathexpand(var.package_dir), "dists/stable/InRelease")) == 0 || alltrue([for file in fileset(pathexpand(var.package_dir), "**") : can(regex("^[A-Za-z0-9._~/-]+$", file))])
     error_message = "package_dir is ${jsonencode(var.package_dir)}, where a file's name has characters that S3 and apt read differently (only letters, digits and . _ ~ - are safe): give the package another version."
   }
 }
