@@ -153,7 +153,7 @@ class Cloud:
         return self._aws.call(service, operation, front=True, credentials=who, **parameters)
 
     def enforce_iam(self, on: bool) -> None:
-        """Makes moto check signatures and policies. Off for `destroy`: moto cannot verify some of S3's signatures."""
+        """Makes moto check the signature of every call and the caller's policies, or stop doing so."""
         iam.enforce(self._aws, on)
 
     def instances(self) -> list[Instance]:

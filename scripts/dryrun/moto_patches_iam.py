@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from dryrun.moto_patching import replace
 
@@ -14,6 +15,7 @@ def apply() -> None:
     resource_of_a_call()
     refusals_in_json()
     service_principals()
+    signed_queries()
 
 
 def resource_of_a_call() -> None:
@@ -106,3 +108,27 @@ def trusts(expected: Any, caller: str, among_accounts: Callable[[], bool]) -> bo
         return among_accounts()
     services = expected.get("Service", [])
     return caller.rsplit("/", 1)[-1] in ([services] if isinstance(services, str) else services)
+
+
+def signed_queries() -> None:
+    """A signature over a query with a slash in it is refused: moto looks at the query as its web server decoded it.
+
+    Terraform lists the versions of `apt/...` when it deletes an object. What was signed is the encoded query.
+    """
+    from moto.iam.access_control import IAMRequestBase
+
+    def with_query(original: Any) -> Any:
+        def init(self: Any, *arguments: Any, **options: Any) -> None:
+            original(self, *arguments, **options)
+            self._path = with_encoded_query(self._path)
+
+        return init
+
+    replace(IAMRequestBase, "__init__", with_query)
+
+
+def with_encoded_query(path: str) -> str:
+    """The path with its query encoded as AWS's signatures want it: all but letters, digits and `-_.~`."""
+    bare, mark, query = path.partition("?")
+    pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)
+    return bare + mark + urlencode(pairs, quote_via=quote, safe="-_.~")

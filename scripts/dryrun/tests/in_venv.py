@@ -17,7 +17,10 @@ def run_there(test: unittest.TestCase, module: str) -> None:
     """Runs the tests of `module` with the venv's interpreter, inside one test of ours. Skips where there is no venv."""
     python = venv.existing_python()
     if python is None:
-        test.skipTest(f"SKIP {module}: moto's environment has not been made yet (scripts/dry-run makes it)")
+        reason = f"SKIP {module}: moto's environment has not been made yet (scripts/dry-run makes it)"
+        # unittest names a skipped test's reason only when asked to be verbose.
+        print(reason, file=sys.stderr)
+        test.skipTest(reason)
     done = subprocess.run(
         [str(python), "-m", "unittest", module],
         cwd=SCRIPTS,
@@ -28,8 +31,3 @@ def run_there(test: unittest.TestCase, module: str) -> None:
     )
     test.assertEqual(done.returncode, 0, f"{module}, run by {python}:\n{done.stdout}{done.stderr}")
     test.assertRegex(done.stderr, r"Ran [1-9]\d* test", f"{module}: nothing ran")
-
-
-def is_here() -> bool:
-    """Whether this process is the venv's."""
-    return Path(sys.prefix) == venv.location()

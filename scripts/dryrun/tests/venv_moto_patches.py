@@ -15,9 +15,11 @@ from typing import Any
 from unittest import mock
 
 from dryrun import moto_patches
+from dryrun.moto_patches_iam import with_encoded_query
 from dryrun.moto_patching import MotoChanged, replace
 
 CONSOLES = tempfile.TemporaryDirectory()
+unittest.addModuleCleanup(CONSOLES.cleanup)
 moto_patches.announce_debian_images()
 moto_patches.apply(Path(CONSOLES.name))
 
@@ -27,15 +29,19 @@ import moto  # noqa: E402
 import moto.s3.models  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from moto.core.authorization import enable_iam_authentication  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
 
 REGION = "us-east-1"
 
 
-def client(service: str, key: dict[str, str] | None = None, region: str = REGION) -> Any:
+def client(
+    service: str, key: dict[str, str] | None = None, *, region: str = REGION, endpoint: str | None = None
+) -> Any:
     key = key or {"AccessKeyId": "test", "SecretAccessKey": "test"}
     return boto3.client(
         service,
         region_name=region,
+        endpoint_url=endpoint,
         aws_access_key_id=key["AccessKeyId"],
         aws_secret_access_key=key["SecretAccessKey"],
         aws_session_token=key.get("SessionToken"),
@@ -252,6 +258,39 @@ class Patched(unittest.TestCase):
         with enable_iam_authentication(), self.assertRaises(ClientError) as caught:
             client("sts", somebody).assume_role(RoleArn="arn:aws:iam::123456789012:role/app", RoleSessionName="i-1")
         self.assertEqual(caught.exception.response["Error"]["Code"], "AccessDenied")
+
+
+class SignedQueries(unittest.TestCase):
+    def test_encoding(self) -> None:
+        for decoded, encoded in (
+            ("/", "/"),
+            ("/?versions=", "/?versions="),
+            ("/?prefix=apt/a b&versions", "/?prefix=apt%2Fa%20b&versions="),
+            ("/k?prefix=apt%2Fa+b~", "/k?prefix=apt%2Fa%2Bb~"),
+        ):
+            self.assertEqual(with_encoded_query(decoded), encoded)
+
+    def test_over_http(self) -> None:
+        """Through moto's web server, since that is what decodes the query."""
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        self.addCleanup(server.stop)
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        iam, s3 = client("iam", endpoint=endpoint), client("s3", endpoint=endpoint)
+        iam.create_user(UserName="operator")
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        iam.put_user_policy(UserName="operator", PolicyName="p", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="operator")["AccessKey"]
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="apt/x", Body=b"1")
+        with enable_iam_authentication():
+            listed = client("s3", key, endpoint=endpoint).list_object_versions(Bucket="bucket", Prefix="apt/")
+            self.assertEqual([version["Key"] for version in listed["Versions"]], ["apt/x"])
+            wrong = client("s3", {**key, "SecretAccessKey": "wrong"}, endpoint=endpoint)
+            with self.assertRaises(ClientError) as caught:
+                wrong.list_object_versions(Bucket="bucket", Prefix="apt/")
+        self.assertEqual(caught.exception.response["Error"]["Code"], "SignatureDoesNotMatch")
 
 
 if __name__ == "__main__":
