@@ -8,12 +8,16 @@ from __future__ import annotations
 import datetime
 import http.client
 import json
+import socket
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from dryrun import edge_http
 from dryrun.edge_aws import Front
 from dryrun.edge_http import RequestLog, Server
 from dryrun.edge_imds import Imds, look_up
@@ -160,6 +164,35 @@ class Metadata(OverHttp):
         self.ask("GET", "/latest/meta-data/x?secret=1")
         (line,) = self.log.read_text().splitlines()
         self.assertRegex(line, r"^\d\d:\d\d:\d\d 127\.0\.0\.1 \S+ GET /latest/meta-data/x 401 ")
+
+
+class Bounds(OverHttp):
+    handler = Imds
+
+    def setUp(self) -> None:
+        Imds.tokens = Tokens()
+        for name, value in (("MAX_CONNECTIONS", 2), ("TURN_SECONDS", 0.1)):
+            patch = mock.patch.object(edge_http, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        super().setUp()
+
+    def test_connections_beyond_the_bound_are_closed_and_the_next_one_served(self) -> None:
+        idle = [socket.create_connection(("127.0.0.1", self.port), timeout=10) for _ in range(2)]
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as refused:
+            self.assertEqual(refused.recv(1), b"", "closed without an answer")
+        self.assertIn("refused: 2 connections are open", self.log.read_text())
+        for connection in idle:
+            connection.close()
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                status = self.ask("GET", "/latest/meta-data/")[0]
+                break
+            except (http.client.HTTPException, ConnectionError):
+                # The server has not yet noticed that its two clients are gone.
+                self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(status, 401)
 
 
 class Names(OverHttp):
