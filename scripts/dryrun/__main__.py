@@ -20,6 +20,7 @@ SKIPPED = 77
 INTERRUPTED = 130
 # Logs of so many runs are kept.
 KEPT_RUNS = 10
+PLACEMENTS = ("public", "entry", "private")
 
 DESCRIPTION = """\
 Deploys Cairn on this computer as its users deploy it, and looks whether everything works: packages, terraform apply
@@ -69,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--build", action="store_true", help="build the packages anew, twice, and compare every byte")
     made.add_argument("--clean", action="store_true", help="only clear what earlier runs left, kept ones as well")
+    made.add_argument(
+        "--placement", choices=PLACEMENTS, default=PLACEMENTS[0], help="Terraform's variable (default: public)"
+    )
     made.add_argument("--only", type=numbers, default=[], metavar="N,N", help="these steps and what they stand on")
     made.add_argument(
         "--from", type=number, dest="first", metavar="N", help="this step, later ones, and what they stand on"
@@ -106,7 +110,7 @@ def whole(options: argparse.Namespace, report: Report) -> int:
         with work:
             report.log_to(work.logs / "report.txt")
             report.say(f"run {work.id}, logs in {work.logs.relative_to(TREE)}")
-            run = Run(TREE, work, report, build=options.build)
+            run = Run(TREE, work, report, build=options.build, placement=options.placement)
             try:
                 perform(run, select(STEPS, options.only, options.first))
             finally:

@@ -31,6 +31,8 @@ class Run:
     report: Report
     build: bool = False
     """Build the packages even if dist/ has some."""
+    placement: str = "public"
+    """Terraform's variable of that name: whether machines have public addresses."""
     image: Path = field(init=False)
     grafana: Grafana = field(init=False)
     packages: Repository = field(init=False)

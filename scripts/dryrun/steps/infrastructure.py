@@ -25,6 +25,7 @@ FIXED_VARIABLES: dict[str, Any] = {
 def variables(run: Run) -> dict[str, Any]:
     """What a user would write into terraform.tfvars."""
     return FIXED_VARIABLES | {
+        "placement": run.placement,
         "package_dir": str(run.packages.folder),
         "grafana_version": run.grafana.version,
         "grafana_apt_fingerprint": run.grafana.fingerprint,

@@ -41,6 +41,12 @@ def prepare(run: Run) -> None:
     run.grafana = grafana.obtain(run.work, run.tree, run.report.say)
     kind = "stand-in" if run.grafana.is_stand_in else "stock package"
     run.report.check(True, f"grafana {run.grafana.version}: {kind}")
+    formats = host.run([run.tree / "scripts/check-provisioning"], timeout=APT_SECONDS, check=False)
+    run.report.check(
+        formats.returncode == 0,
+        "cairn-grafana's files keep to Grafana's formats (scripts/check-provisioning)",
+        formats.stdout + formats.stderr,
+    )
 
 
 def upgrade(run: Run) -> None:
