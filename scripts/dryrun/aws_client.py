@@ -69,6 +69,8 @@ class AwsClient:
                     AWS_CONFIG_FILE=str(log.with_name("no-aws-config")),
                     AWS_SHARED_CREDENTIALS_FILE=str(log.with_name("no-aws-credentials")),
                 ),
+                # `-m` looks for modules in the working folder first: not in whatever folder the user stands in.
+                cwd=log.parent,
                 start_new_session=True,
             )
         self._log = log

@@ -259,6 +259,8 @@ class Cloud:
                 AWS_SHARED_CREDENTIALS_FILE=str(self._work.scratch / "no-aws-credentials"),
                 AWS_EC2_METADATA_DISABLED="true",
             ),
+            # `-m` looks for modules in the working folder first: not in whatever folder the user stands in.
+            cwd=self._work.scratch,
         )
 
     def _answers(self, front: bool) -> bool:
