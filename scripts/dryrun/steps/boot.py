@@ -43,7 +43,15 @@ def first_boot(run: Run) -> None:
         run.report.check(said in machine.console_text(), f"{role}: the console says ready", log=machine.console)
         check_volume(run, role)
         check_security_updates(run, role)
+    check_console_output(run)
     run.report.table(start_times(run))
+
+
+def check_console_output(run: Run) -> None:
+    """The command that Terraform's output names shows how far a machine is."""
+    instance = run.fleet.instances["grafana"].instance_id
+    shown = run.cloud.aws("ec2", "get_console_output", InstanceId=instance, Latest=True).get("Output", "")
+    run.report.check("cairn-boot: ready" in shown, "aws ec2 get-console-output shows it", shown[-500:])
 
 
 def check_units(run: Run, role: str) -> bool:
