@@ -1,4 +1,4 @@
-//! Cairn's own dashboards, asked as Grafana asks: every query of every panel against the real stores.
+//! Cairn's own dashboards: every query of every panel, with what Grafana puts for its variables, put to the real stores.
 
 use std::collections::BTreeMap;
 use std::fs;
