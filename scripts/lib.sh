@@ -36,3 +36,19 @@ need_toolchain() {
     || die "rustc $have is too old, $want or later is needed; run: rustup update stable"
   need cc gcc
 }
+
+# Python, and its package for YAML: the only one outside of its standard library that the scripts use.
+need_python_yaml() {
+  need python3 python3
+  python3 -c 'import yaml' 2>/dev/null && return 0
+  command -v apt-get >/dev/null 2>&1 || die "Python's package yaml is missing; install it with: python3 -m pip install pyyaml"
+  local sudo=""
+  if [ "$(id -u)" != 0 ]; then
+    if sudo -n true 2>/dev/null; then sudo=sudo; else die "Python's package yaml is missing; install it with: sudo apt-get install -y python3-yaml"; fi
+  fi
+  say "Python's package yaml is missing: installing python3-yaml with apt-get"
+  { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-yaml; } >/dev/null \
+    || die "could not install python3-yaml; try: sudo apt-get install -y python3-yaml"
+  # A Python of one's own in front of Debian's does not see Debian's packages.
+  python3 -c 'import yaml' 2>/dev/null || die "$(command -v python3) does not see python3-yaml; install it with: python3 -m pip install pyyaml"
+}

@@ -10,6 +10,7 @@
 //! | [`target`] | something to scrape, served from inside a test |
 //! | [`tailing`] | a log file that is written and rotated while the shipper follows it |
 //! | [`grafana`] | stock Grafana beside the stack, where it is installed |
+//! | [`dashboard`] | the package's dashboards: their queries, put to the stores |
 //! | [`chain`] | the assertions of `scripts/up --check`: from a request to an answer |
 //!
 //! `src/bin/cairn-stack.rs` is the program behind `scripts/up`.
@@ -18,6 +19,7 @@ pub mod chain;
 pub mod child;
 pub mod corpus;
 pub mod daemon;
+pub mod dashboard;
 pub mod grafana;
 pub mod http;
 pub mod stack;

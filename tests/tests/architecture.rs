@@ -12,7 +12,9 @@ fn root() -> PathBuf {
 fn paths_in(text: &str) -> Vec<&str> {
     text.split(|c: char| c.is_whitespace() || "`,()[]".contains(c))
         .map(|word| word.trim_end_matches(['.', ';', ':']))
-        .filter(|word| ["daemons/", "tests/", "scripts/"].iter().any(|top| word.starts_with(top)))
+        .filter(|word| {
+            ["daemons/", "tests/", "scripts/", "terraform/"].iter().any(|top| word.starts_with(top))
+        })
         .filter(|word| !word.contains(['*', '<']))
         .collect()
 }

@@ -1,5 +1,6 @@
 //! `app.toml`: what may be written in it ([`RawConfig`]) and what the daemon runs with ([`Config`]).
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +13,18 @@ use crate::args::Args;
 /// Highest rate of self traffic, in requests per second: beyond it one measures the loopback, not the application.
 pub const MAX_SELF_TRAFFIC: f64 = 10_000.0;
 
+/// Beside the code, where `scripts/up` keeps its state.
+const LOCAL_DATA_DIR: &str = "./.cairn/cairn-app";
+/// Where systemd names the folder that the unit's `LogsDirectory=` made. With it the packaged daemon writes
+/// `/var/log/cairn-app/app.log` whatever its configuration leaves out.
+const LOGS_DIRECTORY_VARIABLE: &str = "LOGS_DIRECTORY";
+
 /// The file as written. Every key may be left out.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     listen: ListenAddr,
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     log_file: Option<PathBuf>,
     logger_name: String,
     environment: String,
@@ -40,8 +47,7 @@ impl Default for RawConfig {
         Self {
             // Loopback: only a deployment's configuration opens an address.
             listen: "127.0.0.1:5000".parse().expect("a literal address"),
-            // Beside the code, where scripts/up keeps its state; the package says /var/log/cairn-app/app.log.
-            data_dir: PathBuf::from("./.cairn/cairn-app"),
+            data_dir: None,
             log_file: None,
             logger_name: "flask-app".to_owned(),
             environment: "development".to_owned(),
@@ -95,10 +101,20 @@ pub struct Config {
 pub fn load(args: &Args) -> Result<(Config, ConfigSource), ConfigError> {
     let (raw, source) = load_or_default::<RawConfig>(args.common.config.as_deref(), "app")?;
     let name = source.to_string();
-    Ok((resolve(raw, args, Path::new(&name))?, source))
+    let default_dir = default_data_dir(std::env::var_os(LOGS_DIRECTORY_VARIABLE));
+    Ok((resolve(raw, args, Path::new(&name), default_dir)?, source))
 }
 
-fn resolve(raw: RawConfig, args: &Args, source: &Path) -> Result<Config, ConfigError> {
+/// The first folder of systemd's list (paths with colons between them), else the one beside the code.
+fn default_data_dir(logs_directory: Option<OsString>) -> PathBuf {
+    logs_directory
+        .as_ref()
+        .and_then(|list| std::env::split_paths(list).next())
+        .filter(|dir| dir.is_absolute())
+        .unwrap_or_else(|| PathBuf::from(LOCAL_DATA_DIR))
+}
+
+fn resolve(raw: RawConfig, args: &Args, source: &Path, default_dir: PathBuf) -> Result<Config, ConfigError> {
     let RawConfig { listen, data_dir, log_file, logger_name, environment, self_traffic_per_second, limits } =
         raw;
     let RawLimits { request_body, request_time, concurrent_requests, drain } = limits;
@@ -119,7 +135,7 @@ fn resolve(raw: RawConfig, args: &Args, source: &Path) -> Result<Config, ConfigE
     if request_time.get().is_zero() {
         return rule("limits.request_time", "expected more than zero".to_owned());
     }
-    let data_dir = args.common.data_dir.clone().unwrap_or(data_dir);
+    let data_dir = args.common.data_dir.clone().or(data_dir).unwrap_or(default_dir);
     Ok(Config {
         listen: args.common.listen.clone().unwrap_or(listen),
         log_file: log_file.unwrap_or_else(|| data_dir.join("app.log")),
@@ -165,6 +181,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use cairn_runtime::config::{parse_toml, uncommented};
     use clap::Parser;
 
     use super::*;
@@ -173,6 +190,7 @@ mod tests {
     fn arguments_win_over_the_file_and_the_log_file_follows_the_data_dir() {
         let args = |words: &[&str]| Args::parse_from([&["cairn-app"], words].concat());
         let path = Path::new("t.toml");
+        let resolve = |raw, args: &Args, path: &Path| resolve(raw, args, path, default_data_dir(None));
         let plain = resolve(RawConfig::default(), &args(&[]), path).unwrap();
         assert_eq!(plain.listen.as_str(), "127.0.0.1:5000");
         assert_eq!(plain.log_file, Path::new("./.cairn/cairn-app/app.log"));
@@ -184,5 +202,59 @@ mod tests {
         assert_eq!(plain.needs_restart(&changed), ["listen", "log_file"]);
         let error = resolve(RawConfig::default(), &args(&["--self-traffic", "NaN"]), path).unwrap_err();
         assert_eq!(error.to_string(), "t.toml: --self-traffic: expected a rate from 0 to 10000, got NaN");
+    }
+
+    #[test]
+    fn under_systemd_the_log_goes_where_the_unit_says() {
+        let log_file = |variable: Option<&str>, words: &[&str], toml: &str| {
+            let raw = parse_toml(toml, Path::new("t.toml")).unwrap();
+            let args = Args::parse_from([&["cairn-app"], words].concat());
+            let default_dir = default_data_dir(variable.map(OsString::from));
+            resolve(raw, &args, Path::new("t.toml"), default_dir).unwrap().log_file
+        };
+        let packaged = Path::new("/var/log/cairn-app/app.log");
+        assert_eq!(log_file(Some("/var/log/cairn-app"), &[], ""), packaged);
+        assert_eq!(log_file(Some("/var/log/cairn-app:/var/log/b"), &[], ""), packaged);
+        assert_eq!(log_file(Some("/var/log/x"), &[], "data_dir = \"/d\""), Path::new("/d/app.log"));
+        assert_eq!(
+            log_file(Some("/var/log/x"), &["--data-dir", "/f"], "data_dir = \"/d\""),
+            Path::new("/f/app.log")
+        );
+        assert_eq!(log_file(Some("/var/log/x"), &[], "log_file = \"/l\""), Path::new("/l"));
+        for none in [None, Some("")] {
+            assert_eq!(log_file(none, &[], ""), Path::new("./.cairn/cairn-app/app.log"));
+        }
+    }
+
+    #[test]
+    fn the_packaged_file_shows_every_key_with_its_default() {
+        let packaged = include_str!("../../../packaging/cairn-app/app.toml");
+        let args = Args::parse_from(["cairn-app"]);
+        let under_systemd = |text: &str| {
+            let path = Path::new("app.toml");
+            resolve(parse_toml(text, path).unwrap(), &args, path, PathBuf::from("/var/log/cairn-app"))
+                .unwrap()
+        };
+        let built_in = under_systemd("");
+        assert_eq!(under_systemd(packaged), built_in);
+        let shown = uncommented(packaged);
+        assert_eq!(under_systemd(&shown), built_in);
+        // Taking the types apart names every key that there is.
+        let RawConfig {
+            listen: _,
+            data_dir,
+            log_file,
+            logger_name: _,
+            environment: _,
+            self_traffic_per_second: _,
+            limits: _,
+        } = parse_toml(&shown, Path::new("app.toml")).unwrap();
+        assert!(data_dir.is_some() && log_file.is_some());
+        for key in ["listen", "logger_name", "environment", "self_traffic_per_second"] {
+            assert!(shown.contains(&format!("\n{key} = ")), "{key}");
+        }
+        for key in ["request_body", "request_time", "concurrent_requests", "drain"] {
+            assert!(shown.contains(&format!("\n{key} = ")), "limits.{key}");
+        }
     }
 }

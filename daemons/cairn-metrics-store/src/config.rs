@@ -88,3 +88,90 @@ impl From<Source> for ConfigSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Args;
+
+    /// What a configuration comes to, without the texts that only show it.
+    fn effect(config: &Config) -> String {
+        let args = Args::parse_from(["cairn-metrics-store"]);
+        let Config {
+            listen: _,
+            data_dir: _,
+            external_labels,
+            evaluation_interval,
+            pools,
+            retention_time: _,
+            retention_size: _,
+            alertmanagers,
+            yaml: _,
+        } = config;
+        let mut out = format!("{external_labels:?} {evaluation_interval:?} {alertmanagers:?}\n");
+        out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
+        out += &format!("{:?}\n", args.retention(config));
+        for pool in pools {
+            let mut pool = resolve::PoolConfig::clone(pool);
+            pool.raw = ScrapeConfig::default();
+            out += &format!("{pool:?}\n");
+        }
+        out
+    }
+
+    #[test]
+    fn the_packaged_file_shows_every_key_with_its_default() {
+        let packaged = include_str!("../../../packaging/cairn-metrics-store/metrics-store.toml");
+        let shown = cairn_runtime::config::uncommented(packaged);
+        let read =
+            |text: &str| cairn_runtime::config::parse_toml::<ConfigFile>(text, Path::new("m.toml")).unwrap();
+        let resolve = |file| Config::resolve(file, Origin::Cairn, Path::new("/etc/cairn")).unwrap();
+
+        let config = resolve(read(packaged));
+        // Nothing but the jobs is set.
+        let jobs_only = ConfigFile { scrape_configs: read(packaged).scrape_configs, ..ConfigFile::default() };
+        assert_eq!(effect(&config), effect(&resolve(jobs_only)));
+        assert_eq!(effect(&config), effect(&resolve(read(&shown))));
+
+        let targets = |config: &Config| -> Vec<String> {
+            let groups = config.pools.iter().flat_map(|pool| &pool.static_groups);
+            groups.flat_map(|group| group.targets.clone()).collect()
+        };
+        assert_eq!(
+            targets(&config),
+            ["127.0.0.1:9090", "127.0.0.1:5000", "127.0.0.1:12345", "127.0.0.1:3100"]
+        );
+
+        // A new key of `global` does not compile here until the packaged file has it.
+        let file::Global {
+            scrape_interval: Some(_),
+            scrape_timeout: Some(_),
+            scrape_protocols: Some(_),
+            metric_name_validation_scheme: Some(_),
+            metric_name_escaping_scheme: Some(_),
+            extra_scrape_metrics: Some(_),
+            always_scrape_classic_histograms: None,
+            evaluation_interval: Some(_),
+            rule_query_offset: None,
+            external_labels: _,
+            body_size_limit: Some(_),
+            sample_limit: Some(_),
+            label_limit: Some(_),
+            label_name_length_limit: Some(_),
+            label_value_length_limit: Some(_),
+            target_limit: Some(_),
+            keep_dropped_targets: Some(_),
+            query_log_file: _,
+            scrape_failure_log_file: _,
+            scrape_native_histograms: _,
+            convert_classic_histograms_to_nhcb: _,
+        } = read(&shown).global
+        else {
+            panic!(
+                "a key of [global] is missing in the packaged file, or without effect and in it:\n{shown}"
+            );
+        };
+    }
+}

@@ -77,3 +77,55 @@ fn every_bad_file_is_in_the_table() {
     let n = bad.filter(|entry| entry.file_name().to_string_lossy().contains(".bad.")).count();
     assert_eq!(n, 11);
 }
+
+#[test]
+fn the_packaged_file_shows_the_defaults_and_follows_the_app() {
+    let packaged = include_str!("../../../../packaging/cairn-log-shipper/log-shipper.toml");
+    let built_in =
+        resolve::resolve(raw::RawConfig::built_in(), ConfigSource::BuiltIn, Dialect::Cairn).unwrap();
+    for text in [packaged, &config::uncommented(packaged)] {
+        let raw: raw::RawConfig = config::parse_toml(text, Path::new("log-shipper.toml")).unwrap();
+        let config = resolve::resolve(raw, ConfigSource::BuiltIn, Dialect::Cairn).unwrap();
+        let Config {
+            source: _,
+            dialect: _,
+            listen,
+            clients,
+            targets,
+            import_positions,
+            tail,
+            queue_bytes,
+            warnings,
+        } = config;
+        assert_eq!(listen.as_str(), built_in.listen.as_str());
+        assert_eq!(clients, built_in.clients);
+        assert_eq!(tail, built_in.tail);
+        assert_eq!(queue_bytes, built_in.queue_bytes);
+        assert_eq!((import_positions, warnings), (None, Vec::new()));
+        let stream = targets[0].stream("/var/log/cairn-app/app.log");
+        assert_eq!((stream.value("job"), stream.value("env")), ("flask-app", "dev"));
+        assert!(targets[0].matches(Path::new("/var/log/cairn-app/app.log")));
+    }
+    let shown = config::uncommented(packaged);
+    for key in [
+        "http_listen_address",
+        "http_listen_port",
+        "name",
+        "tenant_id",
+        "batchsize",
+        "timeout",
+        "drop_rate_limited_batches",
+        "external_labels",
+        "headers",
+        "backoff_config",
+        "sync_period",
+        "max_line_size",
+        "max_line_size_truncate",
+        "rotate_wait",
+        "partial_flush",
+        "positions_ttl",
+        "bytes",
+    ] {
+        assert!(shown.contains(&format!("\n{key} = ")), "{key}");
+    }
+}

@@ -77,3 +77,26 @@ fn the_printed_configuration_reads_back() {
     assert_eq!(again.ignored_keys, [] as [String; 0]);
     assert_eq!(again.retention.default.period, config.retention.default.period);
 }
+
+#[test]
+fn the_packaged_file_shows_every_key_with_its_default() {
+    let packaged = include_str!("../../../../packaging/cairn-log-store/log-store.toml");
+    let shown = cairn_runtime::config::uncommented(packaged);
+    for (section, keys) in keys::KNOWN {
+        for key in *keys {
+            assert!(shown.contains(&format!("\n{key} = ")), "{section}.{key}");
+        }
+    }
+    assert!(shown.contains("\nauth_enabled = "));
+
+    let all = toml(&shown).unwrap();
+    // What nobody sets is the engine's and the command line's to decide: what the file shows must be their defaults.
+    let engine = cairn_logdb::Options::new("/x");
+    assert_eq!(all.chunk_target_size.map(Bytes::as_usize), Some(engine.chunk_target_bytes));
+    assert_eq!((all.log_level, all.log_format), (Some(LogLevel::Info), Some(LogFormat::Logfmt)));
+    let unset = Config { chunk_target_size: None, log_level: None, log_format: None, file: None, ..all };
+    let defaults = Config { file: None, ..toml("").unwrap() };
+    assert_eq!(format!("{unset:?}"), format!("{defaults:?}"));
+    let as_packaged = Config { file: None, ..toml(packaged).unwrap() };
+    assert_eq!(format!("{as_packaged:?}"), format!("{defaults:?}"));
+}

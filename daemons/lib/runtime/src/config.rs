@@ -116,6 +116,23 @@ pub fn read_file(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
+/// A packaged file with the defaults in force that it shows as `#key = value`; `# text` stays a comment.
+///
+/// For the tests that hold the packaged files against the programs' own defaults.
+pub fn uncommented(packaged: &str) -> String {
+    let is_key = |rest: &str| {
+        rest.split_once(" = ").is_some_and(|(key, _)| {
+            !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        })
+    };
+    let mut out = String::with_capacity(packaged.len());
+    for line in packaged.lines() {
+        out.push_str(line.strip_prefix('#').filter(|rest| is_key(rest)).unwrap_or(line));
+        out.push('\n');
+    }
+    out
+}
+
 /// Prints what `--check-config` prints for a good configuration.
 #[expect(clippy::print_stdout, reason = "the answer that --check-config was asked for")]
 pub fn report_good(source: &ConfigSource) {
@@ -141,6 +158,14 @@ mod tests {
         assert_eq!(find_in(None, "app", dir.path()), ConfigSource::File(system_file));
         let named = find_in(Some(Path::new("x.toml")), "app", dir.path());
         assert_eq!(named, ConfigSource::File("x.toml".into()));
+    }
+
+    #[test]
+    fn only_commented_keys_are_uncommented() {
+        let packaged =
+            "# A key = value in prose.\n#listen = \"a:1\"\n#not a key = 1\n[limits]\n#n_2 = 3\nx = 1\n";
+        let want = "# A key = value in prose.\nlisten = \"a:1\"\n#not a key = 1\n[limits]\nn_2 = 3\nx = 1\n";
+        assert_eq!(uncommented(packaged), want);
     }
 
     #[test]

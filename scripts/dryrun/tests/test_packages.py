@@ -1,0 +1,98 @@
+"""Choosing packages, the next release of one, dpkg's database of a machine that is off, and Grafana's index."""
+
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from dryrun import grafana, repack, repository
+from dryrun.steps import bad_input
+
+TREE = Path(__file__).resolve().parents[3]
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def write(self, name, text=""):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+
+@unittest.skipUnless(shutil.which("dpkg-deb"), "no dpkg")
+class Debs(Folder):
+    def deb(self, version):
+        tree = self.folder / "tree"
+        shutil.rmtree(tree, ignore_errors=True)
+        (tree / "DEBIAN").mkdir(parents=True)
+        (tree / "DEBIAN/control").write_text(
+            f"Package: cairn-x\nVersion: {version}\nArchitecture: all\n"
+            "Maintainer: A <a@example.invalid>\nDescription: x\n"
+        )
+        subprocess.run(["dpkg-deb", "--build", tree, self.folder], check=True, capture_output=True)
+        return self.folder / f"cairn-x_{version}_all.deb"
+
+    def test_the_next_release_differs_in_its_version_only(self):
+        old = self.deb("0.1.0")
+        new = repack.repack(old, "0.1.0.1", self.folder)
+        self.assertEqual(repack.field(new, "Version"), "0.1.0.1")
+        self.assertEqual(repack.field(new, "Maintainer"), repack.field(old, "Maintainer"))
+        self.assertEqual(set(self.folder.glob("cairn-x*")), {old, new})
+
+    def test_a_missing_package_is_named_with_what_to_do(self):
+        with self.assertRaisesRegex(repository.PackagesMissing, "no cairn-app package.*scripts/build-debs"):
+            repository.newest_debs(self.folder)
+
+    def test_debug_symbols_are_not_taken_for_the_package(self):
+        architecture = subprocess.run(
+            ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        for name in repository.PACKAGES:
+            self.write(f"{name}_1_{architecture}.deb")
+            self.write(f"{name}-dbgsym_1_{architecture}.deb")
+        found = repository.newest_debs(self.folder)
+        self.assertEqual(
+            {deb.name for deb in found.values()}, {f"{n}_1_{architecture}.deb" for n in repository.PACKAGES}
+        )
+
+
+class Unfinished(Folder):
+    def test_database_and_journal_together(self):
+        self.write(
+            "var/lib/dpkg/status",
+            "Package: a\nStatus: install ok installed\nDescription: x\n y: z\n\n"
+            "Package: b\nStatus: install ok unpacked\n",
+        )
+        self.assertEqual(bad_input.unfinished(self.folder, ("a", "b", "c")), ["b", "c"])
+        # dpkg writes what it did since into files of its own, later ones on top.
+        self.write("var/lib/dpkg/updates/0001", "Package: b\nStatus: install ok half-configured\n")
+        self.write("var/lib/dpkg/updates/0002", "Package: b\nStatus: install ok installed\n")
+        self.write("var/lib/dpkg/updates/tmp.i", "Package: a\nStatus: install ok unpacked\n")
+        self.assertEqual(bad_input.unfinished(self.folder, ("a", "b")), [])
+
+
+class GrafanaIndex(unittest.TestCase):
+    def test_terraforms_defaults_are_found(self):
+        self.assertRegex(grafana.default_of(TREE, "grafana_version"), r"^\d+\.\d+\.\d+$")
+        self.assertRegex(grafana.default_of(TREE, "grafana_apt_fingerprint"), r"^[0-9A-F]{40}$")
+        with self.assertRaises(ValueError):
+            grafana.default_of(TREE, "grafana_colour")
+
+    def test_the_package_of_a_version(self):
+        index = (
+            "Package: grafana\nVersion: 12.0.0\nFilename: ./pool/main/g/old.deb\n\n"
+            "Package: grafana-enterprise\nVersion: 13.2.2\nFilename: pool/e.deb\n\n"
+            "Package: grafana\nVersion: 13.2.2\nFilename: ./pool/main/g/new.deb\n"
+        )
+        self.assertEqual(grafana.package_path(index, "13.2.2"), "pool/main/g/new.deb")
+        self.assertIsNone(grafana.package_path(index, "14.0.0"))
+
+
+if __name__ == "__main__":
+    unittest.main()
