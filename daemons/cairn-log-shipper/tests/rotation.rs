@@ -132,6 +132,62 @@ fn emptied_and_written_to_later() {
     rig.expect("a.log", &all(&[&old, &new]));
 }
 
+fn wait_for_truncations(rig: &Rig, n: f64) {
+    wait_for("the truncation to be seen", || {
+        (rig.metric("cairn_log_shipper_file_truncations_total")? == n).then_some(())
+    });
+}
+
+#[test]
+fn an_unfinished_line_after_emptying_is_sent_and_holds_nothing_back() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    let (old, new) = (numbered("old", 0..10), numbered("new", 0..10));
+    let unfinished = ["unfinished".to_owned()];
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    fs::write(rig.path("a.log"), &unfinished[0]).unwrap();
+    rig.expect("a.log", &all(&[&old, &unfinished]));
+    wait_for_truncations(&rig, 1.0);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &unfinished, &new]));
+}
+
+#[test]
+fn emptied_then_renamed_while_stopped() {
+    let mut rig = Rig::new();
+    let parts = ["old", "left", "new"].map(|what| numbered(what, 0..20));
+    append(&rig.path("a.log"), &parts[0]);
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    rig.stop();
+    append(&rig.path("a.log"), &parts[1]);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &parts[2]);
+    rig.start();
+    rig.expect("a.log", &parts.concat());
+}
+
+#[test]
+fn emptied_and_deleted_files_are_closed() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\nrotate_wait = \"300ms\"\n".to_owned();
+    let old = numbered("old", 0..10);
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    wait_for("no open file", || (rig.metric("cairn_log_shipper_files_active")? == 0.0).then_some(()));
+}
+
 #[test]
 fn two_rotations_before_the_shipper_can_look() {
     for _ in 0..8 {
