@@ -86,6 +86,51 @@ fn lines_come_into_space_that_was_reserved() {
 }
 
 #[test]
+fn a_line_comes_in_two_parts_into_space_that_was_reserved() {
+    for size in [100 << 10, 2 << 20] {
+        let mut rig = Rig::new();
+        let file = std::fs::File::create(rig.path("a.log")).unwrap();
+        file.set_len(size).unwrap();
+        file.write_all_at(b"one\ntwo\nhalf", 0).unwrap();
+        rig.start();
+        rig.expect("a.log", &texts(&["one", "two"]));
+        file.write_all_at(b"-other\nthree\n", 12).unwrap();
+        rig.expect("a.log", &texts(&["one", "two", "half-other", "three"]));
+    }
+}
+
+#[test]
+fn an_unfinished_line_in_reserved_space_is_sent_without_the_space() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n[limits_config]\nmax_line_size = 100\n".to_owned();
+    let file = std::fs::File::create(rig.path("a.log")).unwrap();
+    file.set_len(100 << 10).unwrap();
+    file.write_all_at(b"one\nhalf", 0).unwrap();
+    rig.start();
+    rig.expect("a.log", &texts(&["one", "half"]));
+    file.write_all_at(b"-other\n", 8).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other"]));
+    // One that is too long already, and goes on.
+    let long = "x".repeat(150);
+    file.write_all_at(long.as_bytes(), 15).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other", &long[..100]]));
+    file.write_all_at(b"yyy\nlast\n", 165).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other", &long[..100], "last"]));
+}
+
+#[test]
+fn the_newline_after_a_line_that_was_sent_and_ended_in_nul_is_no_line() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    write(&rig, b"abc\0");
+    rig.start();
+    // A NUL at the end may be reserved space, and is not sent.
+    rig.expect("a.log", &texts(&["abc"]));
+    write(&rig, b"\nnext\n");
+    rig.expect("a.log", &texts(&["abc", "next"]));
+}
+
+#[test]
 fn an_unfinished_line_of_a_rotated_file_is_sent() {
     let mut rig = Rig::new();
     rig.more = "[tail]\npartial_flush = \"0\"\n".to_owned();
