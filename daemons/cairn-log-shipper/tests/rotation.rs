@@ -310,3 +310,20 @@ fn a_folder_that_comes_later() {
     append(&rig.path("later/x/y/a.log"), &lines);
     rig.expect("later/x/y/a.log", &lines);
 }
+
+#[test]
+fn a_folder_that_is_deleted_and_made_anew() {
+    let mut rig = Rig::new();
+    // The walk of the globs, which finds everything in the end, does not come in this test.
+    rig.more = "[target_config]\nsync_period = \"1h\"\n".to_owned();
+    let parts = ["old", "new", "newer"].map(|what| numbered(what, 0..10));
+    append(&rig.path("a.log"), &parts[0]);
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    for n in 1..=2 {
+        fs::remove_dir_all(rig.path("")).unwrap();
+        fs::create_dir(rig.path("")).unwrap();
+        append(&rig.path("a.log"), &parts[n]);
+        rig.expect("a.log", &parts[..=n].concat());
+    }
+}
