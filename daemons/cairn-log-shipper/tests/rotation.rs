@@ -6,7 +6,10 @@
 mod common;
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
+use cairn_log_shipper::tail::identity::FileId;
+use common::loki::Mood;
 use common::{Rig, all, append, append_to, numbered, wait_for};
 
 #[test]
@@ -186,6 +189,53 @@ fn emptied_and_deleted_files_are_closed() {
     wait_for_truncations(&rig, 1.0);
     fs::remove_file(rig.path("a.log")).unwrap();
     wait_for("no open file", || (rig.metric("cairn_log_shipper_files_active")? == 0.0).then_some(()));
+}
+
+#[test]
+fn emptied_and_rewritten_then_renamed_while_stopped() {
+    // The new content has the same size in the second round: only the bytes tell.
+    for n_new in [5, 20] {
+        let mut rig = Rig::new();
+        let (old, new, next) = (numbered("old", 0..20), numbered("new", 0..n_new), numbered("next", 0..3));
+        append(&rig.path("a.log"), &old);
+        rig.start();
+        rig.expect("a.log", &old);
+        rig.stop();
+        fs::write(rig.path("a.log"), "").unwrap();
+        let rewritten = append(&rig.path("a.log"), &new);
+        // Not by a late writer: it would be looked at for that alone.
+        rewritten.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        append(&rig.path("a.log"), &next);
+        rig.start();
+        rig.expect("a.log", &all(&[&old, &new, &next]));
+    }
+}
+
+#[test]
+fn emptied_while_the_store_hangs_then_killed_and_renamed() {
+    let mut rig = Rig::new();
+    let (old, new, next) = (numbered("old", 0..20), numbered("new", 0..5), numbered("next", 0..3));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    rig.wait_saved("a.log");
+    rig.loki.set(Mood::Hangs);
+    let text: String = new.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(rig.path("a.log"), text).unwrap();
+    wait_for_truncations(&rig, 1.0);
+    // A new file has the positions written: the new beginning of a.log, with the old place in it.
+    fs::write(rig.path("b.log"), "").unwrap();
+    let b = FileId::of(&fs::metadata(rig.path("b.log")).unwrap());
+    wait_for("the positions on disk", || rig.saved_offset(&b));
+    rig.kill();
+    let rewritten = fs::File::options().append(true).open(rig.path("a.log")).unwrap();
+    rewritten.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &next);
+    rig.loki.set(Mood::Takes);
+    rig.start();
+    rig.expect("a.log", &all(&[&old, &new, &next]));
 }
 
 #[test]
