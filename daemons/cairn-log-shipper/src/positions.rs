@@ -10,7 +10,7 @@ pub mod import;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use cairn_model::TimeNs;
 
 use crate::receipt::{Ledger, Mark, Moved};
 use crate::tail::identity::{FileId, Head};
+use crate::target::TargetKey;
 use file::Content;
 
 /// Most files remembered; beyond, those not seen for longest are forgotten first.
@@ -32,6 +33,7 @@ pub struct Positions {
     ttl: Mutex<Duration>,
     moved: Moved,
     state: Mutex<State>,
+    has_seen_all: AtomicBool,
     /// Held while writing, so that two writes cannot overtake each other.
     writing: Mutex<u64>,
 }
@@ -50,8 +52,6 @@ struct State {
 /// What is remembered about one file of one target.
 #[derive(Debug)]
 pub struct Entry {
-    /// Number among the targets that want this file.
-    pub nth: u32,
     /// Receipts, and the acknowledged place.
     pub ledger: Arc<Ledger>,
     /// Lines read so far in this run.
@@ -59,9 +59,20 @@ pub struct Entry {
     about: Mutex<About>,
 }
 
+/// Whose position an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// That of a target.
+    Target(TargetKey),
+    /// Written by a build that numbered the targets that want a file through all jobs; see [`Positions::assign`].
+    Numbered(u32),
+}
+
 /// The changing part of an [`Entry`].
 #[derive(Clone, Debug)]
 pub struct About {
+    /// Whose position it is.
+    pub owner: Owner,
     /// The name under which the lines are shipped.
     pub path: String,
     /// The file.
@@ -86,9 +97,9 @@ pub struct OpenState {
 }
 
 impl Entry {
-    fn new(nth: u32, about: About, moved: &Moved) -> Arc<Self> {
+    fn new(about: About, moved: &Moved) -> Arc<Self> {
         let ledger = Ledger::new(about.read, moved.clone());
-        Arc::new(Self { nth, ledger, lines: AtomicU64::new(0), about: Mutex::new(about) })
+        Arc::new(Self { ledger, lines: AtomicU64::new(0), about: Mutex::new(about) })
     }
 
     /// A copy of what is known.
@@ -130,6 +141,7 @@ impl Positions {
             ttl: Mutex::new(ttl),
             moved,
             state: Mutex::new(state),
+            has_seen_all: AtomicBool::new(false),
             writing: Mutex::new(sequence),
         };
         Ok((positions, warnings))
@@ -145,13 +157,50 @@ impl Positions {
         self.lock().entries.clone()
     }
 
-    /// The file with this identity, as far as numbers can tell; its content is for the caller to compare.
-    pub fn find(&self, file: &FileId, nth: u32) -> Option<Arc<Entry>> {
+    /// Whatever targets have on the file with this identity, as far as numbers can tell.
+    pub fn of_file(&self, file: &FileId) -> Vec<Arc<Entry>> {
+        let state = self.lock();
+        let same_inode = state.by_inode.get(&file.ino).into_iter().flatten();
+        same_inode.filter(|entry| entry.lock().file.may_be(file)).cloned().collect()
+    }
+
+    /// What one target has on the file with this identity, as far as numbers can tell; its content is for the caller to compare.
+    pub fn find(&self, file: &FileId, key: &TargetKey) -> Option<Arc<Entry>> {
         let state = self.lock();
         let same_inode = state.by_inode.get(&file.ino)?;
-        let candidates = same_inode.iter().filter(|entry| entry.nth == nth && entry.lock().file.may_be(file));
+        let candidates = same_inode.iter().filter(|entry| {
+            let about = entry.lock();
+            about.file.may_be(file) && matches!(&about.owner, Owner::Target(owner) if owner == key)
+        });
         // The exact device wins over one that was numbered anew.
         candidates.min_by_key(|entry| entry.lock().file.dev != file.dev).cloned()
+    }
+
+    /// Says that a file was seen, which keeps its positions although it is not open.
+    pub fn seen(&self, file: &FileId, now_s: u64) {
+        for entry in self.of_file(file) {
+            entry.update(|about| about.seen_s = now_s);
+        }
+    }
+
+    /// Says that every file that is there was looked at once. Before, none is taken for gone: all of them were last seen
+    /// by the run before this one, which may have ended long ago.
+    pub fn all_seen(&self) {
+        self.has_seen_all.store(true, Ordering::Release);
+    }
+
+    /// Gives positions that an older build has numbered to the targets that have those numbers now. `targets` answers
+    /// which targets want a path, in the order of the configuration.
+    pub fn assign(&self, targets: impl Fn(&Path) -> Vec<TargetKey>) {
+        for entry in &self.lock().entries {
+            entry.update(|about| {
+                if let Owner::Numbered(number) = about.owner
+                    && let Some(key) = targets(Path::new(&about.path)).into_iter().nth(number as usize)
+                {
+                    about.owner = Owner::Target(key);
+                }
+            });
+        }
     }
 
     /// The newest timestamp that was given to a line of any file of this name.
@@ -165,8 +214,8 @@ impl Positions {
     }
 
     /// Remembers a new file, read and acknowledged up to `about.read`.
-    pub fn add(&self, nth: u32, about: About) -> Arc<Entry> {
-        let entry = Entry::new(nth, about, &self.moved);
+    pub fn add(&self, about: About) -> Arc<Entry> {
+        let entry = Entry::new(about, &self.moved);
         let mut state = self.lock();
         let ino = entry.lock().file.ino;
         state.by_inode.entry(ino).or_default().push(Arc::clone(&entry));
@@ -241,9 +290,13 @@ impl Positions {
             });
         }
         let n_before = state.entries.len();
+        let may_forget = self.has_seen_all.load(Ordering::Acquire);
         state.entries.retain(|entry| {
             let about = entry.about();
-            about.open.is_some() || !entry.ledger.is_settled() || about.seen_s + ttl_s >= now_s
+            !may_forget
+                || about.open.is_some()
+                || !entry.ledger.is_settled()
+                || about.seen_s.saturating_add(ttl_s) >= now_s
         });
         if state.entries.len() > MAX_ENTRIES {
             state.entries.sort_by_key(|entry| std::cmp::Reverse(entry.about().seen_s));

@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::positions::Positions;
 use crate::queue::Queue;
 use crate::tail::{Command, Surroundings, TailConfig, Tailer, watch as folders};
+use crate::target;
 use crate::time::unix_seconds;
 
 /// How often positions are written, if any has moved: what `kill -9` can make the next run send again.
@@ -73,6 +74,7 @@ impl Shipper {
         }
         let positions = Arc::new(positions);
         import(&positions, config);
+        assign(&positions, config);
 
         let (waker, wake) = folders::wake_pair().context("create a pair of sockets")?;
         let queue_waker = waker.clone();
@@ -122,6 +124,7 @@ impl Shipper {
         self.positions.set_ttl(config.tail.positions_ttl);
         self.queue.set_limit(config.queue_bytes);
         import(&self.positions, config);
+        assign(&self.positions, config);
         // The reader lets go of the old outlets first, so that nothing comes after what is given up.
         self.tailer.tell(Command::Configure(tail_config(config, &self.destinations)));
         for running in gone {
@@ -196,6 +199,10 @@ fn import(positions: &Positions, config: &Config) {
         Ok(n) => tracing::info!(path = %path.display(), positions = n, "took over Promtail's positions"),
         Err(error) => tracing::warn!(%error, "cannot take over Promtail's positions"),
     }
+}
+
+fn assign(positions: &Positions, config: &Config) {
+    positions.assign(|path| target::matching(&config.targets, path).map(|(key, _)| key).collect());
 }
 
 fn tail_config(config: &Config, destinations: &[Running]) -> TailConfig {

@@ -6,6 +6,7 @@
 //! | [`watch`] | what did the kernel tell about our folders |
 //! | [`names`] | which file has which name by now |
 //! | `discover` | which files are there, which of them are new, which one is this |
+//! | `readers` | which targets read it, and from where on |
 //! | [`identity`] | is this still the same file |
 //! | [`mod@file`] | what is new in this file |
 //! | [`lines`] | where do its lines end |
@@ -19,6 +20,7 @@ pub mod identity;
 pub mod lines;
 pub mod names;
 mod open;
+mod readers;
 pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -201,6 +203,7 @@ impl Loop {
     fn run(mut self, scanned: oneshot::Sender<()>) {
         self.resume_rotated();
         self.rescan();
+        self.positions.all_seen();
         self.remember_new_files();
         // Nobody may be waiting for it.
         let _ = scanned.send(());

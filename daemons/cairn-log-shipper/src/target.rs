@@ -1,6 +1,6 @@
 //! A target: one `__path__` with its labels and its pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::pipeline::Pipeline;
 #[derive(Debug)]
 pub struct Target {
     /// Name of the scrape job.
-    pub job: String,
+    pub job: Arc<str>,
     /// Which files.
     pub glob: Glob,
     /// Which of them not.
@@ -48,7 +48,7 @@ impl Target {
         let named = |key| move |error: GlobError| TargetError { key, message: error.to_string() };
         let glob = Glob::new(path).map_err(named("__path__"))?;
         let exclude = exclude.map(Glob::new).transpose().map_err(named("__path_exclude__"))?;
-        Ok(Self { job: job.to_owned(), glob, exclude, labels, pipeline })
+        Ok(Self { job: job.into(), glob, exclude, labels, pipeline })
     }
 
     /// Whether this target wants the file.
@@ -76,11 +76,42 @@ pub fn is_label_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(|b| !b.is_ascii_digit())
 }
 
-/// Targets that want `path`, each with its number among them: a file that two jobs want is shipped twice, with a
-/// position for each.
+/// Which of the targets that want a file: its position is for that one alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetKey {
+    /// Name of the scrape job.
+    pub job: Arc<str>,
+    /// Number among the targets of that job that want the file.
+    pub nth: u32,
+}
+
+/// Targets that want `path`, each with its key: a file that two jobs want is shipped twice, with a position for each,
+/// which stays with its job when others come and go.
 pub fn matching<'a>(
     targets: &'a [Arc<Target>],
     path: &'a Path,
-) -> impl Iterator<Item = (u32, &'a Arc<Target>)> {
-    (0u32..).zip(targets.iter().filter(move |target| target.matches(path)))
+) -> impl Iterator<Item = (TargetKey, &'a Arc<Target>)> {
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    targets.iter().filter(move |target| target.matches(path)).map(move |target| {
+        let count = counts.entry(&*target.job).or_default();
+        let key = TargetKey { job: Arc::clone(&target.job), nth: *count };
+        *count += 1;
+        (key, target)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_numbered_within_their_job() {
+        let target = |job: &str, path: &str| {
+            Arc::new(Target::new(job, path, None, BTreeMap::new(), Arc::default()).unwrap())
+        };
+        let targets = [target("a", "/x"), target("b", "/*"), target("a", "/y"), target("a", "/?")];
+        let keys: Vec<(String, u32)> =
+            matching(&targets, Path::new("/x")).map(|(key, _)| (key.job.to_string(), key.nth)).collect();
+        assert_eq!(keys, [("a".to_owned(), 0), ("b".to_owned(), 0), ("a".to_owned(), 1)]);
+    }
 }

@@ -7,7 +7,10 @@ mod common;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cairn_log_shipper::receipt::Mark;
+use cairn_model::TimeNs;
 use common::{Rig, append, numbered, wait_for};
 
 fn write(rig: &Rig, bytes: &[u8]) {
@@ -17,6 +20,10 @@ fn write(rig: &Rig, bytes: &[u8]) {
 
 fn texts(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn now_ns() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
 #[test]
@@ -83,6 +90,51 @@ fn lines_come_into_space_that_was_reserved() {
     // A gap is no reserved space: something follows it.
     file.write_all_at(b"four\n", 3 << 20).unwrap();
     rig.expect("a.log", &texts(&["one", "two", "three", "four"]));
+}
+
+#[test]
+fn a_line_comes_in_two_parts_into_space_that_was_reserved() {
+    for size in [100 << 10, 2 << 20] {
+        let mut rig = Rig::new();
+        let file = std::fs::File::create(rig.path("a.log")).unwrap();
+        file.set_len(size).unwrap();
+        file.write_all_at(b"one\ntwo\nhalf", 0).unwrap();
+        rig.start();
+        rig.expect("a.log", &texts(&["one", "two"]));
+        file.write_all_at(b"-other\nthree\n", 12).unwrap();
+        rig.expect("a.log", &texts(&["one", "two", "half-other", "three"]));
+    }
+}
+
+#[test]
+fn an_unfinished_line_in_reserved_space_is_sent_without_the_space() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n[limits_config]\nmax_line_size = 100\n".to_owned();
+    let file = std::fs::File::create(rig.path("a.log")).unwrap();
+    file.set_len(100 << 10).unwrap();
+    file.write_all_at(b"one\nhalf", 0).unwrap();
+    rig.start();
+    rig.expect("a.log", &texts(&["one", "half"]));
+    file.write_all_at(b"-other\n", 8).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other"]));
+    // One that is too long already, and goes on.
+    let long = "x".repeat(150);
+    file.write_all_at(long.as_bytes(), 15).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other", &long[..100]]));
+    file.write_all_at(b"yyy\nlast\n", 165).unwrap();
+    rig.expect("a.log", &texts(&["one", "half", "-other", &long[..100], "last"]));
+}
+
+#[test]
+fn the_newline_after_a_line_that_was_sent_and_ended_in_nul_is_no_line() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    write(&rig, b"abc\0");
+    rig.start();
+    // A NUL at the end may be reserved space, and is not sent.
+    rig.expect("a.log", &texts(&["abc"]));
+    write(&rig, b"\nnext\n");
+    rig.expect("a.log", &texts(&["abc", "next"]));
 }
 
 #[test]
@@ -156,6 +208,32 @@ fn every_line_has_a_time_of_its_own_also_after_a_restart() {
     let entries = rig.loki.entries(&filename);
     assert!(entries.windows(2).all(|two| two[0].0 < two[1].0));
     assert_eq!(entries.len(), 10_000);
+}
+
+#[test]
+fn a_clock_set_back_keeps_the_order_within_five_minutes() {
+    for (ahead, waits) in [(Duration::from_secs(280), true), (Duration::from_secs(7200), false)] {
+        let mut rig = Rig::new();
+        append(&rig.path("a.log"), &texts(&["before"]));
+        rig.start();
+        rig.expect("a.log", &texts(&["before"]));
+        rig.stop();
+        let last = now_ns() + i64::try_from(ahead.as_nanos()).unwrap();
+        rig.edit_positions(|positions| {
+            let entry = &positions.entries()[0];
+            let mark = Mark { last_time: TimeNs(last), ..entry.ledger.committed() };
+            entry.ledger.issue(mark, 0);
+        });
+        append(&rig.path("a.log"), &texts(&["after"]));
+        rig.start();
+        rig.lines("a.log", 2);
+        let filename = rig.path("a.log").display().to_string();
+        let (time, line) = rig.loki.entries(&filename).remove(1);
+        assert_eq!(line, "after");
+        // A store refuses what is more than ten minutes ahead.
+        let want = if waits { last + 1..last + 2 } else { last - 7_200_000_000_000..now_ns() };
+        assert!(want.contains(&time), "{time} is not in {want:?}");
+    }
 }
 
 #[test]

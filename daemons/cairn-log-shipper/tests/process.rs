@@ -11,7 +11,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use cairn_disk::RealFs;
+use cairn_log_shipper::positions::Positions;
 use common::loki::{FakeLoki, Mood};
 use common::{all, append, numbered, wait_for, wait_for_or};
 
@@ -24,7 +27,19 @@ struct Shipper {
 
 impl Shipper {
     fn start(config: &Path, data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cairn-log-shipper"))
+        Self::spawn(&mut Command::new(env!("CARGO_BIN_EXE_cairn-log-shipper")), config, data)
+    }
+
+    /// One that may have so many descriptors.
+    fn start_limited(n_descriptors: usize, config: &Path, data: &Path) -> Self {
+        let limited = format!("ulimit -n {n_descriptors}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_cairn-log-shipper")]);
+        Self::spawn(&mut command, config, data)
+    }
+
+    fn spawn(command: &mut Command, config: &Path, data: &Path) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--config"])
             .arg(config)
             .arg("--data-dir")
@@ -211,6 +226,59 @@ fn kill_9_under_load_with_rotation_and_refusals_loses_nothing() {
         },
     );
     shipper.stop();
+}
+
+/// A hundred descriptors are 50 places. Each of 60 files is rotated twice while 50 rotated ones hold the places.
+fn rotate_more_files_than_have_a_place(place: &Place, rotate_wait: &str) -> (Shipper, std::path::PathBuf) {
+    let config = place.path("shipper.toml");
+    let text = format!(
+        "[[clients]]\nurl = \"{}\"\nbatchwait = \"10ms\"\n[tail]\nrotate_wait = \"{rotate_wait}\"\n\
+         [[scrape_configs]]\njob_name = \"t\"\n[[scrape_configs.static_configs]]\nlabels = {{ __path__ = \"{}\" }}\n",
+        place.loki.url(),
+        place.path("log/*.log").display(),
+    );
+    fs::write(&config, text).unwrap();
+    let log = |n: usize, rest: &str| place.path(&format!("log/{n}.log{rest}"));
+    for n in 0..60 {
+        append(&log(n, ""), &["first".to_owned()]);
+    }
+    let shipper = Shipper::start_limited(100, &config, &place.path("data"));
+    for n in 0..60 {
+        place.expect(&format!("log/{n}.log"), &["first".to_owned()]);
+    }
+    for line in ["second", "third"] {
+        for n in 0..60 {
+            let _ = fs::rename(log(n, ".1"), log(n, ".2"));
+            fs::rename(log(n, ""), log(n, ".1")).unwrap();
+            append(&log(n, ""), &[line.to_owned()]);
+        }
+    }
+    (shipper, config)
+}
+
+fn expect_three_lines_of_each(place: &Place) {
+    for n in 0..60 {
+        place.expect(&format!("log/{n}.log"), &["first", "second", "third"].map(str::to_owned));
+    }
+}
+
+#[test]
+fn files_that_find_no_place_are_read_later_also_when_rotated() {
+    let place = Place::new();
+    let (_shipper, _) = rotate_more_files_than_have_a_place(&place, "1s");
+    expect_three_lines_of_each(&place);
+}
+
+#[test]
+fn files_that_found_no_place_are_known_to_the_next_run() {
+    let place = Place::new();
+    let (shipper, config) = rotate_more_files_than_have_a_place(&place, "1h");
+    // Whether open or waiting for a place, each file is in the positions.
+    let positions = || Positions::open(Arc::new(RealFs), &place.path("data"), Duration::MAX).ok();
+    wait_for("every file to be known", || (positions()?.0.entries().len() >= 180).then_some(()));
+    shipper.kill_9();
+    let _again = Shipper::start(&config, &place.path("data"));
+    expect_three_lines_of_each(&place);
 }
 
 #[test]

@@ -6,7 +6,10 @@
 mod common;
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
+use cairn_log_shipper::tail::identity::FileId;
+use common::loki::Mood;
 use common::{Rig, all, append, append_to, numbered, wait_for};
 
 #[test]
@@ -132,6 +135,109 @@ fn emptied_and_written_to_later() {
     rig.expect("a.log", &all(&[&old, &new]));
 }
 
+fn wait_for_truncations(rig: &Rig, n: f64) {
+    wait_for("the truncation to be seen", || {
+        (rig.metric("cairn_log_shipper_file_truncations_total")? == n).then_some(())
+    });
+}
+
+#[test]
+fn an_unfinished_line_after_emptying_is_sent_and_holds_nothing_back() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\npartial_flush = \"300ms\"\n".to_owned();
+    let (old, new) = (numbered("old", 0..10), numbered("new", 0..10));
+    let unfinished = ["unfinished".to_owned()];
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    fs::write(rig.path("a.log"), &unfinished[0]).unwrap();
+    rig.expect("a.log", &all(&[&old, &unfinished]));
+    wait_for_truncations(&rig, 1.0);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &new);
+    rig.expect("a.log", &all(&[&old, &unfinished, &new]));
+}
+
+#[test]
+fn emptied_then_renamed_while_stopped() {
+    let mut rig = Rig::new();
+    let parts = ["old", "left", "new"].map(|what| numbered(what, 0..20));
+    append(&rig.path("a.log"), &parts[0]);
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    rig.stop();
+    append(&rig.path("a.log"), &parts[1]);
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &parts[2]);
+    rig.start();
+    rig.expect("a.log", &parts.concat());
+}
+
+#[test]
+fn emptied_and_deleted_files_are_closed() {
+    let mut rig = Rig::new();
+    rig.more = "[tail]\nrotate_wait = \"300ms\"\n".to_owned();
+    let old = numbered("old", 0..10);
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    fs::write(rig.path("a.log"), "").unwrap();
+    wait_for_truncations(&rig, 1.0);
+    fs::remove_file(rig.path("a.log")).unwrap();
+    wait_for("no open file", || (rig.metric("cairn_log_shipper_files_active")? == 0.0).then_some(()));
+}
+
+#[test]
+fn emptied_and_rewritten_then_renamed_while_stopped() {
+    // The new content has the same size in the second round: only the bytes tell.
+    for n_new in [5, 20] {
+        let mut rig = Rig::new();
+        let (old, new, next) = (numbered("old", 0..20), numbered("new", 0..n_new), numbered("next", 0..3));
+        append(&rig.path("a.log"), &old);
+        rig.start();
+        rig.expect("a.log", &old);
+        rig.stop();
+        fs::write(rig.path("a.log"), "").unwrap();
+        let rewritten = append(&rig.path("a.log"), &new);
+        // Not by a late writer: it would be looked at for that alone.
+        rewritten.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+        fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+        append(&rig.path("a.log"), &next);
+        rig.start();
+        rig.expect("a.log", &all(&[&old, &new, &next]));
+    }
+}
+
+#[test]
+fn emptied_while_the_store_hangs_then_killed_and_renamed() {
+    let mut rig = Rig::new();
+    let (old, new, next) = (numbered("old", 0..20), numbered("new", 0..5), numbered("next", 0..3));
+    append(&rig.path("a.log"), &old);
+    rig.start();
+    rig.expect("a.log", &old);
+    rig.wait_saved("a.log");
+    rig.loki.set(Mood::Hangs);
+    let text: String = new.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(rig.path("a.log"), text).unwrap();
+    wait_for_truncations(&rig, 1.0);
+    // A new file has the positions written: the new beginning of a.log, with the old place in it.
+    fs::write(rig.path("b.log"), "").unwrap();
+    let b = FileId::of(&fs::metadata(rig.path("b.log")).unwrap());
+    wait_for("the positions on disk", || rig.saved_offset(&b));
+    rig.kill();
+    let rewritten = fs::File::options().append(true).open(rig.path("a.log")).unwrap();
+    rewritten.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    fs::rename(rig.path("a.log"), rig.path("a.log.1")).unwrap();
+    append(&rig.path("a.log"), &next);
+    rig.loki.set(Mood::Takes);
+    rig.start();
+    rig.expect("a.log", &all(&[&old, &new, &next]));
+}
+
 #[test]
 fn two_rotations_before_the_shipper_can_look() {
     for _ in 0..8 {
@@ -253,4 +359,21 @@ fn a_folder_that_comes_later() {
     let lines = numbered("deep", 0..10);
     append(&rig.path("later/x/y/a.log"), &lines);
     rig.expect("later/x/y/a.log", &lines);
+}
+
+#[test]
+fn a_folder_that_is_deleted_and_made_anew() {
+    let mut rig = Rig::new();
+    // The walk of the globs, which finds everything in the end, does not come in this test.
+    rig.more = "[target_config]\nsync_period = \"1h\"\n".to_owned();
+    let parts = ["old", "new", "newer"].map(|what| numbered(what, 0..10));
+    append(&rig.path("a.log"), &parts[0]);
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    for n in 1..=2 {
+        fs::remove_dir_all(rig.path("")).unwrap();
+        fs::create_dir(rig.path("")).unwrap();
+        append(&rig.path("a.log"), &parts[n]);
+        rig.expect("a.log", &parts[..=n].concat());
+    }
 }

@@ -101,7 +101,7 @@ mod tests {
     use cairn_disk::RealFs;
 
     use super::*;
-    use crate::positions::{About, OpenState, Positions};
+    use crate::positions::{About, OpenState, Owner, Positions};
     use crate::receipt::Mark;
     use crate::tail::identity::{FileId, Head};
 
@@ -130,6 +130,7 @@ mod tests {
     #[test]
     fn a_file_that_lags_stands_out() {
         let about = |path: &str, offset| About {
+            owner: Owner::Numbered(0),
             path: path.to_owned(),
             file: FileId { dev: 1, ino: 1, born: None },
             head: Head::default(),
@@ -139,8 +140,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let (positions, _) = Positions::open(Arc::new(RealFs), dir.path(), Duration::ZERO).unwrap();
-        let entries =
-            [positions.add(0, about("/behind", 1 << 20)), positions.add(0, about("/through", 3 << 20))];
+        let entries = [positions.add(about("/behind", 1 << 20)), positions.add(about("/through", 3 << 20))];
         let page = render(&entries, &[], &Queue::new(100, || {}));
         let row = |path: &str| page.lines().find(|line| line.contains(path)).unwrap();
         assert!(

@@ -10,9 +10,10 @@ use cairn_disk::{CheckedError, Format, Fs, read_checked, write_atomically};
 use cairn_model::TimeNs;
 use serde::{Deserialize, Serialize};
 
-use super::{About, Entry};
+use super::{About, Entry, Owner};
 use crate::receipt::{Mark, Moved};
 use crate::tail::identity::{FileId, Head, TailCheck};
+use crate::target::TargetKey;
 
 /// What the files are.
 pub(super) const FORMAT: Format = Format::new(*b"CAIRNPOS", 1);
@@ -38,6 +39,9 @@ pub(super) struct Content {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     path: String,
+    /// Not there in what builds before 0.1.0 wrote: `nth` then counts through the targets of all jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    job: Option<Arc<str>>,
     nth: u32,
     dev: u64,
     ino: u64,
@@ -55,11 +59,16 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn of(entry: &Entry) -> Self {
-        let About { path, file, head, seen_s, open: _, read: _ } = entry.about();
+        let About { owner, path, file, head, seen_s, open: _, read: _ } = entry.about();
+        let (job, nth) = match owner {
+            Owner::Target(TargetKey { job, nth }) => (Some(job), nth),
+            Owner::Numbered(number) => (None, number),
+        };
         let Mark { offset, tail, is_in_long_line, last_time } = entry.ledger.committed();
         Self {
             path,
-            nth: entry.nth,
+            job,
+            nth,
             dev: file.dev,
             ino: file.ino,
             born_ns: file.born,
@@ -83,7 +92,12 @@ impl Record {
         };
         // A hash that cannot be read fits no file: the file is then read from its beginning, which loses nothing.
         let hash = u128::from_str_radix(&self.head_hash, 16).unwrap_or_default();
+        let owner = match self.job {
+            Some(job) => Owner::Target(TargetKey { job, nth: self.nth }),
+            None => Owner::Numbered(self.nth),
+        };
         let about = About {
+            owner,
             path: self.path,
             file: FileId { dev: self.dev, ino: self.ino, born: self.born_ns },
             head: Head { len: self.head_bytes, hash },
@@ -91,7 +105,7 @@ impl Record {
             open: None,
             read,
         };
-        Entry::new(self.nth, about, moved)
+        Entry::new(about, moved)
     }
 }
 

@@ -26,8 +26,13 @@ fn mark(offset: u64) -> Mark {
     }
 }
 
+fn key(job: &str, nth: u32) -> TargetKey {
+    TargetKey { job: job.into(), nth }
+}
+
 fn about(path: &str, ino: u64) -> About {
     About {
+        owner: Owner::Target(key("job", 0)),
         path: path.to_owned(),
         file: FileId { dev: 1, ino, born: Some(5) },
         head: Head { len: 3, hash: u128::MAX - 1 },
@@ -51,7 +56,7 @@ fn what_is_acknowledged_survives_power_loss() {
         let (positions, warnings) = open(&fs);
         assert!(warnings.is_empty(), "{warnings:?}");
         let id = FileId { dev: 1, ino: 11, born: Some(5) };
-        let entry = positions.find(&id, 0).unwrap_or_else(|| positions.add(0, about("/a.log", 11)));
+        let entry = positions.find(&id, &key("job", 0)).unwrap_or_else(|| positions.add(about("/a.log", 11)));
         assert_eq!(entry.ledger.committed().offset, offset - 1);
         assert_eq!(entry.about().head, about("/a.log", 11).head);
         entry.ledger.issue(mark(offset), 1).done();
@@ -60,7 +65,7 @@ fn what_is_acknowledged_survives_power_loss() {
         assert!(positions.save(NOW_S).unwrap());
         fs.crash_torn(offset);
         let (again, _) = open(&fs);
-        assert_eq!(again.find(&id, 0).unwrap().ledger.committed(), mark(offset));
+        assert_eq!(again.find(&id, &key("job", 0)).unwrap().ledger.committed(), mark(offset));
     }
 }
 
@@ -68,7 +73,7 @@ fn what_is_acknowledged_survives_power_loss() {
 fn a_crash_at_every_place_keeps_one_of_two_states() {
     let fs = fresh();
     let (positions, _) = open(&fs);
-    let entry = positions.add(0, about("/a.log", 11));
+    let entry = positions.add(about("/a.log", 11));
     entry.ledger.issue(mark(10), 0);
     positions.save(NOW_S).unwrap();
     let before = fs.changes();
@@ -79,7 +84,7 @@ fn a_crash_at_every_place_keeps_one_of_two_states() {
     for nth in 1..=n_changes {
         let fs = fresh();
         let (positions, _) = open(&fs);
-        let entry = positions.add(0, about("/a.log", 11));
+        let entry = positions.add(about("/a.log", 11));
         entry.ledger.issue(mark(10), 0);
         positions.save(NOW_S).unwrap();
         entry.ledger.issue(mark(20), 0);
@@ -97,7 +102,7 @@ fn a_crash_at_every_place_keeps_one_of_two_states() {
 fn a_full_disk_is_an_error_that_heals() {
     let fs = fresh();
     let (positions, _) = open(&fs);
-    let entry = positions.add(0, about("/a.log", 11));
+    let entry = positions.add(about("/a.log", 11));
     positions.save(NOW_S).unwrap();
     entry.ledger.issue(mark(10), 0);
     fs.set_capacity(Some(fs.used_bytes()));
@@ -112,7 +117,7 @@ fn a_full_disk_is_an_error_that_heals() {
 fn damage_falls_back_to_the_other_generation() {
     let fs = fresh();
     let (positions, _) = open(&fs);
-    let entry = positions.add(0, about("/a.log", 11));
+    let entry = positions.add(about("/a.log", 11));
     for offset in [10, 20] {
         entry.ledger.issue(mark(offset), 0);
         positions.save(NOW_S).unwrap();
@@ -141,9 +146,13 @@ fn a_newer_version_is_refused() {
 fn files_that_are_gone_are_forgotten_in_time() {
     let fs = fresh();
     let (positions, _) = open(&fs);
-    positions.add(0, about("/gone.log", 11));
-    let open_one = positions.add(0, about("/open.log", 12));
+    positions.add(about("/gone.log", 11));
+    let open_one = positions.add(about("/open.log", 12));
     open_one.update(|about| about.open = Some(OpenState { size: 0, is_rotated: false }));
+    // The run before may have ended long ago: until all was looked at, nothing is known to be gone.
+    positions.save(NOW_S + 2 * TTL.as_secs()).unwrap();
+    positions.all_seen();
+    positions.touch();
     positions.save(NOW_S + TTL.as_secs()).unwrap();
     assert_eq!(positions.entries().len(), 2);
     positions.touch();
@@ -166,4 +175,27 @@ fn promtail_positions_are_taken_over_once() {
     let (again, _) = open(&fs);
     assert_eq!(again.import(&yaml), Ok(0));
     assert_eq!(again.take_import("/b.log"), Some(7), "not claimed yet, so still there");
+}
+
+#[test]
+fn positions_that_were_numbered_through_all_jobs_are_given_to_targets() {
+    let fs = fresh();
+    let (positions, _) = open(&fs);
+    for (number, path) in [(0, "/a.log"), (1, "/a.log"), (2, "/a.log"), (0, "/other.log")] {
+        let ino = if path == "/a.log" { 11 } else { 12 };
+        let read = mark(u64::from(number) + 10);
+        positions.add(About { owner: Owner::Numbered(number), read, ..about(path, ino) });
+    }
+    let written = serde_json::to_string(&file::Record::of(&positions.entries()[0])).unwrap();
+    assert!(!written.contains("job"), "{written}");
+    positions.save(NOW_S).unwrap();
+    let (again, _) = open(&fs);
+    let targets = |path: &Path| {
+        if path == Path::new("/a.log") { vec![key("x", 0), key("y", 0), key("x", 1)] } else { Vec::new() }
+    };
+    again.assign(targets);
+    let offset = |key| Some(again.find(&about("/a.log", 11).file, &key)?.ledger.committed().offset);
+    assert_eq!([key("x", 0), key("y", 0), key("x", 1)].map(offset), [Some(10), Some(11), Some(12)]);
+    let owners: Vec<Owner> = again.entries().iter().map(|entry| entry.about().owner).collect();
+    assert_eq!(owners[3], Owner::Numbered(0), "nobody wants it now, somebody may after the next reload");
 }

@@ -12,12 +12,11 @@ use cairn_model::Labels;
 
 use super::Loop;
 use super::file::Reader;
-use super::identity::{FileId, Head, TailCheck};
-use super::names::OpenId;
+use super::identity::FileId;
 use super::open::OpenFile;
-use crate::positions::{About, Entry};
-use crate::receipt::Mark;
-use crate::target;
+use super::readers::{is_known, is_read_up};
+use crate::positions::Owner;
+use crate::target::{self, TargetKey};
 use crate::time::{now_ns, unix_seconds};
 
 /// When the globs are walked again while files wait for others to stand still.
@@ -25,32 +24,58 @@ const CROWDED_RESCAN: Duration = Duration::from_millis(500);
 /// How often a file is looked for again that changes its name while it is being opened.
 const MAX_CHASES: usize = 16;
 
+/// What became of a file that was to be taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attached {
+    /// It is open, or there is nothing to read in it.
+    Done,
+    /// As many files are open as may be, and none of them stands still: it waits.
+    NoPlace,
+}
+
 impl Loop {
     pub(super) fn is_tailed(&self, path: &Path) -> bool {
         self.config.targets.iter().any(|target| target.matches(path))
     }
 
-    /// Opens the files that were born under a tailed name, by the names that they have now.
+    /// Opens the files that were born under a tailed name, by the names that they have now. Those that find no place
+    /// stay born, and go first when there is one: nothing else knows them once they are rotated.
     pub(super) fn open_born(&mut self) {
         for _ in 0..MAX_CHASES {
             let born = self.names.born();
             if born.is_empty() {
                 return;
             }
+            let mut is_crowded = false;
             for one in born {
+                if is_crowded && one.is_waiting {
+                    continue;
+                }
                 let opened = open_regular(&one.now);
                 // The name may have passed to another file before it was opened: then its events are here by now.
                 self.take_events();
                 if !self.names.is_still(&one) {
                     continue;
                 }
-                self.names.forget(&one);
                 match opened {
-                    Ok(Some((file, metadata))) => self.attach(&one.origin, &one.now, file, &metadata),
-                    Ok(None) => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => self.report_failing(&one.now, &error),
+                    Ok(Some((file, metadata))) if is_crowded => {
+                        self.wait_for_place(&one.origin, &one.now, &file, &metadata);
+                    }
+                    Ok(Some((file, metadata))) => match self.attach(&one.origin, &one.now, file, &metadata) {
+                        Attached::Done => self.names.forget(&one),
+                        Attached::NoPlace => is_crowded = true,
+                    },
+                    Ok(None) => self.names.forget(&one),
+                    Err(error) => {
+                        self.names.forget(&one);
+                        if error.kind() != io::ErrorKind::NotFound {
+                            self.report_failing(&one.now, &error);
+                        }
+                    }
                 }
+            }
+            if is_crowded {
+                return;
             }
         }
     }
@@ -82,7 +107,9 @@ impl Loop {
                 continue;
             }
             match open_regular(&path) {
-                Ok(Some((file, metadata))) => self.attach(&path, &path, file, &metadata),
+                Ok(Some((file, metadata))) => {
+                    self.attach(&path, &path, file, &metadata);
+                }
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -139,17 +166,22 @@ impl Loop {
         for entry in self.positions.entries() {
             let about = entry.about();
             let origin = PathBuf::from(&about.path);
-            if about.open.is_some() || !self.is_tailed(&origin) {
+            let is_owned = target::matching(&self.config.targets, &origin)
+                .any(|(key, _)| about.owner == Owner::Target(key));
+            if about.open.is_some() || !is_owned {
                 continue;
             }
             let Some(folder) = origin.parent() else { continue };
             let names = folders.entry(folder.to_owned()).or_insert_with(|| inodes(folder));
             let Some(path) = names.get(&about.file.ino).filter(|path| **path != origin) else { continue };
             let Ok(Some((file, metadata))) = open_regular(path) else { continue };
-            let is_it = about.file.may_be(&FileId::of(&metadata)) && about.head.fits(&file).unwrap_or(false);
+            let id = FileId::of(&metadata);
+            if !is_known(&about, &file, &id).unwrap_or(false) {
+                continue;
+            }
             let changed = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let is_recent = changed.elapsed().is_ok_and(|age| age < self.config.settings.rotate_wait);
-            if is_it && (metadata.len() > about.read.offset || is_recent) {
+            if is_recent || !is_read_up(&about, &file, metadata.len()).unwrap_or(false) {
                 found.push((changed, origin, path.clone(), file, metadata));
             }
         }
@@ -161,44 +193,48 @@ impl Loop {
 
     /// Takes an open file in: `origin` is the name that is shipped, `now` the one that it was opened by. A file that is
     /// open already only learns its name; one that was known under another tailed name goes on under that one.
-    pub(super) fn attach(&mut self, origin: &Path, now: &Path, file: File, metadata: &Metadata) {
+    pub(super) fn attach(&mut self, origin: &Path, now: &Path, file: File, metadata: &Metadata) -> Attached {
         let inode = (metadata.dev(), metadata.ino());
         if let Some(id) = self.by_inode.get(&inode) {
             self.names.opened(now, *id);
-            return;
+            return Attached::Done;
         }
         let file_id = FileId::of(metadata);
-        let known =
-            self.positions.find(&file_id, 0).filter(|entry| entry.about().head.fits(&file).unwrap_or(false));
+        self.positions.seen(&file_id, unix_seconds());
+        let known = self.positions.of_file(&file_id).into_iter().map(|entry| entry.about());
+        let old = known
+            .filter(|about| is_known(about, &file, &file_id).unwrap_or(false))
+            .map(|about| PathBuf::from(about.path))
+            .find(|old| self.is_tailed(old));
         let mut origin = origin.to_owned();
-        if let Some(about) = known.map(|entry| entry.about()) {
-            let old = PathBuf::from(&about.path);
-            if old != origin && self.is_tailed(&old) {
-                // Nothing in it that was not shipped under its old name: it need not even be open.
-                if about.read.offset == metadata.len() && now != old {
-                    return;
-                }
-                origin = old;
+        if let Some(old) = old.filter(|old| *old != origin) {
+            // Nothing in it that was not shipped under its old name: it need not even be open.
+            if now != old && self.is_read_up_by_all(&old, &file, &file_id, metadata.len()) {
+                return Attached::Done;
             }
+            origin = old;
         }
         if self.files.len() >= self.max_open {
-            if self.is_read_up(&origin, &file, &file_id, metadata.len()) {
-                return;
+            if self.is_read_up_by_all(&origin, &file, &file_id, metadata.len()) {
+                return Attached::Done;
             }
             if !self.close_idle() {
                 self.n_waiting += 1;
                 self.rescan_at = self.rescan_at.min(Instant::now() + CROWDED_RESCAN);
-                return;
+                self.wait_for_place(&origin, now, &file, metadata);
+                return Attached::NoPlace;
             }
         }
         let id = self.next_id;
         self.next_id += 1;
         let is_rotated = now != origin;
         let is_link = now.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-        let mut open = OpenFile { origin: origin.clone(), inode, is_rotated, is_link, readers: Vec::new() };
-        self.make_readers(&mut open, &Arc::new(file), &file_id, metadata.len());
+        let file = Arc::new(file);
+        let mut open =
+            OpenFile { file, origin: origin.clone(), inode, is_rotated, is_link, readers: Vec::new() };
+        self.make_readers(&mut open, &file_id, metadata.len());
         if open.readers.is_empty() {
-            return;
+            return Attached::Done;
         }
         let generations = self.by_path.entry(origin.clone()).or_default();
         if is_rotated {
@@ -220,18 +256,24 @@ impl Loop {
         self.dirty.insert(origin);
         self.has_new_files = true;
         self.metrics.files_active.set(i64::try_from(self.files.len()).unwrap_or(i64::MAX));
+        Attached::Done
     }
 
-    /// Whether every target that wants the file has read it to its end.
-    fn is_read_up(&self, origin: &Path, file: &File, file_id: &FileId, size: u64) -> bool {
-        target::matching(&self.config.targets, origin).all(|(nth, _)| {
-            self.positions.find(file_id, nth).is_some_and(|entry| {
-                let about = entry.about();
-                about.read.offset == size
-                    && about.head.fits(file).unwrap_or(false)
-                    && TailCheck::read(file, size).is_ok_and(|tail| tail == about.read.tail)
-            })
-        })
+    /// Has a file wait that found no place among the open ones, with a position by which the next run knows it too.
+    fn wait_for_place(&mut self, origin: &Path, now: &Path, file: &File, metadata: &Metadata) {
+        self.names.wait(origin, now);
+        let file_id = FileId::of(metadata);
+        let keys: Vec<TargetKey> =
+            target::matching(&self.config.targets, origin).map(|(key, _)| key).collect();
+        for key in keys {
+            let is_new = self.positions.find(&file_id, &key).is_none();
+            if is_new
+                && let Some(path) = origin.to_str()
+                && self.entry(path, &key, file, &file_id, metadata.len()).is_ok()
+            {
+                self.has_new_files = true;
+            }
+        }
     }
 
     /// Closes the file that has stood still for longest, if one has its name, is read to its end and acknowledged. What
@@ -247,101 +289,6 @@ impl Loop {
         let Some(id) = idle.max_by_key(|(_, file)| quiet(file)).map(|(id, _)| *id) else { return false };
         self.close(id);
         true
-    }
-
-    /// After a new configuration: the same file, read for the targets that want it now.
-    pub(super) fn renew_readers(&mut self, id: OpenId) {
-        let Some(mut open) = self.files.remove(&id) else { return };
-        let mut old = std::mem::take(&mut open.readers);
-        let now = Instant::now();
-        let origin = open.origin.clone();
-        for (nth, target) in target::matching(&self.config.targets, &origin) {
-            if let Some(reader) = old.iter().find(|reader| reader.entry.nth == nth) {
-                let path = reader.entry.about().path;
-                open.readers.push(reader.renewed(Arc::clone(target), &path, now));
-            }
-        }
-        let wanted = target::matching(&self.config.targets, &origin).count();
-        let is_complete = !open.readers.is_empty() && open.readers.len() == wanted;
-        for reader in &mut old {
-            self.give_back_held(reader);
-            if !open.readers.iter().any(|one| Arc::ptr_eq(&one.entry, &reader.entry)) {
-                reader.close();
-            }
-        }
-        self.files.insert(id, open);
-        if !is_complete {
-            // No target wants it any more, or one more does: the rescan opens it anew for those that do.
-            self.close(id);
-        }
-    }
-
-    fn make_readers(&mut self, open: &mut OpenFile, file: &Arc<File>, file_id: &FileId, size: u64) {
-        let Some(path) = open.origin.to_str() else { return };
-        let now = Instant::now();
-        for (nth, target) in target::matching(&self.config.targets, &open.origin) {
-            let entry = match self.entry(path, nth, file, file_id, size) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    tracing::warn!(path, %error, "cannot read the beginning of the file");
-                    continue;
-                }
-            };
-            let reader = Reader::new(Arc::clone(file), Arc::clone(target), path, entry, now);
-            // Times go on after the newest that any generation of this path was given, also before a restart.
-            if let Some(newest) = self.positions.newest_time(path) {
-                let clock = self.clocks.entry(reader.clock_key()).or_default();
-                *clock = newest.max(*clock);
-            }
-            open.readers.push(reader);
-        }
-    }
-
-    /// The position of a file: the one that is remembered if it still is that file, one taken over from Promtail, or a
-    /// new one at the beginning.
-    fn entry(
-        &self,
-        path: &str,
-        nth: u32,
-        file: &File,
-        file_id: &FileId,
-        size: u64,
-    ) -> io::Result<Arc<Entry>> {
-        if let Some(entry) = self.positions.find(file_id, nth) {
-            let about = entry.about();
-            if about.head.fits(file)? {
-                let read = about.read;
-                let stands = read.offset <= size && TailCheck::read(file, read.offset)? == read.tail;
-                let (mark, head) = if stands {
-                    (read, about.head)
-                } else {
-                    // Emptied and written anew while nobody looked.
-                    (Mark { last_time: read.last_time, ..Mark::default() }, Head::default())
-                };
-                entry.update(|about| {
-                    about.path = path.to_owned();
-                    about.file = *file_id;
-                    about.head = head;
-                    about.read = mark;
-                });
-                if !stands {
-                    entry.ledger.issue(mark, 0);
-                }
-                self.positions.touch();
-                return Ok(entry);
-            }
-            // The inode was used again, or the file was written anew: nothing of it was shipped.
-            self.positions.forget(&entry);
-        }
-        let imported = self.positions.take_import(path).filter(|offset| *offset <= size);
-        let read = match imported {
-            Some(offset) => Mark { offset, tail: TailCheck::read(file, offset)?, ..Mark::default() },
-            None => Mark::default(),
-        };
-        let head = Head::read(file, read.offset)?;
-        let about =
-            About { path: path.to_owned(), file: *file_id, head, seen_s: unix_seconds(), open: None, read };
-        Ok(self.positions.add(nth, about))
     }
 }
 

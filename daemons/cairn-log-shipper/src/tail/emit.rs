@@ -17,6 +17,10 @@ use crate::pipeline::stage::When;
 use crate::queue::Slot;
 use crate::time::now_ns;
 
+/// How far ahead of the clock a line's time may be for the sake of order, after the clock was set back. Well below the
+/// ten minutes beyond which Loki refuses a line as too new (`creation_grace_period`): out of order is better than lost.
+const MAX_AHEAD_NS: i64 = 5 * 60 * 1_000_000_000;
+
 impl Loop {
     /// Hands on what a read gave, and has the position follow once it is acknowledged.
     pub(super) fn emit(&mut self, reader: &mut Reader, read: Read, slot: Slot, now: Instant) {
@@ -79,14 +83,13 @@ impl Loop {
         }
     }
 
-    /// Gives each line its time: the reader's clock; one nanosecond more than the last line where that would not be
-    /// later.
+    /// Gives each line its time; see [`next_time`].
     fn stamp(&mut self, reader: &mut Reader, cut: &Cut, lead: u32) -> Vec<Line> {
         if cut.lines.is_empty() {
             return Vec::new();
         }
         let clock = self.clocks.entry(reader.clock_key()).or_default();
-        let first = now_ns().max(TimeNs(clock.0.saturating_add(1)));
+        let first = next_time(now_ns(), *clock);
         let lines: Vec<Line> = cut
             .lines
             .iter()
@@ -121,6 +124,28 @@ impl Loop {
     }
 }
 
+/// The time of a line that is read at `now`, after one that was given `last`: the clock, or one nanosecond more than
+/// `last` where the clock is not later. A clock that was set back further than [`MAX_AHEAD_NS`] counts as it is.
+fn next_time(now: TimeNs, last: TimeNs) -> TimeNs {
+    if last.0.saturating_sub(now.0) > MAX_AHEAD_NS { now } else { now.max(TimeNs(last.0.saturating_add(1))) }
+}
+
 fn as_i64(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_kept_unless_the_clock_was_set_back_far() {
+        let check = |now, last, want| assert_eq!(next_time(TimeNs(now), TimeNs(last)), TimeNs(want));
+        check(10, 5, 10);
+        check(10, 10, 11);
+        check(10, 20, 21);
+        check(10, 10 + MAX_AHEAD_NS, 11 + MAX_AHEAD_NS);
+        check(10, 11 + MAX_AHEAD_NS, 10);
+        check(10, i64::MAX, 10);
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cairn_model::Labels;
 
 use super::identity::{Head, MAX_TAIL_BYTES, TailCheck, read_up_to};
-use super::lines::{Cut, LineLimit, Situation, cut};
+use super::lines::{self, Cut, LineLimit, Situation};
 use crate::pipeline::run::Run;
 use crate::positions::{Entry, OpenState};
 use crate::receipt::Mark;
@@ -44,8 +44,17 @@ pub struct Reader {
     partial_bytes: usize,
     /// Lines that stages held when that was last counted.
     counted_held: usize,
-    /// The size at which the file was found to hold nothing but NUL bytes from the mark on.
-    reserved_size: Option<u64>,
+    /// What was seen behind a buffer that ended with NUL bytes.
+    ahead: Ahead,
+}
+
+/// What a look ahead has found, so that the same bytes are not looked at once per buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    /// From here on the file held nothing but NUL bytes when it had the second number of bytes.
+    reserved: Option<(u64, u64)>,
+    /// Up to here a run of NUL bytes is a gap: something follows it.
+    gap_end: u64,
 }
 
 /// How to read.
@@ -98,7 +107,7 @@ impl Reader {
             changed_at: now,
             partial_bytes: 0,
             counted_held: 0,
-            reserved_size: None,
+            ahead: Ahead::default(),
         }
     }
 
@@ -129,7 +138,7 @@ impl Reader {
         if self.run.is_some() { Arc::default() } else { Arc::clone(&self.stream) }
     }
 
-    /// Since when the file has had its present size.
+    /// Since when nothing has come: neither bytes at the end, nor any into reserved space.
     pub fn quiet_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.changed_at)
     }
@@ -173,7 +182,7 @@ impl Reader {
             filled = read_up_to(&self.file, buffer, 0)?;
         }
         let mut at_end = filled < buffer.len();
-        if !at_end && buffer[before..filled].iter().all(|byte| *byte == 0) {
+        if !at_end && buffer[before..filled].ends_with(&[0]) {
             // Space that the writer has reserved counts as the end of the file: lines will come where it begins.
             at_end = self.is_reserved(self.mark.offset + (filled - before) as u64, size)?;
         }
@@ -181,10 +190,16 @@ impl Reader {
         let after_partial =
             before > 0 && !self.mark.is_in_long_line && !matches!(buffer[before - 1], b'\n' | 0);
         let wait = if rules.is_rotated { Some(ROTATED_PARTIAL_WAIT) } else { rules.partial_flush };
-        let flush_partial = rules.is_last || wait.is_some_and(|wait| self.quiet_for(now) >= wait);
         let in_long_line = self.mark.is_in_long_line;
-        let situation = Situation { at_end, in_long_line, flush_partial, after_partial };
-        let cut = cut(&buffer[before..filled], situation, rules.limit);
+        let situation = Situation { at_end, in_long_line, flush_partial: rules.is_last, after_partial };
+        let bytes = &buffer[before..filled];
+        let mut cut = lines::cut(bytes, situation, rules.limit);
+        if cut.consumed > 0 || cut.partial_bytes != self.partial_bytes {
+            // In reserved space an unfinished line grows while the file's size stays.
+            self.changed_at = now;
+        } else if cut.partial_bytes > 0 && wait.is_some_and(|wait| self.quiet_for(now) >= wait) {
+            cut = lines::cut(bytes, Situation { flush_partial: true, ..situation }, rules.limit);
+        }
         let end = before + cut.consumed;
         if cut.consumed > 0 {
             self.mark.offset += cut.consumed as u64;
@@ -233,23 +248,28 @@ impl Reader {
 
     /// Whether nothing but NUL bytes follows from here up to the end of the file, which has `size` bytes.
     fn is_reserved(&mut self, from: u64, size: u64) -> io::Result<bool> {
-        if self.reserved_size == Some(size) {
+        if self.ahead.reserved.is_some_and(|(start, then)| from >= start && size == then) {
             return Ok(true);
+        }
+        if from < self.ahead.gap_end {
+            return Ok(false);
         }
         let mut at = from;
         let limit = at.saturating_add(MAX_LOOK_AHEAD_BYTES);
         let mut ahead = vec![0; READ_BYTES];
         while at < limit {
             let n_read = read_up_to(&self.file, &mut ahead, at)?;
-            if ahead[..n_read].iter().any(|byte| *byte != 0) {
+            if let Some(other) = ahead[..n_read].iter().position(|byte| *byte != 0) {
+                self.ahead.gap_end = at + other as u64;
                 return Ok(false);
             }
             at += n_read as u64;
             if n_read < ahead.len() {
-                self.reserved_size = Some(size);
+                self.ahead.reserved = Some((from, size));
                 return Ok(true);
             }
         }
+        self.ahead.gap_end = at;
         Ok(false)
     }
 
@@ -258,7 +278,7 @@ impl Reader {
         self.head = Head::default();
         self.changed_at = now;
         self.partial_bytes = 0;
-        self.reserved_size = None;
+        self.ahead = Ahead::default();
     }
 
     fn tell_entry(&self, is_rotated: bool) {

@@ -35,6 +35,11 @@ impl FileId {
         Self { dev: metadata.dev(), ino: metadata.ino(), born }
     }
 
+    /// Whether both are the same file, whatever it holds by now: an inode that is used again is born again.
+    pub fn is_surely(&self, other: &Self) -> bool {
+        self.ino == other.ino && self.born.is_some() && self.born == other.born
+    }
+
     /// Whether both may be the same file, across a restart: the device may be numbered anew, the rest may not.
     pub fn may_be(&self, other: &Self) -> bool {
         let born_apart = matches!((self.born, other.born), (Some(a), Some(b)) if a != b);
@@ -61,16 +66,20 @@ impl Head {
         let mut buffer = [0; MAX_HEAD_BYTES];
         let want = usize::try_from(len).unwrap_or(MAX_HEAD_BYTES).min(MAX_HEAD_BYTES);
         let read = read_up_to(file, &mut buffer[..want], 0)?;
+        if read == 0 {
+            return Ok(Self::default());
+        }
         let len = u16::try_from(read).expect("MAX_HEAD_BYTES fits 16 bits");
         Ok(Self { len, hash: xxh3_128(&buffer[..read]) })
     }
 
-    /// Whether the file still begins like this.
+    /// Whether the file still begins like this. Nothing is the beginning of every file, whatever its hash: there are
+    /// positions with both that of no bytes and 0.
     ///
     /// # Errors
     /// What the system says.
     pub fn fits(&self, file: &File) -> io::Result<bool> {
-        Ok(Self::read(file, u64::from(self.len))? == *self)
+        Ok(self.len == 0 || Self::read(file, u64::from(self.len))? == *self)
     }
 
     /// Whether it is worth hashing anew now that `read` bytes were read: at each doubling, and at the full length.
@@ -156,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn the_head_of_an_empty_file_fits_what_is_written_to_it() {
+        let (_empty_dir, empty) = file("");
+        let (_dir, later) = file("hello");
+        assert_eq!(Head::read(&empty, 0).unwrap(), Head::default());
+        assert!(Head::default().fits(&empty).unwrap());
+        assert!(Head::default().fits(&later).unwrap());
+        assert!(Head { len: 0, hash: xxh3_128(b"") }.fits(&later).unwrap());
+    }
+
+    #[test]
     fn tails_tell_a_file_that_was_written_anew() {
         let (_dir, one) = file(&"x".repeat(100));
         assert_eq!(TailCheck::read(&one, 100).unwrap(), TailCheck::of(&[b'x'; 64]));
@@ -170,5 +189,7 @@ mod tests {
         assert!(id(Some(1)).may_be(&FileId { dev: 2, ..id(Some(1)) }));
         assert!(!id(Some(1)).may_be(&id(Some(2))));
         assert!(id(None).may_be(&id(Some(2))));
+        assert!(id(Some(1)).is_surely(&FileId { dev: 2, ..id(Some(1)) }));
+        assert!(!id(None).is_surely(&id(None)));
     }
 }

@@ -37,7 +37,7 @@ pub struct Cut {
     pub n_truncated: usize,
     /// Lines that were dropped for their length, and the bytes of them that were seen.
     pub n_too_long: usize,
-    /// NUL bytes that were skipped at the beginning of lines.
+    /// NUL bytes that were skipped at the beginning of lines, or between a line that was sent and its newline.
     pub nul_bytes: usize,
     /// Bytes that stand at the end without a newline and were left alone.
     pub partial_bytes: usize,
@@ -47,8 +47,9 @@ pub struct Cut {
 ///
 /// NUL bytes at the beginning of a line are skipped: they are what a crash of the file system leaves, or a writer that
 /// goes on at its old offset after the file was emptied. At the very end of the file they are left alone, since a
-/// writer that reserves its space in advance will put lines there. So are those at the end of a buffer in the middle of
-/// the file, until they are all that a buffer holds: the caller then looks ahead, and says what they are by `at_end`.
+/// writer that reserves its space in advance will put lines there, or the rest of the line that stands before them. So
+/// are those that a buffer in the middle of the file ends with, while there are lines before them. Where a buffer ends
+/// with NUL bytes the caller looks ahead, and says by `at_end` whether anything else follows.
 ///
 /// A buffer shorter than `limit.max_bytes` + 1 that does not reach the end of the file may be left whole.
 pub fn cut(buffer: &[u8], situation: Situation, limit: LineLimit) -> Cut {
@@ -59,16 +60,20 @@ pub fn cut(buffer: &[u8], situation: Situation, limit: LineLimit) -> Cut {
             Some(newline) => at = newline + 1,
             None => {
                 cut.in_long_line = true;
-                cut.consumed = buffer.len();
+                cut.consumed = text_len(buffer, situation);
                 return cut;
             }
         }
     }
-    if situation.after_partial && buffer.first() == Some(&b'\n') {
-        at = 1;
+    if situation.after_partial {
+        let n_nul = n_leading_nul(buffer);
+        if buffer.get(n_nul) == Some(&b'\n') {
+            cut.nul_bytes += n_nul;
+            at = n_nul + 1;
+        }
     }
     while at < buffer.len() {
-        let n_nul = buffer[at..].iter().take_while(|byte| **byte == 0).count();
+        let n_nul = n_leading_nul(&buffer[at..]);
         if n_nul > 0 {
             if at + n_nul == buffer.len() && (situation.at_end || at > 0) {
                 break;
@@ -81,20 +86,35 @@ pub fn cut(buffer: &[u8], situation: Situation, limit: LineLimit) -> Cut {
         if let Some(len) = memchr(b'\n', rest) {
             cut.push(at, len, limit);
             at += len + 1;
-        } else if rest.len() > limit.max_bytes {
-            cut.push(at, rest.len(), limit);
-            cut.in_long_line = true;
-            at = buffer.len();
-        } else if situation.at_end && situation.flush_partial {
-            cut.push(at, rest.len(), limit);
-            at = buffer.len();
-        } else {
-            cut.partial_bytes = rest.len();
-            break;
+            continue;
         }
+        let len = text_len(rest, situation);
+        if len > limit.max_bytes {
+            cut.push(at, len, limit);
+            cut.in_long_line = true;
+        } else if !(situation.at_end && situation.flush_partial) {
+            cut.partial_bytes = len;
+            break;
+        } else {
+            cut.push(at, len, limit);
+        }
+        at += len;
     }
     cut.consumed = at;
     cut
+}
+
+fn n_leading_nul(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| **byte == 0).count()
+}
+
+/// Length of a line that has no newline yet: the NUL bytes after it at the end of the file are no part of it.
+fn text_len(rest: &[u8], situation: Situation) -> usize {
+    if situation.at_end {
+        rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    } else {
+        rest.len()
+    }
 }
 
 impl Cut {
@@ -179,6 +199,22 @@ mod tests {
         check(b"a\n\0\0\0", MIDDLE, &["a"], 2);
     }
 
+    #[test]
+    fn space_reserved_after_an_unfinished_line_is_no_part_of_it() {
+        assert_eq!(check(b"a\nhalf\0\0\0\0\0\0", END, &["a"], 2).partial_bytes, 4);
+        check(b"a\nhalf\0\0\0\0\0\0", FLUSH, &["a", "half"], 6);
+        let long = check(b"0123456789\0\0", END, &["01234567"], 10);
+        assert!(long.in_long_line);
+        let inside = Situation { in_long_line: true, ..END };
+        assert!(check(b"more\0\0", inside, &[], 4).in_long_line);
+        check(b"\0\0", inside, &[], 0);
+        // Something follows: then it is a line with NUL bytes in it.
+        assert!(check(b"half\0\0\0\0\0\0", MIDDLE, &["half\0\0\0\0"], 10).in_long_line);
+        let after = Situation { after_partial: true, ..END };
+        assert_eq!(check(b"\0\nb\n", after, &["b"], 4).nul_bytes, 1);
+        check(b"\0\0", after, &[], 0);
+    }
+
     proptest! {
         #[test]
         fn pieces_give_the_same_lines_as_the_whole(
@@ -190,8 +226,10 @@ mod tests {
                 let (mut at, mut in_long_line, mut lines) = (0, false, Vec::new());
                 while at < data.len() {
                     let end = (at + window).min(data.len());
-                    let situation = Situation { at_end: end == data.len(), in_long_line, ..FLUSH };
                     let buffer = &data[at..end];
+                    // The caller looks ahead.
+                    let is_reserved = buffer.ends_with(b"\0") && data[end..].iter().all(|byte| *byte == 0);
+                    let situation = Situation { at_end: end == data.len() || is_reserved, in_long_line, ..FLUSH };
                     let cut = cut(buffer, situation, limit);
                     for (start, len) in &cut.lines {
                         lines.push(buffer[*start as usize..(*start + *len) as usize].to_vec());

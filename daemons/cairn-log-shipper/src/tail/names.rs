@@ -16,12 +16,14 @@ pub struct Born {
     pub origin: PathBuf,
     /// The name it has now.
     pub now: PathBuf,
+    /// It has found no place among the open files, and its position is there for the next run.
+    pub is_waiting: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Named {
     Open(OpenId),
-    Born { number: u64, origin: PathBuf },
+    Born { number: u64, origin: PathBuf, is_waiting: bool },
 }
 
 /// Follows names through events, which must be told in the order of the kernel.
@@ -57,7 +59,8 @@ impl Names {
         if !self.by_path.contains_key(path) {
             let number = self.next;
             self.next += 1;
-            self.by_path.insert(path.to_owned(), Named::Born { number, origin: path.to_owned() });
+            let born = Named::Born { number, origin: path.to_owned(), is_waiting: false };
+            self.by_path.insert(path.to_owned(), born);
         }
     }
 
@@ -106,9 +109,12 @@ impl Names {
             .by_path
             .iter()
             .filter_map(|(now, named)| match named {
-                Named::Born { number, origin } => {
-                    Some(Born { number: *number, origin: origin.clone(), now: now.clone() })
-                }
+                Named::Born { number, origin, is_waiting } => Some(Born {
+                    number: *number,
+                    origin: origin.clone(),
+                    now: now.clone(),
+                    is_waiting: *is_waiting,
+                }),
                 Named::Open(_) => None,
             })
             .collect();
@@ -119,6 +125,20 @@ impl Names {
     /// Whether the file still has the name that it had.
     pub fn is_still(&self, born: &Born) -> bool {
         matches!(self.by_path.get(&born.now), Some(Named::Born { number, .. }) if *number == born.number)
+    }
+
+    /// The file has to wait for a place among the open files: it stays born, under `origin`, whatever its name becomes.
+    pub fn wait(&mut self, origin: &Path, now: &Path) {
+        match self.by_path.get_mut(now) {
+            Some(Named::Born { is_waiting, .. }) => *is_waiting = true,
+            Some(Named::Open(_)) => {}
+            None => {
+                let number = self.next;
+                self.next += 1;
+                let born = Named::Born { number, origin: origin.to_owned(), is_waiting: true };
+                self.by_path.insert(now.to_owned(), born);
+            }
+        }
     }
 
     /// The file cannot be opened, or is of no interest.
@@ -175,6 +195,24 @@ mod tests {
         assert_eq!(names.moved_from(&path("app.log.tmp"), 9), None);
         assert_eq!(names.moved_to(&path("app.log"), 9, true), Some(1));
         assert_eq!(born(&names).len(), 1);
+    }
+
+    #[test]
+    fn who_waits_for_a_place_is_followed_through_renames() {
+        let mut names = Names::default();
+        names.created(&path("app.log"));
+        names.wait(&path("app.log"), &path("app.log"));
+        // Found by its inode, rotated while nobody looked.
+        names.wait(&path("app.log"), &path("app.log.7"));
+        rename(&mut names, "app.log", "app.log.1", 1);
+        names.created(&path("app.log"));
+        let waiting: Vec<bool> = names.born().iter().map(|one| one.is_waiting).collect();
+        assert_eq!(waiting, [true, true, false]);
+        let own = |now: &str| ("app.log".to_owned(), now.to_owned());
+        assert_eq!(born(&names), [own("app.log.1"), own("app.log.7"), own("app.log")]);
+        names.opened(&path("app.log.1"), 3);
+        names.wait(&path("app.log"), &path("app.log.1"));
+        assert_eq!(names.open_at(&path("app.log.1")), Some(3));
     }
 
     #[test]

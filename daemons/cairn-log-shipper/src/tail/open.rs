@@ -1,6 +1,8 @@
 //! An open file, and how many of them there may be.
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -13,6 +15,8 @@ const RESERVE: u64 = 128;
 /// One file that is open, with a reader for each target that wants it.
 #[derive(Debug)]
 pub(super) struct OpenFile {
+    /// The file.
+    pub(super) file: Arc<File>,
     /// The name that is tailed and shipped as `filename`.
     pub(super) origin: PathBuf,
     /// Device and inode.

@@ -1,6 +1,6 @@
 //! The kernel's word on what happens in folders (inotify), and the wait for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::statfs::{FsType, statfs};
@@ -42,6 +43,8 @@ pub struct Watcher {
     inotify: Option<Inotify>,
     folders: HashMap<WatchDescriptor, PathBuf>,
     by_path: HashMap<PathBuf, WatchDescriptor>,
+    /// Folders that are watched only for what becomes of those below them.
+    parents: HashMap<WatchDescriptor, PathBuf>,
     /// Some folder cannot be watched: files have to be looked at again and again.
     must_poll: bool,
 }
@@ -53,7 +56,7 @@ impl Watcher {
             .inspect_err(|error| tracing::warn!(%error, "cannot use inotify, polling instead"))
             .ok();
         let must_poll = inotify.is_none();
-        Self { inotify, folders: HashMap::new(), by_path: HashMap::new(), must_poll }
+        Self { inotify, folders: HashMap::new(), by_path: HashMap::new(), parents: HashMap::new(), must_poll }
     }
 
     /// Whether some folder is not watched by the kernel, so that files must be polled.
@@ -94,15 +97,19 @@ impl Watcher {
                 }
             }
         }
-        for (folder, descriptor) in &self.by_path {
-            if !wanted.values().any(|wanted| wanted == descriptor) {
+        let folders: HashMap<WatchDescriptor, PathBuf> =
+            wanted.iter().map(|(folder, descriptor)| (*descriptor, folder.clone())).collect();
+        let parents = watch_parents(inotify, &wanted, &folders);
+        for (descriptor, folder) in self.folders.iter().chain(&self.parents) {
+            if !folders.contains_key(descriptor) && !parents.contains_key(descriptor) {
                 // It may be gone with its folder already.
                 let _ = inotify.rm_watch(*descriptor);
                 tracing::debug!(path = %folder.display(), "folder is not watched any more");
             }
         }
-        self.folders = wanted.iter().map(|(folder, descriptor)| (*descriptor, folder.clone())).collect();
+        self.folders = folders;
         self.by_path = wanted;
+        self.parents = parents;
         self.must_poll = must_poll;
     }
 
@@ -123,6 +130,13 @@ impl Watcher {
                 let has = |flag| event.mask.contains(flag);
                 if has(AddWatchFlags::IN_Q_OVERFLOW) {
                     tell(Happened::Overflow);
+                    continue;
+                }
+                if let Some(parent) = self.parents.get(&event.wd) {
+                    let is_watched = |name| self.by_path.contains_key(&parent.join(name));
+                    if event.name.as_ref().is_some_and(is_watched) {
+                        tell(Happened::FolderChanged);
+                    }
                     continue;
                 }
                 let Some(folder) = self.folders.get(&event.wd) else { continue };
@@ -167,6 +181,36 @@ impl Watcher {
         }
         wake.clear();
     }
+}
+
+/// Watches the folder above each of `wanted`. A folder that is removed while files in it are open says so only once they
+/// are closed, and we hold them open; the folder above says it at once, also when the name is given to another folder.
+fn watch_parents(
+    inotify: &Inotify,
+    wanted: &HashMap<PathBuf, WatchDescriptor>,
+    folders: &HashMap<WatchDescriptor, PathBuf>,
+) -> HashMap<WatchDescriptor, PathBuf> {
+    // Should the folder be one of `wanted` by another name, what it is watched for stays.
+    let add = AddWatchFlags::from_bits_retain(libc::IN_MASK_ADD);
+    let flags = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_ONLYDIR
+        | add;
+    let above: BTreeSet<&Path> = wanted.keys().filter_map(|folder| folder.parent()).collect();
+    let mut parents = HashMap::new();
+    for parent in above.into_iter().filter(|parent| !wanted.contains_key(*parent)) {
+        match inotify.add_watch(parent, flags) {
+            Ok(descriptor) if folders.contains_key(&descriptor) => {}
+            Ok(descriptor) => {
+                parents.insert(descriptor, parent.to_owned());
+            }
+            // One that we may enter but not read. The regular walk of the globs finds what happened.
+            Err(error) => tracing::debug!(path = %parent.display(), %error, "cannot watch folder"),
+        }
+    }
+    parents
 }
 
 fn nearest_existing(folder: &Path) -> PathBuf {

@@ -91,11 +91,16 @@ impl FakeLoki {
 
     /// Times and lines of the streams with this `filename`, in order of time.
     pub fn entries(&self, filename: &str) -> Vec<(i64, String)> {
+        self.entries_with("filename", filename)
+    }
+
+    /// Times and lines of the streams in which this label has this value, in order of time.
+    pub fn entries_with(&self, name: &str, value: &str) -> Vec<(i64, String)> {
         let store = self.store.lock().unwrap();
         let mut entries: Vec<(i64, String)> = store
             .streams
             .iter()
-            .filter(|(labels, _)| parse_label_text(labels).unwrap().to_labels().value("filename") == filename)
+            .filter(|(labels, _)| parse_label_text(labels).unwrap().to_labels().value(name) == value)
             .flat_map(|(_, entries)| entries.clone())
             .collect();
         entries.sort_by_key(|(time, _)| *time);

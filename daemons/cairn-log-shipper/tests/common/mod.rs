@@ -149,7 +149,22 @@ impl Rig {
         let data = self.dir.path().join("data");
         // Between the two steps of a write there may be nothing.
         let (positions, _) = Positions::open(Arc::new(RealFs), &data, DEADLINE).ok()?;
-        Some(positions.find(id, 0)?.ledger.committed().offset)
+        let entry = positions.entries().into_iter().find(|entry| entry.about().file == *id)?;
+        Some(entry.ledger.committed().offset)
+    }
+
+    /// The positions of the running shipper.
+    pub fn positions(&self) -> &Positions {
+        self.running.as_ref().unwrap().shipper.positions()
+    }
+
+    /// Changes the positions on disk while nothing runs.
+    pub fn edit_positions(&self, change: impl FnOnce(&Positions)) {
+        assert!(self.running.is_none());
+        let data = self.dir.path().join("data");
+        let (positions, _) = Positions::open(Arc::new(RealFs), &data, DEADLINE).unwrap();
+        change(&positions);
+        positions.save(0).unwrap();
     }
 
     /// Whether the shipper's queue is empty.
