@@ -4,6 +4,7 @@
 //! | module | answers |
 //! |---|---|
 //! | [`watch`] | what did the kernel tell about our folders |
+//! | `events` | what follows from it |
 //! | [`names`] | which file has which name by now |
 //! | `discover` | which files are there, which of them are new, which one is this |
 //! | `readers` | which targets read it, and from where on |
@@ -15,6 +16,7 @@
 
 mod discover;
 mod emit;
+mod events;
 pub mod file;
 pub mod identity;
 pub mod lines;
@@ -43,7 +45,7 @@ use file::ReadRules;
 use lines::LineLimit;
 use names::{Names, OpenId};
 use open::OpenFile;
-use watch::{Happened, WakeReceiver, Waker, Watcher};
+use watch::{WakeReceiver, Waker, Watcher};
 
 /// Pause between looks at what the kernel does not tell of: rotated files, unfinished lines, folders on a network.
 const POLL: Duration = Duration::from_millis(250);
@@ -168,6 +170,8 @@ struct Loop {
     max_open: usize,
     /// Files that found no place in this walk of the globs.
     n_waiting: usize,
+    /// Files are waiting for a place, and that was logged.
+    is_crowded: bool,
     /// Paths that cannot be read, so that each is logged once.
     failing: BTreeSet<PathBuf>,
 }
@@ -196,6 +200,7 @@ impl Loop {
             has_new_files: false,
             max_open: open::raise_limit(),
             n_waiting: 0,
+            is_crowded: false,
             failing: BTreeSet::new(),
         }
     }
@@ -265,72 +270,6 @@ impl Loop {
         self.failing.clear();
         self.resume_rotated();
         self.rescan_at = Instant::now();
-    }
-
-    /// Takes in what has happened and opens the files that were born.
-    fn look(&mut self) {
-        self.take_events();
-        self.open_born();
-        if self.watcher.must_poll() {
-            self.check_names(|_| true);
-            self.dirty.extend(self.by_path.keys().cloned());
-        } else {
-            self.check_names(|file| file.is_link);
-            let polled = self.files.values().filter(|file| file.must_be_polled());
-            self.dirty.extend(polled.map(|file| file.origin.clone()));
-        }
-    }
-
-    fn take_events(&mut self) {
-        let mut events = Vec::new();
-        self.watcher.read(&mut |happened| events.push(happened));
-        for happened in events {
-            match happened {
-                Happened::Created(path) => {
-                    if self.is_tailed(&path) {
-                        self.names.created(&path);
-                    }
-                }
-                Happened::Changed(path) => {
-                    if let Some(file) = self.names.open_at(&path).and_then(|id| self.files.get(&id)) {
-                        self.dirty.insert(file.origin.clone());
-                    } else if self.is_tailed(&path) {
-                        // Written to, and not known: its creation was missed, or it could not be opened before.
-                        self.names.created(&path);
-                    }
-                }
-                Happened::MovedFrom(path, cookie) => {
-                    if self.is_tailed(&path) {
-                        // Closed to make room for others, or not opened yet: its writer may not be done with it.
-                        self.names.created(&path);
-                    }
-                    let id = self.names.moved_from(&path, cookie);
-                    self.lost_name(id);
-                }
-                Happened::MovedTo(path, cookie) => {
-                    let is_tailed = self.is_tailed(&path);
-                    let replaced = self.names.moved_to(&path, cookie, is_tailed);
-                    self.lost_name(replaced);
-                }
-                Happened::Deleted(path) => {
-                    let id = self.names.deleted(&path);
-                    self.lost_name(id);
-                }
-                Happened::FolderChanged => self.rescan_at = Instant::now(),
-                Happened::Overflow => {
-                    self.metrics.inotify_overflows.inc();
-                    self.rescan_at = Instant::now();
-                }
-            }
-        }
-        self.names.settle();
-    }
-
-    fn lost_name(&mut self, id: Option<OpenId>) {
-        if let Some(file) = id.and_then(|id| self.files.get_mut(&id)) {
-            file.is_rotated = true;
-            self.dirty.insert(file.origin.clone());
-        }
     }
 
     /// Reads one buffer from every path in which something may be new, older generations first, while there is room.

@@ -83,7 +83,7 @@ impl Loop {
     /// Walks every glob: the safety net under the events, and the first look.
     pub(super) fn rescan(&mut self) {
         self.rescan_at = Instant::now() + self.config.settings.rescan;
-        let n_waited = std::mem::take(&mut self.n_waiting);
+        self.n_waiting = 0;
         let mut paths = BTreeSet::new();
         let mut folders = BTreeSet::new();
         // Twice when a folder is new: what was created in it before its watch is found by the second walk.
@@ -121,7 +121,7 @@ impl Loop {
         self.failing.retain(|path| still_failing.contains(path));
         self.metrics.set_failing(self.failing.len());
         if self.n_waiting > 0 {
-            if n_waited == 0 {
+            if !self.is_crowded {
                 tracing::warn!(
                     open = self.files.len(),
                     waiting = self.n_waiting,
@@ -130,6 +130,7 @@ impl Loop {
             }
             self.rescan_at = self.rescan_at.min(Instant::now() + CROWDED_RESCAN);
         }
+        self.is_crowded = self.n_waiting > 0;
         self.check_names(|_| true);
         self.dirty.extend(self.by_path.keys().cloned());
         let now = now_ns();
