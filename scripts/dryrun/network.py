@@ -79,7 +79,10 @@ class Network:
         for address in (METADATA, AWS, RESOLVER):
             self._ip(self.namespace, "address", "add", f"{address}/32", "dev", "lo")
         for bridge, router in SUBNETS.items():
-            self._ip(self.namespace, "link", "add", bridge, "type", "bridge")
+            # Without an address of its own a bridge takes its lowest port's, which changes as machines come and go: the
+            # others would then speak to a router that is no more, for up to twenty seconds.
+            mac = "06:00:" + ":".join(f"{byte:02x}" for byte in router.ip.packed)
+            self._ip(self.namespace, "link", "add", bridge, "address", mac, "type", "bridge")
             self._ip(self.namespace, "address", "add", str(router), "dev", bridge)
             self._ip(self.namespace, "link", "set", bridge, "up")
         self._connect_internet()

@@ -18,7 +18,7 @@ STEPS = (
     Step(10, "second plan", 15, infrastructure.second_plan),
     Step(11, "reboot, power cut", 30, restarts.restart),
     Step(12, "bad input", 150, bad_input.check),
-    Step(13, "upgrade, refused downgrade", 40, releases.upgrade),
+    Step(13, "upgrade, refused downgrade", 60, releases.upgrade),
     Step(14, "replaced log store", 110, restarts.replace),
     Step(15, "terraform destroy", 110, infrastructure.destroy),
 )

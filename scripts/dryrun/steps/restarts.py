@@ -95,3 +95,5 @@ def lines_still_there(run: Run, text: str) -> None:
 
     found = wait_until(all_there, READY_SECONDS, 0.3)
     run.report.check(found, f"{text}, after {time.monotonic() - start:.1f} s", f"lines found, try by try: {seen}")
+    if found and len(seen) > 1:
+        run.report.say(f"lines found, try by try: {seen}")
