@@ -16,6 +16,8 @@ from pathlib import Path
 from dryrun import host, repack
 from dryrun.workspace import Workspace
 
+# What the packages are made of.
+SOURCES = ("Cargo.toml", "Cargo.lock", "daemons", "packaging", "systemd", "scripts/build-debs")
 PACKAGES = ("cairn-app", "cairn-log-shipper", "cairn-log-store", "cairn-metrics-store", "cairn-grafana")
 # A first build of everything, twice; and the small work on the packages after it.
 BUILD_SECONDS = 1800.0
@@ -99,14 +101,29 @@ def newest_debs(folder: Path) -> dict[str, Path]:
     return found
 
 
+def changed_since(tree: Path, built: float) -> str:
+    """The file of the packages' making that changed last, if that was after `built`; else an empty text."""
+    # Under sudo the tree is another user's, which git would refuse to look at.
+    listing = host.run(["git", "-c", "safe.directory=*", "-C", tree, "ls-files", "-z", *SOURCES], check=False).stdout
+    times = {name: (tree / name).stat().st_mtime for name in listing.split("\0") if name and (tree / name).is_file()}
+    newest = max(times, key=lambda name: times[name], default="")
+    return newest if newest and times[newest] > built else ""
+
+
 def ensure_debs(tree: Path, anew: bool, say: Callable[[str], None], log: Path) -> None:
-    """Build the packages if dist/ has none; with `anew` in any case, twice, and every byte has to be the same."""
+    """Build the packages if dist/ has none, or older ones than what they are made of; with `anew` in any case, twice,
+    and every byte has to be the same."""
     try:
-        newest_debs(tree / "dist")
-        if not anew:
+        changed = changed_since(tree, min(deb.stat().st_mtime for deb in newest_debs(tree / "dist").values()))
+        if not changed and not anew:
             return
-    except PackagesMissing:
-        say("dist/ has no packages")
+        why = f"the packages in dist/ are older than {changed}" if changed else "packages are to be built anew"
+    except PackagesMissing as missing:
+        why = str(missing)
+    if os.environ.get("SUDO_USER"):
+        # Root has no toolchain there, and what it builds would be root's in the user's tree.
+        raise PackagesMissing(f"{why}; build them as yourself first: scripts/build-debs{' --twice' if anew else ''}")
+    say(why)
     command: list[str | Path] = [tree / "scripts/build-debs", *(["--twice"] if anew else [])]
     say(f"scripts/build-debs{' --twice' if anew else ''}: some minutes the first time; output in {log}")
     done = host.run(command, timeout=BUILD_SECONDS, check=False)

@@ -49,6 +49,15 @@ class Debs(Folder):
         with self.assertRaisesRegex(repository.PackagesMissing, "no cairn-app package.*scripts/build-debs"):
             repository.newest_debs(self.folder)
 
+    def test_packages_older_than_their_sources_are_noticed(self):
+        subprocess.run(["git", "init", "-q", self.folder], check=True)
+        source = self.write("daemons/x.rs")
+        self.write("README.md")
+        subprocess.run(["git", "-C", self.folder, "add", "."], check=True)
+        built = source.stat().st_mtime
+        self.assertEqual(repository.changed_since(self.folder, built), "")
+        self.assertEqual(repository.changed_since(self.folder, built - 1), "daemons/x.rs")
+
     def test_debug_symbols_are_not_taken_for_the_package(self):
         architecture = subprocess.run(
             ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
