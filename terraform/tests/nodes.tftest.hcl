@@ -129,13 +129,13 @@ run "of_ones_own_choice" {
     ami_id           = "ami-0123456789abcdef0"
     allowed_ssh_cidr = "198.51.100.7/32"
     key_name         = "mine"
-    instance_types   = { log_store = "t3.small" }
+    instance_types   = { log_store = "t3.small", metrics_store = "i3en.large" } # i3en is built on Nitro, i3 is not
     data_volume_gib  = { log_store = 100 }
     grafana_version  = "12.4.1"
   }
 
   assert {
-    condition     = { for role, node in local.nodes : role => node.made.instance.instance_type } == { log_store = "t3.small", app = "t3.micro", metrics_store = "t3.micro", grafana = "t3.micro" }
+    condition     = { for role, node in local.nodes : role => node.made.instance.instance_type } == { log_store = "t3.small", app = "t3.micro", metrics_store = "i3en.large", grafana = "t3.micro" }
     error_message = "instance_types does not change exactly what it names."
   }
   assert {
