@@ -144,8 +144,8 @@ variable "instance_types" {
   # The data volume is found by a name that only Nitro machines give it.
   validation {
     condition = alltrue([for type in values(var.instance_types) : type == null ? true :
-    !contains(["t1", "t2", "m1", "m2", "m3", "m4", "c1", "c3", "c4", "r3", "r4", "i2", "d2"], split(".", type)[0])])
-    error_message = "instance_types holds a family that is not built on Nitro (t1, t2, m1 to m4, c1, c3, c4, r3, r4, i2, d2), where data volumes have no stable names: take t3, t4g, m5 or newer."
+    !can(regex("^(t[12]|m[1-4]|c[134]|cc[12]|cr1|r[34]|x1e?|[ip][23]|d2|h1|hs1|hi1|cg1|g2|g3s?|f1)\\.", type))])
+    error_message = "instance_types holds a family that is not built on Nitro (t1, t2, m1 to m4, c1, c3, c4, r3, r4, x1, x1e, i2, i3, p2, p3, d2, h1, g2, g3, g3s, f1 and older), where data volumes have no stable names: take t3, t4g, m5 or newer."
   }
   # m6g, t4g, c7gn, x2gd, g5g are Graviton; g4dn and g5 are not: the letter g has to come after the number.
   validation {

@@ -61,12 +61,35 @@ run "defaults" {
     error_message = "A machine does not install from the bucket."
   }
 
-  # What it may do in AWS.
   assert {
-    condition = alltrue([for node in values(local.nodes) : toset(flatten([for statement in jsondecode(node.made.policies.session_manager).Statement : statement.Action])) == toset([
-      "ssm:UpdateInstanceInformation",
-      "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
-    ])])
+    condition     = alltrue([for node in values(local.nodes) : node.made.instance.metadata_options[0].http_endpoint == "enabled" && node.made.instance.metadata_options[0].instance_metadata_tags == "enabled"])
+    error_message = "A machine cannot ask for its own tags."
+  }
+
+  # What it may do in AWS; tests/inventory sees to it that there is no other policy.
+  assert {
+    condition = alltrue([for node in values(local.nodes) : jsondecode(node.made.role.assume_role_policy) == {
+      Version   = "2012-10-17"
+      Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "ec2.amazonaws.com" } }]
+    }])
+    error_message = "Something else than EC2 may take a machine's role."
+  }
+  assert {
+    condition     = alltrue([for node in values(local.nodes) : node.made.profile.role == node.made.role.name && node.made.instance.iam_instance_profile == node.made.profile.name])
+    error_message = "A machine has not its own role."
+  }
+  assert {
+    condition = alltrue([for node in values(local.nodes) : node.made.policies.roles == toset([node.made.role.id]) && jsondecode(node.made.policies.session_manager) == {
+      Version = "2012-10-17"
+      Statement = [{
+        Effect = "Allow"
+        Action = [
+          "ssm:UpdateInstanceInformation",
+          "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+        ]
+        Resource = "*"
+      }]
+    }])
     error_message = "A machine may do more, or less, than Session Manager needs."
   }
   assert {
@@ -74,12 +97,29 @@ run "defaults" {
     error_message = "Not exactly Grafana's machine has a policy of its own."
   }
   assert {
-    condition = jsondecode(local.nodes.grafana.made.policies.own).Statement == [{
-      Effect   = "Allow"
-      Action   = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
-      Resource = aws_secretsmanager_secret.grafana_admin.arn
-    }]
+    condition = jsondecode(local.nodes.grafana.made.policies.own) == {
+      Version = "2012-10-17"
+      Statement = [{
+        Effect   = "Allow"
+        Action   = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+        Resource = aws_secretsmanager_secret.grafana_admin.arn
+      }]
+    }
     error_message = "Grafana's machine may do something else than read and write its one secret."
+  }
+}
+
+# On top of what the run before made, as every run is.
+run "a_newer_image" {
+  command = plan
+
+  variables {
+    ami_id = "ami-0123456789abcdef0"
+  }
+
+  assert {
+    condition     = alltrue([for node in values(local.nodes) : node.made.instance.ami == "ami-0deb1200000000001"])
+    error_message = "A newer image of Debian would replace machines."
   }
 }
 
@@ -89,13 +129,13 @@ run "of_ones_own_choice" {
     ami_id           = "ami-0123456789abcdef0"
     allowed_ssh_cidr = "198.51.100.7/32"
     key_name         = "mine"
-    instance_types   = { log_store = "t3.small" }
+    instance_types   = { log_store = "t3.small", metrics_store = "i3en.large" } # i3en is built on Nitro, i3 is not
     data_volume_gib  = { log_store = 100 }
     grafana_version  = "12.4.1"
   }
 
   assert {
-    condition     = { for role, node in local.nodes : role => node.made.instance.instance_type } == { log_store = "t3.small", app = "t3.micro", metrics_store = "t3.micro", grafana = "t3.micro" }
+    condition     = { for role, node in local.nodes : role => node.made.instance.instance_type } == { log_store = "t3.small", app = "t3.micro", metrics_store = "i3en.large", grafana = "t3.micro" }
     error_message = "instance_types does not change exactly what it names."
   }
   assert {

@@ -15,6 +15,10 @@ run "by_default" {
     error_message = "There are no daily snapshots, or not 7 of them are kept."
   }
   assert {
+    condition     = jsondecode(aws_iam_role.backups[0].assume_role_policy).Statement == [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "dlm.amazonaws.com" } }] && aws_iam_role_policy_attachment.backups[0].policy_arn == "arn:aws:iam::aws:policy/service-role/AWSDataLifecycleManagerServiceRole" && aws_iam_role_policy_attachment.backups[0].role == aws_iam_role.backups[0].name
+    error_message = "The role of the snapshots is open to something else, or may do something else."
+  }
+  assert {
     condition     = [for role, node in local.nodes : role if lookup(node.made.volume.tags, "Backup", "") == "cairn-demo"] == ["grafana", "log_store", "metrics_store"]
     error_message = "Not exactly the data of log store, metrics store and Grafana is snapshotted."
   }
@@ -54,6 +58,14 @@ run "with_everything" {
   assert {
     condition     = aws_flow_log.this[0].traffic_type == "ALL" && aws_flow_log.this[0].vpc_id == aws_vpc.this.id && aws_flow_log.this[0].log_destination == aws_cloudwatch_log_group.flow[0].arn
     error_message = "flow_logs does not record all of the VPC's traffic."
+  }
+  assert {
+    condition = jsondecode(aws_iam_role.flow_logs[0].assume_role_policy).Statement == [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "vpc-flow-logs.amazonaws.com" } }] && jsondecode(aws_iam_role_policy.flow_logs[0].policy).Statement == [{
+      Effect   = "Allow"
+      Action   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      Resource = ["arn:aws:logs:us-east-1:123456789012:log-group:mocked", "arn:aws:logs:us-east-1:123456789012:log-group:mocked:*"]
+    }]
+    error_message = "The role of the flow logs is open to something else, or may do something else."
   }
   assert {
     condition     = alltrue([for node in values(local.nodes) : node.made.instance.monitoring])

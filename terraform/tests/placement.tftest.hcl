@@ -31,11 +31,18 @@ run "public" {
     error_message = "The public subnet has no way to the Internet."
   }
   assert {
+    condition = alltrue([
+      aws_route_table_association.public.subnet_id == aws_subnet.public.id, aws_route_table_association.public.route_table_id == aws_route_table.public.id,
+      aws_route_table_association.private.subnet_id == aws_subnet.private.id, aws_route_table_association.private.route_table_id == aws_route_table.private.id,
+    ])
+    error_message = "A subnet has the other one's ways out."
+  }
+  assert {
     condition     = !aws_subnet.public.map_public_ip_on_launch && !aws_subnet.private.map_public_ip_on_launch
     error_message = "A subnet gives public addresses to whatever is put into it."
   }
   assert {
-    condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && length(aws_vpc_endpoint.s3.route_table_ids) == 2
+    condition     = aws_vpc_endpoint.s3.vpc_endpoint_type == "Gateway" && aws_vpc_endpoint.s3.service_name == "com.amazonaws.us-east-1.s3" && aws_vpc_endpoint.s3.route_table_ids == toset([aws_route_table.public.id, aws_route_table.private.id]) && aws_route_table.public.id != aws_route_table.private.id
     error_message = "The S3 endpoint is not in both route tables."
   }
   assert {

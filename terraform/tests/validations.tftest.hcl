@@ -124,6 +124,36 @@ run "machines_before_nitro" {
   expect_failures = [var.instance_types, var.data_volume_gib]
 }
 
+run "machines_before_nitro_for_storage" {
+  command = plan
+
+  variables {
+    instance_types = { metrics_store = "i3.large" }
+  }
+
+  expect_failures = [var.instance_types]
+}
+
+run "machines_before_nitro_for_memory" {
+  command = plan
+
+  variables {
+    instance_types = { metrics_store = "x1e.xlarge" }
+  }
+
+  expect_failures = [var.instance_types]
+}
+
+run "machines_before_nitro_for_accelerated" {
+  command = plan
+
+  variables {
+    instance_types = { metrics_store = "p3.2xlarge" }
+  }
+
+  expect_failures = [var.instance_types]
+}
+
 run "graviton_with_amd64" {
   command = plan
 

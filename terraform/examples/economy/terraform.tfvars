@@ -1,7 +1,8 @@
 # As little as it runs on: one public address, nano machines, small volumes, no snapshots.
-environment = "eco"
-placement   = "entry"
-backups     = false
+environment    = "eco"
+placement      = "entry"
+backups        = false
+final_snapshot = false
 
 # With architecture = "arm64" and packages built on such a machine, write t4g instead of t3: a fifth cheaper.
 # Grafana gets the larger one: it alone wants what a nano has.

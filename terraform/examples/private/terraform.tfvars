@@ -1,4 +1,5 @@
 # Machines without public addresses, for a VPC that is reached by VPN, peering or Session Manager.
+# For production: destroy leaves snapshots, and the password for 7 days (final_snapshot, on by default).
 environment = "prod"
 placement   = "private"
 

@@ -25,9 +25,12 @@ output "made" {
     volume     = aws_ebs_volume.data
     attachment = aws_volume_attachment.data
     user_data  = module.user_data.text
+    role       = aws_iam_role.this
+    profile    = aws_iam_instance_profile.this
     policies = {
       session_manager = aws_iam_role_policy.session_manager.policy
       own             = one(aws_iam_role_policy.own[*].policy)
+      roles           = toset(concat([aws_iam_role_policy.session_manager.role], aws_iam_role_policy.own[*].role))
     }
   }
 }

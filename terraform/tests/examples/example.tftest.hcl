@@ -17,4 +17,9 @@ run "example" {
     condition     = length([for role, public in local.has_public_address : role if public]) == { public = 4, entry = 1, private = 0 }[var.placement]
     error_message = "The example makes other machines than its placement says."
   }
+  # Only what is meant for production leaves something when it is destroyed.
+  assert {
+    condition     = aws_secretsmanager_secret.grafana_admin.recovery_window_in_days == (var.environment == "prod" ? 7 : 0)
+    error_message = "The example keeps its secret for ${aws_secretsmanager_secret.grafana_admin.recovery_window_in_days} days after destroy."
+  }
 }
