@@ -203,8 +203,28 @@ class Life:
         self.check_data("installed again")
 
     def purge(self) -> None:
-        """Nothing is left but users and the mount point."""
-        self.apt("purge", *PACKAGES)
+        """Nothing is left but users and what is not the packages' to take: mounts, and where a link leads."""
+        nested, elsewhere = "/var/lib/cairn-metrics-store/others/disk", "/srv/app-data"
+        self.machine.run("mkdir", "-p", nested)
+        self.machine.run("mount", "-t", "tmpfs", "tmpfs", nested)
+        self.machine.write(f"{nested}/kept", "another's\n")
+        self.machine.run("systemctl", "stop", "cairn-app")
+        self.machine.run("mv", "/var/lib/cairn-app", elsewhere)
+        self.machine.run("ln", "-s", elsewhere, "/var/lib/cairn-app")
+        self.machine.write("/var/lib/cairn-app/left", "behind a link\n")
+        said = self.apt("purge", *PACKAGES, check=False)
+        text = said.stdout + said.stderr
+        self.report.check(
+            said.returncode == 0 and "mounted below /var/lib/cairn-metrics-store and stays" in text,
+            "purge: a file system mounted further down does not end it, and is named",
+            text,
+        )
+        kept = self.machine.run("cat", f"{nested}/kept", check=False).stdout
+        self.report.check(kept == "another's\n", "purge: what is on it stays", kept)
+        behind = self.machine.run("ls", "-A", elsewhere, check=False)
+        self.report.check(behind.returncode == 0 and not behind.stdout, "purge: the data behind a link is gone", behind.stdout)
+        self.machine.run("umount", nested)
+        self.machine.run("rmdir", nested, str(Path(nested).parent), "/var/lib/cairn-metrics-store")
         left = self.machine.shell(
             "shopt -s nullglob; ls -d /etc/cairn /var/lib/cairn-* /var/log/cairn-* /var/cache/cairn-* /run/cairn-* "
             "/usr/share/cairn-* /etc/grafana 2>/dev/null",
