@@ -205,7 +205,11 @@ class Life:
     def purge(self) -> None:
         """Nothing is left but users and what is not the packages' to take: mounts, and where a link leads."""
         nested, elsewhere = "/var/lib/cairn-metrics-store/others/disk", "/srv/app-data"
-        self.machine.run("mkdir", "-p", nested)
+        # Of the same file system, so that its number of the device does not give it away.
+        bound, owner = "/var/lib/cairn-metrics-store/bound", "/srv/another"
+        self.machine.run("mkdir", "-p", nested, bound, owner)
+        self.machine.write(f"{owner}/kept", "another's\n")
+        self.machine.run("mount", "--bind", owner, bound)
         self.machine.run("mount", "-t", "tmpfs", "tmpfs", nested)
         self.machine.write(f"{nested}/kept", "another's\n")
         self.machine.run("systemctl", "stop", "cairn-app")
@@ -219,12 +223,12 @@ class Life:
             "purge: a file system mounted further down does not end it, and is named",
             text,
         )
-        kept = self.machine.run("cat", f"{nested}/kept", check=False).stdout
-        self.report.check(kept == "another's\n", "purge: what is on it stays", kept)
+        kept = self.machine.run("cat", f"{nested}/kept", f"{owner}/kept", check=False).stdout
+        self.report.check(kept == "another's\n" * 2, "purge: what is on it stays, and so does what a bind mount shows", kept)
         behind = self.machine.run("ls", "-A", elsewhere, check=False)
         self.report.check(behind.returncode == 0 and not behind.stdout, "purge: the data behind a link is gone", behind.stdout)
-        self.machine.run("umount", nested)
-        self.machine.run("rmdir", nested, str(Path(nested).parent), "/var/lib/cairn-metrics-store")
+        self.machine.run("umount", nested, bound)
+        self.machine.run("rmdir", bound, nested, str(Path(nested).parent), "/var/lib/cairn-metrics-store")
         left = self.machine.shell(
             "shopt -s nullglob; ls -d /etc/cairn /var/lib/cairn-* /var/log/cairn-* /var/cache/cairn-* /run/cairn-* "
             "/usr/share/cairn-* /etc/grafana 2>/dev/null",
