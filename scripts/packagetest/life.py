@@ -215,7 +215,7 @@ class Life:
         self.machine.run("systemctl", "stop", "cairn-app")
         self.machine.run("mv", "/var/lib/cairn-app", elsewhere)
         self.machine.run("ln", "-s", elsewhere, "/var/lib/cairn-app")
-        self.machine.write("/var/lib/cairn-app/left", "behind a link\n")
+        self.machine.write(f"{elsewhere}/left", "behind a link\n")
         said = self.apt("purge", *PACKAGES, check=False)
         text = said.stdout + said.stderr
         self.report.check(
