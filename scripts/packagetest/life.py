@@ -203,8 +203,32 @@ class Life:
         self.check_data("installed again")
 
     def purge(self) -> None:
-        """Nothing is left but users and the mount point."""
-        self.apt("purge", *PACKAGES)
+        """Nothing is left but users and what is not the packages' to take: mounts, and where a link leads."""
+        nested, elsewhere = "/var/lib/cairn-metrics-store/others/disk", "/srv/app-data"
+        # Of the same file system, so that its number of the device does not give it away.
+        bound, owner = "/var/lib/cairn-metrics-store/bound", "/srv/another"
+        self.machine.run("mkdir", "-p", nested, bound, owner)
+        self.machine.write(f"{owner}/kept", "another's\n")
+        self.machine.run("mount", "--bind", owner, bound)
+        self.machine.run("mount", "-t", "tmpfs", "tmpfs", nested)
+        self.machine.write(f"{nested}/kept", "another's\n")
+        self.machine.run("systemctl", "stop", "cairn-app")
+        self.machine.run("mv", "/var/lib/cairn-app", elsewhere)
+        self.machine.run("ln", "-s", elsewhere, "/var/lib/cairn-app")
+        self.machine.write(f"{elsewhere}/left", "behind a link\n")
+        said = self.apt("purge", *PACKAGES, check=False)
+        text = said.stdout + said.stderr
+        self.report.check(
+            said.returncode == 0 and "mounted below /var/lib/cairn-metrics-store and stays" in text,
+            "purge: a file system mounted further down does not end it, and is named",
+            text,
+        )
+        kept = self.machine.run("cat", f"{nested}/kept", f"{owner}/kept", check=False).stdout
+        self.report.check(kept == "another's\n" * 2, "purge: what is on it stays, and so does what a bind mount shows", kept)
+        behind = self.machine.run("ls", "-A", elsewhere, check=False)
+        self.report.check(behind.returncode == 0 and not behind.stdout, "purge: the data behind a link is gone", behind.stdout)
+        self.machine.run("umount", nested, bound)
+        self.machine.run("rmdir", bound, nested, str(Path(nested).parent), "/var/lib/cairn-metrics-store")
         left = self.machine.shell(
             "shopt -s nullglob; ls -d /etc/cairn /var/lib/cairn-* /var/log/cairn-* /var/cache/cairn-* /run/cairn-* "
             "/usr/share/cairn-* /etc/grafana 2>/dev/null",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,30 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def by_hash_problems(files: dict[str, bytes]) -> list[str]:
+    """What is wrong with by-hash/, by the files of a repository; empty where every index is there under its SHA-256.
+
+    Without by-hash a machine whose update meets an upload gets a new index for an old signature, and refuses both.
+    """
+    problems = []
+    release = files[INRELEASE].decode().splitlines()
+    if "Acquire-By-Hash: yes" not in release:
+        problems.append(f"{INRELEASE} has no line 'Acquire-By-Hash: yes'")
+    for architecture in ("amd64", "arm64"):
+        folder = f"dists/stable/main/binary-{architecture}"
+        for name in ("Packages", "Packages.gz"):
+            content = files.get(f"{folder}/{name}", b"")
+            total = hashlib.sha256(content).hexdigest()
+            if files.get(f"{folder}/by-hash/SHA256/{total}") != content:
+                problems.append(f"{folder}/{name} is not by-hash/SHA256/{total}")
+            if not any(line.split() == [total, str(len(content)), f"main/binary-{architecture}/{name}"] for line in release):
+                problems.append(f"{INRELEASE} has no line of {folder}/{name} with {total}")
+    for path, content in files.items():
+        if "/by-hash/" in path and not path.endswith(f"/SHA256/{hashlib.sha256(content).hexdigest()}"):
+            problems.append(f"{path} is not named by its SHA-256")
+    return problems
+
+
 def check_builds(report: Report, debs: dict[str, Path], scratch: Path) -> None:
     """Builds in a row, into `apt` in the scratch folder, which is whole at the end."""
     source, target = scratch / "debs", scratch / "apt"
@@ -33,6 +58,7 @@ def check_builds(report: Report, debs: dict[str, Path], scratch: Path) -> None:
 
     first = build()
     report.check(build() == first, "repository: a second build changes no file")
+    report.check(not by_hash_problems(first), "repository: each index is there by its hash", "\n".join(by_hash_problems(first)))
     second_deb = repack.repack(deb, f"{version}.1", source)
     second = build()
     report.check(second[INRELEASE] != first[INRELEASE], "repository: a new package is signed anew")
@@ -40,6 +66,7 @@ def check_builds(report: Report, debs: dict[str, Path], scratch: Path) -> None:
     report.check(not gone, "repository: the indexes before it are still there by hash", "\n".join(gone))
     repack.repack(deb, f"{version}.2", source)
     third = build()
+    report.check(not by_hash_problems(third), "repository: each later one too", "\n".join(by_hash_problems(third)))
     pool = sorted(name for name in third if name.startswith("pool/"))
     wanted = sorted(f"pool/{path.name}" for path in source.glob("*.deb") if path.name != deb.name)
     report.check(pool == wanted and second_deb.exists(), "repository: the last two versions stay in the pool", "\n".join(pool))

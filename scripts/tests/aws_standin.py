@@ -6,6 +6,7 @@ Both listen on one port. Requests to Secrets Manager must be signed: the signatu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -43,6 +44,10 @@ class State:
     versions: dict[str, str] = field(default_factory=dict)
     role_appears_after: int = 0
     imds_status: int = 200
+    #: Texts of the metadata service instead of the usual ones, by path.
+    imds_texts: dict[str, str] = field(default_factory=dict)
+    #: The paths that the metadata service was asked for.
+    imds_paths: list[str] = field(default_factory=list)
     #: Answers given before the usual ones, by action.
     planned: dict[str, list[Answer]] = field(default_factory=dict)
     #: Called with an action's name before it is answered.
@@ -101,6 +106,11 @@ class AwsStandin:
             def log_message(self, *_: object) -> None:
                 """Tests are quiet."""
 
+            def handle(self) -> None:
+                """The script hangs up where an answer is too long for it."""
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    super().handle()
+
             def _send(self, status: int, body: str) -> None:
                 data = body.encode()
                 self.send_response(status)
@@ -111,7 +121,8 @@ class AwsStandin:
             def do_PUT(self) -> None:
                 """A token of the metadata service."""
                 status = standin.state.imds_status
-                self._send(status, IMDS_TOKEN if status == 200 else "")
+                token = standin.state.imds_texts.get(self.path, IMDS_TOKEN)
+                self._send(status, token if status == 200 else "")
 
             def do_GET(self) -> None:
                 """The rest of the metadata service."""
@@ -142,21 +153,16 @@ class AwsStandin:
     def metadata(self, path: str) -> tuple[int, str]:
         """Answers of the metadata service that need a token."""
         base = "/latest/meta-data/iam/security-credentials/"
+        self.state.imds_paths.append(path)
+        if path in self.state.imds_texts:
+            return 200, self.state.imds_texts[path]
         if self.state.role_appears_after > 0:
             self.state.role_appears_after -= 1
             return 404, ""
         if path == base:
             return 200, ROLE
         if path == base + ROLE:
-            credentials = {
-                "Code": "Success",
-                "Type": "AWS-HMAC",
-                "AccessKeyId": ACCESS_KEY,
-                "SecretAccessKey": SECRET_KEY,
-                "Token": SESSION_TOKEN,
-                "Expiration": "2099-01-01T00:00:00Z",
-            }
-            return 200, json.dumps(credentials, indent=2)
+            return 200, credentials()
         return 404, ""
 
     def secrets_manager(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
@@ -196,6 +202,19 @@ class AwsStandin:
             return refusal(Answer(400, "ResourceExistsException", "this version exists"))
         state.value = text
         return 200, json.dumps({"ARN": state.arn, "VersionId": token})
+
+
+def credentials() -> str:
+    """The role's credentials as the metadata service writes them."""
+    texts = {
+        "Code": "Success",
+        "Type": "AWS-HMAC",
+        "AccessKeyId": ACCESS_KEY,
+        "SecretAccessKey": SECRET_KEY,
+        "Token": SESSION_TOKEN,
+        "Expiration": "2099-01-01T00:00:00Z",
+    }
+    return json.dumps(texts, indent=2)
 
 
 def refusal(answer: Answer) -> tuple[int, str]:

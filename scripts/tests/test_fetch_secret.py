@@ -12,9 +12,20 @@ import threading
 import unittest
 from pathlib import Path
 
-from aws_standin import ACCESS_KEY, REGION, SECRET_KEY, SESSION_TOKEN, Answer, AwsStandin, State
+from aws_standin import (
+    ACCESS_KEY,
+    REGION,
+    ROLE,
+    SECRET_KEY,
+    SESSION_TOKEN,
+    Answer,
+    AwsStandin,
+    State,
+    credentials,
+)
 
 SCRIPT = Path(__file__).parents[2] / "packaging/cairn-grafana/fetch-secret"
+ROLES = "/latest/meta-data/iam/security-credentials/"
 ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:cairn-demo-grafana-AbCdEf"
 
 
@@ -64,14 +75,15 @@ class FetchSecret(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(folder)), ["admin-password", "grafana.env"])
         return (folder / "admin-password").read_text()
 
-    def refused(self, *wanted: str, **extra: str) -> None:
-        """The script fails without results, and says everything in `wanted`."""
+    def refused(self, *wanted: str, **extra: str) -> str:
+        """The script fails without results, and says everything in `wanted`; answers with all that it said."""
         status, said = self.run_script(**extra)
         self.assertEqual(status, 1, said)
         for text in (*wanted, "systemctl restart grafana-server"):
             self.assertIn(text, said)
         self.assertFalse((self.folder / "run" / "grafana.env").exists())
         self.assertFalse((self.folder / "run" / "admin-password").exists())
+        return said
 
     # ------------------------------------------------------------------------------------------ the usual ways
 
@@ -208,6 +220,51 @@ class FetchSecret(unittest.TestCase):
     def test_no_role(self) -> None:
         self.state.role_appears_after = 1000
         self.refused("iam/security-credentials/ does not exist (404)", "aws ec2 associate-iam-instance-profile")
+
+    def test_a_token_cannot_give_options_to_curl(self) -> None:
+        written = self.folder / "written"
+        for token in (f'x"\noutput = "{written}"\n#', 'x"', "x y", ""):
+            with self.subTest(token=token):
+                self.state.imds_texts = {"/latest/api/token": token}
+                self.refused("/latest/api/token answers is no token")
+                self.assertFalse(written.exists())
+        self.assertEqual(self.state.imds_paths, [])
+
+    def test_a_role_is_a_name_and_nothing_else(self) -> None:
+        for role in ("[1-3]", "{a,b}", "a/../b", "a?b", "a b", ""):
+            with self.subTest(role=role):
+                self.state.imds_paths.clear()
+                self.state.imds_texts = {ROLES: role}
+                self.refused("security-credentials/ answers is no name of a role")
+                self.assertEqual(self.state.imds_paths, [ROLES])
+        role = "cairn_demo+=,.@-grafana"
+        self.state.imds_texts = {ROLES: f"{role}\nother", ROLES + role: credentials()}
+        status, said = self.run_script()
+        self.assertEqual(status, 0, said)
+
+    def test_brackets_in_an_address_are_no_pattern(self) -> None:
+        self.refused("does not exist (404)", AWS_EC2_METADATA_SERVICE_ENDPOINT=f"{self.aws.url}/[1-3]")
+        self.assertEqual(self.state.imds_paths, ["/[1-3]/latest/meta-data/iam/security-credentials/"])
+
+    def test_an_answer_without_end_is_cut(self) -> None:
+        for size in (66_000, 4_000_000):
+            for filler in ("x\n", "\0"):
+                with self.subTest(size=size, filler=filler):
+                    self.state.imds_texts = {ROLES + ROLE: credentials() + filler * (size // len(filler))}
+                    said = self.refused(f"{ROLES}{ROLE}: it sends more than 65536 bytes")
+                    self.assertNotIn("null byte", said)
+        self.state.imds_texts = {}
+        self.state.raw_value = '"known","Padding":"' + "x" * 70_000 + '"'
+        self.refused("no answer from", "it sends more than 65536 bytes. Check the machine's route")
+
+    def test_what_is_wanted_comes_first_in_a_long_answer(self) -> None:
+        # A reader that stopped at the first line would have the writer killed (SIGPIPE).
+        self.state.value = "kept"
+        self.state.imds_texts = {ROLES + ROLE: credentials() + '\n"Token" : "another"' + "\n" * 60_000}
+        for _ in range(3):
+            status, said = self.run_script()
+            self.assertEqual((status, said.count("error:")), (0, 0), said)
+            self.assertEqual(self.password(), "kept")
 
     def test_no_secrets_manager(self) -> None:
         self.refused(
