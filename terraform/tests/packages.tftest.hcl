@@ -56,6 +56,15 @@ run "bucket_and_secret" {
     condition     = strcontains(output.next_steps, output.grafana_password_command) && strcontains(output.next_steps, output.urls.grafana)
     error_message = "next_steps names neither Grafana nor the way to its password."
   }
+  # The same line in all three places that tell it; the dry run upgrades by it.
+  assert {
+    condition = alltrue([
+      strcontains(output.next_steps, "sudo apt-get update && sudo apt-get install --only-upgrade '?installed?origin(cairn)'\n"),
+      strcontains(file("./README.md"), "`sudo apt-get update && sudo apt-get install --only-upgrade '?installed?origin(cairn)'`"),
+      strcontains(replace(file("./examples/vagrant/README.md"), "\n", " "), "`sudo apt-get update && sudo apt-get install --only-upgrade '?installed?origin(cairn)'`"),
+    ])
+    error_message = "next_steps and the two READMEs do not tell the same way to upgrade."
+  }
   assert {
     condition     = aws_secretsmanager_secret.grafana_admin.recovery_window_in_days == 7
     error_message = "The secret cannot be brought back after destroy."

@@ -75,6 +75,7 @@ locals {
     "/etc/apt/keyrings/cairn.asc"                  = var.repository.key
     "/etc/apt/sources.list.d/cairn.list"           = "deb [signed-by=/etc/apt/keyrings/cairn.asc] ${var.repository.url} stable main\n"
     "/etc/apt/apt.conf.d/52cairn-security-updates" = file("${path.module}/security-updates.conf")
+    "/etc/apt/apt.conf.d/52cairn-conffiles"        = file("${path.module}/conffiles.conf")
     "/etc/systemd/system/cairn-boot.service"       = file("${path.module}/cairn-boot.service")
   })
   files = merge(

@@ -29,12 +29,22 @@ variable "repository" {
     url = string
     key = string
   })
+
+  validation {
+    condition     = can(regex("^(https?://|file:/)[A-Za-z0-9.:_~/-]*$", var.repository.url))
+    error_message = "repository.url is ${jsonencode(var.repository.url)}: write an https: or file: URL of letters, digits and . : _ ~ / -."
+  }
 }
 
 variable "volume_id" {
   description = "EBS volume for the data; empty: the data stays on the machine's own disk."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9-]*$", var.volume_id))
+    error_message = "volume_id is ${jsonencode(var.volume_id)}: write the id of a volume, such as \"vol-0123456789abcdef0\", or leave it empty."
+  }
 }
 
 variable "region" {
@@ -56,5 +66,18 @@ variable "grafana" {
   validation {
     condition     = var.role != "grafana" || var.grafana != null
     error_message = "grafana is needed for the role grafana: version, apt_url, fingerprint."
+  }
+  # The three are put into a script that root runs.
+  validation {
+    condition     = var.grafana == null ? true : can(regex("^[0-9]+(\\.[0-9]+)+$", var.grafana.version))
+    error_message = "grafana.version is ${jsonencode(try(var.grafana.version, null))}: write a version such as \"13.2.2\"."
+  }
+  validation {
+    condition     = var.grafana == null ? true : can(regex("^https://[A-Za-z0-9.-]+(:\\d+)?(/[A-Za-z0-9._~/-]*)?$", var.grafana.apt_url))
+    error_message = "grafana.apt_url is ${jsonencode(try(var.grafana.apt_url, null))}: write an https:// URL such as \"https://apt.grafana.com\"."
+  }
+  validation {
+    condition     = var.grafana == null ? true : can(regex("^[0-9A-Fa-f]{40}$", var.grafana.fingerprint))
+    error_message = "grafana.fingerprint is ${jsonencode(try(var.grafana.fingerprint, null))}: write the 40 hexadecimal digits of the key's fingerprint, without spaces."
   }
 }

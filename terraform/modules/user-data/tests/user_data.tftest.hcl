@@ -72,6 +72,18 @@ run "log_store" {
     error_message = "The text has ${output.bytes} bytes."
   }
   assert {
+    condition     = yamldecode(output.text).ssh_pwauth == false && toset(keys(yamldecode(output.text))) == toset(["fqdn", "manage_etc_hosts", "ssh_pwauth", "write_files", "runcmd", "final_message"])
+    error_message = "ssh takes passwords, or the text tells the machine something else: ${join(" ", keys(yamldecode(output.text)))}"
+  }
+  assert {
+    condition     = strcontains(output.files["/usr/local/sbin/cairn-boot"], "\n    systemctl start \"$unit\" || true\n") && !can(regex("systemctl[^\n]*restart", output.files["/usr/local/sbin/cairn-boot"]))
+    error_message = "cairn-boot restarts units: it may be run by hand on a machine that works."
+  }
+  assert {
+    condition     = length(regexall("--force-conf(def|old)\"", output.files["/etc/apt/apt.conf.d/52cairn-conffiles"])) == 2
+    error_message = "An upgrade by hand asks about the configuration that Terraform wrote."
+  }
+  assert {
     condition     = strcontains(output.files["/etc/apt/apt.conf.d/52cairn-security-updates"], "APT::Periodic::Unattended-Upgrade \"1\";") && !strcontains(lower(output.files["/etc/apt/apt.conf.d/52cairn-security-updates"]), "origin=cairn")
     error_message = "Security updates do not install themselves, or Cairn's packages do."
   }
@@ -142,6 +154,10 @@ run "grafana" {
     error_message = "Grafana's volume is mounted otherwise; its plugins are programs."
   }
   assert {
+    condition     = output.files["/etc/systemd/system/grafana-server.service.d/60-cairn-volume.conf"] == "[Unit]\nRequiresMountsFor=/var/lib/grafana\n"
+    error_message = "Grafana would start without its disk, on the machine's own."
+  }
+  assert {
     condition     = strcontains(output.files["/etc/cairn/log-shipper.toml"], "/var/log/grafana/grafana.log")
     error_message = "Grafana's log is not shipped."
   }
@@ -183,4 +199,60 @@ run "no_role" {
   }
 
   expect_failures = [var.role]
+}
+
+# What is put into the script of root and could end its quotes.
+run "version_with_a_command" {
+  command = plan
+
+  variables {
+    role    = "app"
+    grafana = { version = "13.2.2);touch /x;(", apt_url = "https://apt.grafana.com", fingerprint = "B53AE77BADB630A683046005963FA27710458545" }
+  }
+
+  expect_failures = [var.grafana]
+}
+
+run "url_with_a_command" {
+  command = plan
+
+  variables {
+    role    = "grafana"
+    grafana = { version = "13.2.2", apt_url = "https://x'; touch /x; '", fingerprint = "B53AE77BADB630A683046005963FA27710458545" }
+  }
+
+  expect_failures = [var.grafana]
+}
+
+run "fingerprint_with_a_command" {
+  command = plan
+
+  variables {
+    role    = "grafana"
+    grafana = { version = "13.2.2", apt_url = "https://apt.grafana.com", fingerprint = "B53AE77BADB630A683046005963FA27710458545'; touch /x; '" }
+  }
+
+  expect_failures = [var.grafana]
+}
+
+run "volume_with_a_command" {
+  command = plan
+
+  variables {
+    role      = "app"
+    volume_id = "vol-1'; touch /x; '"
+  }
+
+  expect_failures = [var.volume_id]
+}
+
+run "repository_with_a_second_source" {
+  command = plan
+
+  variables {
+    role       = "app"
+    repository = { url = "https://bucket.example.com/apt stable main\ndeb [trusted=yes] https://elsewhere", key = "" }
+  }
+
+  expect_failures = [var.repository]
 }
