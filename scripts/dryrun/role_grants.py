@@ -53,7 +53,7 @@ def wanted(secret: str) -> list[Grant]:
 
 
 def found(call: Call, names: Mapping[str, str]) -> list[Grant]:
-    """All grants of all roles of the account. `names` says which role of IAM is which machine's; others show as such."""
+    """All grants of all roles of the account; `names`: a role's name in IAM -> its machine. Others show by their own."""
     grants: list[Grant] = []
     for entry in call("iam", "list_roles")["Roles"]:
         own = entry["RoleName"]

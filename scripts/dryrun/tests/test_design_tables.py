@@ -9,7 +9,8 @@ from dryrun.matrix import Cidrs
 CIDRS = Cidrs("203.0.113.0/24", "203.0.113.10/32")
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:grafana"
 ROLES = {"sg-1": "log-store", "sg-2": "app", "sg-3": "metrics-store", "sg-4": "grafana"}
-GROUPS = [*({"GroupId": i, "GroupName": f"x-{r}"} for i, r in ROLES.items()), {"GroupId": "sg-0", "GroupName": "default"}]
+NAMES = {"sg-0": "default"} | {group: f"x-{role}" for group, role in ROLES.items()}
+GROUPS = [{"GroupId": group, "GroupName": name} for group, name in NAMES.items()]
 
 
 def api_rule(group, port, *, cidr=None, peer=None, egress=False, protocol="tcp"):
@@ -104,7 +105,8 @@ class Account:
 
     def __call__(self, service, operation, RoleName=None, PolicyName=None):
         if operation == "list_roles":
-            return {"Roles": [{"RoleName": r, "AssumeRolePolicyDocument": {"Statement": self.trust}} for r in self.roles]}
+            trust = {"Statement": self.trust}
+            return {"Roles": [{"RoleName": name, "AssumeRolePolicyDocument": trust} for name in self.roles]}
         if operation == "list_role_policies":
             return {"PolicyNames": [str(i) for i in range(len(self.roles[RoleName]))]}
         if operation == "get_role_policy":
