@@ -12,12 +12,11 @@ from dryrun import fast, preconditions
 from dryrun.report import Report
 from dryrun.run import Run, perform, select
 from dryrun.steps import STEPS
-from dryrun.workspace import Interrupted, Workspace, remains, sweep_dead
+from dryrun.workspace import INTERRUPTED, Interrupted, Workspace, remains, sweep_dead
 
 TREE = Path(__file__).resolve().parents[2]
 RUNS = TREE / ".cairn/dryrun"
 SKIPPED = 77
-INTERRUPTED = 130
 # Logs of so many runs are kept.
 KEPT_RUNS = 10
 PLACEMENTS = ("public", "entry", "private")

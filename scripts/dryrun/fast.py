@@ -19,7 +19,7 @@ from dryrun.image import Image
 from dryrun.machine import Bind, Machine
 from dryrun.report import Report, StepFailed
 from dryrun.repository import Repository, ensure_debs
-from dryrun.workspace import Interrupted, Workspace, remains, sweep_dead, wait_until
+from dryrun.workspace import INTERRUPTED, Interrupted, Workspace, interruptible, remains, sweep_dead, wait_until
 
 # Script, what it is about, seconds that it should take at most.
 STATIC = (
@@ -39,7 +39,12 @@ SELECTOR = '{job="dry-run-fast"}'
 def main(tree: Path, runs: Path, report: Report) -> int:
     """Run; returns the exit status: 77 if something was left out and the rest is well."""
     sweep_dead()
-    left_out = [reason for script in STATIC if (reason := static(tree, report, *script))]
+    try:
+        with interruptible():
+            left_out = [reason for script in STATIC if (reason := static(tree, report, *script))]
+    except Interrupted as reason:
+        report.line(f"FAIL {report.seconds:6.1f}s  interrupted ({reason})")
+        return INTERRUPTED
     if reason := preconditions.machines_missing():
         left_out.append(f"no machine is booted: {reason}")
     else:
@@ -55,16 +60,27 @@ def static(tree: Path, report: Report, name: str, title: str, budget: float) -> 
     """One of the checks that need no machine; returns why it was left out."""
     report.begin(len(report.steps) + 1, title, budget)
     start = time.monotonic()
+    # In a session of its own, so that all that it starts can be ended with it.
     process = subprocess.Popen(
-        [tree / "scripts" / name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [tree / "scripts" / name],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     lines: list[str] = []
-    assert process.stdout is not None
-    # As it comes: some of these take a minute.
-    for line in process.stdout:
-        lines.append(line.rstrip())
-        report.table(lines[-1:])
-    process.wait()
+    try:
+        assert process.stdout is not None
+        with process.stdout:
+            # As it comes: some of these take a minute.
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                report.table(lines[-1:])
+        process.wait()
+    except BaseException:
+        host.end_group(process)
+        raise
     report.end(time.monotonic() - start)
     if process.returncode == SKIPPED:
         said = [line for line in lines if line.startswith("SKIP")]

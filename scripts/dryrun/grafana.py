@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -40,7 +41,9 @@ def obtain(work: Workspace, tree: Path, say: Callable[[str], None]) -> Grafana:
     version = defaults["version"]
     copy = host.cache_folder() / f"grafana-{version}"
     if (copy / "complete").exists() or fetch(defaults["apt_url"], version, copy, say):
-        return Grafana(copy, version, defaults["apt_fingerprint"], is_stand_in=False)
+        # The run's own: it also serves things there that must not outlive it.
+        own = shutil.copytree(copy, work.scratch / "grafana")
+        return Grafana(own, version, defaults["apt_fingerprint"], is_stand_in=False)
     made = stand_in.build(work.scratch / "grafana", version)
     return Grafana(made.root, version, made.fingerprint, is_stand_in=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,18 @@ def kill_group(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, 9)
     except ProcessLookupError:
         pass
+
+
+def end_group(process: subprocess.Popen[str], seconds: float = 10.0) -> None:
+    """Ask a process that leads a session of its own, and all that it started there, to end; after `seconds` make it."""
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(seconds)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+    # What it started may take longer than itself.
+    kill_group(process)
+    process.wait()
 
 
 def cache_folder() -> Path:

@@ -53,12 +53,15 @@ class Repository:
         self._build()
 
     def publish_next(self) -> dict[str, str]:
-        """Add a next release: the same packages under a higher version. Returns the new versions by package."""
+        """Add a next release: the same programs under a higher version, with another configuration file.
+
+        Returns the new versions by package.
+        """
         old = newest_debs(self._debs)
         versions = {}
         for name, deb in old.items():
             versions[name] = f"{repack.field(deb, 'Version')}.1"
-            repack.repack(deb, versions[name], self._debs)
+            repack.repack(deb, versions[name], self._debs, change_conffiles=True)
         self._build()
         return versions
 

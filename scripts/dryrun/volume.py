@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,13 @@ class Volume:
         with self.work.undisturbed():
             devices = loops_below(self.file)
             return devices[0] if devices else host.run(["losetup", "--find", "--show", self.file]).stdout.strip()
+
+    def grow(self, mebibytes: int) -> None:
+        """Make it larger, also under a running machine, as EC2's ModifyVolume does."""
+        self.mebibytes = mebibytes
+        os.truncate(self.file, mebibytes * 1024 * 1024)
+        for device in loops_below(self.file):
+            host.run(["losetup", "--set-capacity", device])
 
     def detach(self) -> None:
         """Take the loop device away; the content stays in the file."""

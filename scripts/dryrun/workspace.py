@@ -33,6 +33,10 @@ from dryrun import cgroup, host
 NOTES = Path("/run/cairn-dryrun")
 ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 STOP_SECONDS = 10.0
+# What asks a program to end.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Exit status of a run that was asked.
+INTERRUPTED = 130
 
 
 class Interrupted(BaseException):
@@ -41,6 +45,21 @@ class Interrupted(BaseException):
 
 class DeadlineOver(BaseException):
     """A block took longer than `Workspace.deadline` allows."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted in the block when a signal asks the program to end: for work that needs no workspace."""
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    old = {number: signal.signal(number, asked) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 @dataclass
@@ -85,7 +104,7 @@ class Workspace:
         self.scratch.mkdir()
         NOTES.mkdir(parents=True, exist_ok=True)
         self._note_owner(os.getpid())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             self._old_handlers[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -1,12 +1,13 @@
 """Step 12: wrong values, packages that cannot be had or trusted, a full volume, a power cut in the first boot.
 
+Keys, an index and volumes that must be refused are in refusals.py.
+
 Each has to give a message that says what is wrong, leave no half-configured daemon behind, and heal once the cause is
 gone. Machines are made anew for this, with fresh root disks and their old data volumes, as after a replacement.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from dryrun import curl, firewall
 from dryrun.fleet import UNITS
 from dryrun.machine import Machine
 from dryrun.run import Run
-from dryrun.steps.boot import FIRST_BOOT_SECONDS, check_units, last_lines, properties
+from dryrun.steps import refusals
+from dryrun.steps.boot import DATA_FOLDERS, FIRST_BOOT_SECONDS, check_units, last_lines, properties
 from dryrun.steps.chain import REQUESTS, marker_lines
 from dryrun.steps.infrastructure import variables
 from dryrun.steps.restarts import lines_still_there
@@ -23,7 +25,6 @@ from dryrun.terraform import TerraformError
 from dryrun.workspace import wait_until
 
 HEAL_SECONDS = 120.0
-BOOT_SCRIPT = "/usr/local/sbin/cairn-boot"
 # How long a first boot may take until dpkg is at work.
 DPKG_SECONDS = 40.0
 CUT_TRIES = 3
@@ -35,13 +36,16 @@ def check(run: Run) -> None:
     restore = begin_broken_sources(run)
     wrong_variables(run)
     for_a_while(run)
+    refusals.wrong_keys(run)
     failed_first_boot(run, "app", "tampered package", restore)
+    refusals.edited_index(run)
     full_volume(run)
     power_cut_in_first_boot(run)
     # By now the metrics store has given up, which takes its script a minute.
     address = run.fleet.instances["metrics-store"].private_ip
     failed_first_boot(run, "metrics-store", "bucket out of reach", lambda: firewall.unblock(run.network, address))
     missing_volume(run)
+    refusals.grown_volume(run, "metrics-store", DATA_FOLDERS["metrics-store"])
 
 
 def begin_broken_sources(run: Run) -> Callable[[], None]:
@@ -192,30 +196,24 @@ def unfinished(root: Path, packages: tuple[str, ...]) -> list[str]:
 
 
 def missing_volume(run: Run) -> None:
-    """The script waits for the volume, then says which one is missing and starts nothing on the root disk.
-
-    The very script of the machine, but for the number of seconds that it waits.
-    """
+    """The script waits for the volume, then says which one is missing and starts nothing on the root disk."""
     machine = run.fleet["metrics-store"]
-    folder = "/var/lib/cairn-metrics-store"
+    folder = DATA_FOLDERS["metrics-store"]
     machine.run("systemctl", "stop", "cairn-metrics-store", "var-lib-cairn\\x2dmetrics\\x2dstore.mount")
     machine.hide_volume()
-    impatient = "/root/impatient-cairn-boot"
-    machine.write(impatient, re.sub(r"(?m)^volume_wait_s=\d+", "volume_wait_s=2", machine.read(BOOT_SCRIPT)), 0o755)
-    said = machine.run(impatient, check=False, timeout=HEAL_SECONDS)
-    machine.run("rm", impatient)
-    named = "did not appear within 2 s" in said.stdout and "FAILED in step 'data volume'" in said.stdout
-    run.report.check(
-        said.returncode != 0 and named, "missing volume: a message that names it", said.stdout + said.stderr
-    )
+    said = refusals.impatient(machine, "volume_wait_s", 2)
+    named = "did not appear within 2 s" in said.stdout and refusals.refused_in("data volume", said)
+    run.report.check(named, "missing volume: a message that names it", said.stdout + said.stderr)
     started = machine.run("systemctl", "start", "cairn-metrics-store", check=False, timeout=HEAL_SECONDS)
     empty = not machine.run("ls", "-A", folder).stdout.strip()
     run.report.check(
         started.returncode != 0 and empty, "missing volume: the daemon does not write to the root disk", started.stderr
     )
     machine.show_volume()
+    refusals.foreign_volumes(run, "metrics-store")
     healed = machine.run("cairn-boot", check=False, timeout=HEAL_SECONDS)
-    run.report.check(healed.returncode == 0, "missing volume: once it is there, cairn-boot heals", healed.stdout)
+    text = "missing volume: once it is there with its data, cairn-boot heals"
+    run.report.check(healed.returncode == 0, text, healed.stdout)
     check_units(run, "metrics-store")
 
 

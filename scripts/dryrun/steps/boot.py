@@ -15,6 +15,8 @@ DATA_FOLDERS = {
     "metrics-store": "/var/lib/cairn-metrics-store",
     "grafana": "/var/lib/grafana",
 }
+# Grafana keeps its plugins there, and some of them are programs.
+PROGRAMS_ON_VOLUME = ("grafana",)
 
 
 def image(run: Run) -> None:
@@ -70,8 +72,10 @@ def check_volume(run: Run, role: str) -> None:
     machine = run.fleet[role]
     found = machine.run("findmnt", "--noheadings", "--output", "SOURCE,OPTIONS", DATA_FOLDERS[role], check=False).stdout
     source, options = (found.split() + ["", ""])[:2]
-    good = source == "/dev/nvme1n1" and {"nodev", "nosuid", "noatime"} <= set(options.split(","))
-    run.report.check(good, f"{role}: {DATA_FOLDERS[role]} is the data volume", found)
+    wanted = {"nodev", "nosuid", "noatime"} | ({"noexec"} if role not in PROGRAMS_ON_VOLUME else set())
+    good = source == "/dev/nvme1n1" and wanted <= set(options.split(","))
+    text = f"{role}: {DATA_FOLDERS[role]} is the data volume ({', '.join(sorted(wanted))})"
+    run.report.check(good, text, found)
 
 
 def check_security_updates(run: Run, role: str) -> None:

@@ -1,8 +1,9 @@
-"""Step 8: the matrix of ports, and that a missing rule shows as exactly its cell."""
+"""Step 8: all rules of all groups, the matrix of ports, and that a missing rule shows as exactly its cell."""
 
 from __future__ import annotations
 
-from dryrun import firewall, matrix
+from dryrun import firewall, group_rules, matrix
+from dryrun.differences import differences
 from dryrun.matrix import Cell, Matrix
 from dryrun.run import Run
 from dryrun.steps.infrastructure import CIDRS
@@ -13,6 +14,7 @@ VICTIM = Cell("grafana", "metrics-store", public=False, port=matrix.METRICS_STOR
 
 def check(run: Run) -> None:
     """Step 8."""
+    all_rules(run)
     first = measure(run)
     run.report.table(first.table())
     as_wanted(run, first, "matrix")
@@ -32,6 +34,27 @@ def check(run: Run) -> None:
     outcome = run.cloud.terraform.apply()
     run.fleet.enforce_groups()
     as_wanted(run, measure(run), f"the next apply ({outcome.seconds:.0f} s) puts it back: matrix")
+
+
+def all_rules(run: Run) -> None:
+    """The groups of the VPC have the design's rules, and no other."""
+    roles = {}
+    for role, instance in run.fleet.instances.items():
+        run.report.check(len(instance.security_groups) == 1, f"{role}: one group", str(instance.security_groups))
+        roles |= {group: role for group in instance.security_groups}
+    reservations = run.cloud.aws("ec2", "describe_instances")["Reservations"]
+    vpcs = {one["VpcId"] for group in reservations for one in group["Instances"] if one.get("VpcId")}
+    run.report.check(len(vpcs) == 1, "all machines are in one VPC", str(vpcs))
+    groups = run.cloud.aws("ec2", "describe_security_groups", Filters=[{"Name": "vpc-id", "Values": [*vpcs]}])
+    groups = groups["SecurityGroups"]
+    rules = run.cloud.aws("ec2", "describe_security_group_rules")["SecurityGroupRules"]
+    wanted, found = group_rules.wanted(CIDRS), group_rules.found(rules, groups, roles)
+    wrong = differences(wanted, found)
+    run.report.check(
+        not wrong, f"security groups: {len(found)} rules, exactly the design's {len(wanted)}", "\n".join(wrong)
+    )
+    unknown = group_rules.strangers(groups, roles)
+    run.report.check(not unknown, f"{len(groups)} groups: the machines' and AWS's own", ", ".join(unknown))
 
 
 def measure(run: Run) -> Matrix:

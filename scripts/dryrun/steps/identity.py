@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from dryrun import curl
+from dryrun import curl, role_grants
+from dryrun.differences import differences
 from dryrun.machine import Machine
 from dryrun.network import METADATA
 from dryrun.run import Run
@@ -30,6 +31,7 @@ def check(run: Run) -> None:
     secrets = run.cloud.aws("secretsmanager", "list_secrets")["SecretList"]
     run.report.need(len(secrets) == 1, "there is one secret", str(secrets))
     arn = secrets[0]["ARN"]
+    all_grants(run, arn)
     own = get_secret(run, grafana, arn)
     run.report.check(own.status == 200, "Grafana's machine reads its secret", own.body[:300])
     others = get_secret(run, app, arn)
@@ -38,6 +40,23 @@ def check(run: Run) -> None:
 
     check_bucket(run, app)
     check_password(run, grafana, own)
+
+
+def all_grants(run: Run, secret: str) -> None:
+    """The machines' roles may do what the design says, and no more; there is no other role."""
+    names = {}
+    for group in run.cloud.aws("ec2", "describe_instances")["Reservations"]:
+        for instance in group["Instances"]:
+            if instance["State"]["Name"] == "running":
+                tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+                profile = instance["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+                held = run.cloud.aws("iam", "get_instance_profile", InstanceProfileName=profile)["InstanceProfile"]
+                names |= {role["RoleName"]: tags["Role"].replace("_", "-") for role in held["Roles"]}
+    wanted, found = role_grants.wanted(secret), role_grants.found(run.cloud.aws, names)
+    wrong = differences(wanted, found)
+    run.report.check(
+        not wrong, f"IAM: {len(found)} grants of {len(names)} roles, exactly the design's", "\n".join(wrong)
+    )
 
 
 def check_bucket(run: Run, machine: Machine) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dryrun import grafana, host, repack
 from dryrun.fleet import ROLES, UNITS
 from dryrun.machine import Machine
@@ -13,8 +15,11 @@ from dryrun.steps.restarts import lines_still_there
 # The issue's bound.
 PACKAGE_BYTES = 10_000_000
 APT_SECONDS = 120.0
-# What a user types for a new release (Terraform's output `next_steps`).
-UPGRADE = "apt-get -q update && apt-get -q -y install --only-upgrade '?installed?origin(cairn)'"
+# Where users read what to type for a new release, and how to find it there.
+GUIDE = "terraform/README.md"
+UPGRADE_ROW = re.compile(r"^\| a new release \|.*?`(sudo apt-get update && sudo [^`]+)`", re.M)
+# A line of an administrator's.
+ADMIN_LINE = "# Changed by hand; an upgrade leaves it as it is."
 
 
 def prepare(run: Run) -> None:
@@ -55,21 +60,55 @@ def upgrade(run: Run) -> None:
     new = run.packages.publish_next()
     outcome = run.cloud.terraform.apply()
     run.report.check(True, f"a next release in the bucket: apply took {outcome.seconds:.0f} s")
+    typed = upgrade_line((run.tree / GUIDE).read_text(encoding="utf-8"))
+    run.report.say(f"as {GUIDE} says, without a terminal: {typed}")
     for role in ROLES:
         machine, before = run.fleet[role], main_pids(run.fleet[role], role)
-        done = machine.shell(UPGRADE, check=False, timeout=APT_SECONDS)
+        files = changed_by_hand(machine)
+        # A user's shell does not say that nobody is there to ask; standard input is /dev/null.
+        done = machine.shell(f"unset DEBIAN_FRONTEND; {typed}", check=False, timeout=APT_SECONDS)
         ours = [package for package in installed_packages(machine) if package in new]
         versions = {package: installed_packages(machine)[package] for package in ours}
         good = done.returncode == 0 and versions == {package: new[package] for package in ours} and bool(ours)
         run.report.check(
             good, f"{role}: {', '.join(ours)} upgraded", f"{versions}\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
         )
+        check_configuration(run, role, files)
         check_units(run, role)
         after = main_pids(machine, role)
         restarted = all(after[unit] != before[unit] for unit in UNITS[role] if unit in PACKAGES)
         run.report.check(restarted, f"{role}: the upgrade restarted its units", f"before: {before}\nafter: {after}")
     lines_still_there(run, "the marked log lines are there after the upgrade")
     refused_downgrade(run, old, new)
+
+
+def upgrade_line(guide: str) -> str:
+    """The commands that the documentation names for a new release, as they stand there."""
+    found = UPGRADE_ROW.search(guide)
+    if found is None:
+        raise ValueError(f"{GUIDE} has no row 'a new release' with the commands in backquotes")
+    # In a table a bar has to be escaped.
+    return found[1].replace("\\|", "|")
+
+
+def changed_by_hand(machine: Machine) -> dict[str, str]:
+    """Adds a line to every configuration file of Cairn's packages; returns what they hold then."""
+    packages = [package for package in installed_packages(machine) if package in PACKAGES]
+    listing = machine.run("dpkg-query", "--show", "--showformat=${Conffiles}\n", *packages).stdout
+    names = [line.split()[0] for line in listing.splitlines() if line.split()[0:1] and ".toml " in line]
+    for name in names:
+        machine.write(name, f"{machine.read(name)}{ADMIN_LINE}\n", int(machine.run("stat", "-c%a", name).stdout, 8))
+    return {name: machine.read(name) for name in names}
+
+
+def check_configuration(run: Run, role: str, files: dict[str, str]) -> None:
+    """Files that were changed by hand are as they were, and the release's own lie beside them."""
+    machine = run.fleet[role]
+    lost = [name for name, text in files.items() if machine.read(name) != text]
+    beside = [name for name in files if machine.exists(f"{name}.dpkg-dist")]
+    came = [name for name in beside if repack.NEW_LINE in machine.read(f"{name}.dpkg-dist")]
+    text = f"{role}: {', '.join(files)} kept as changed by hand, the release's own beside"
+    run.report.check(bool(files) and not lost and came == list(files), text, f"lost: {lost}\nbeside: {beside}")
 
 
 def refused_downgrade(run: Run, old: dict[str, str], new: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 from dryrun import grafana, repack, repository
-from dryrun.steps import bad_input
+from dryrun.steps import bad_input, refusals, releases
 
 TREE = Path(__file__).resolve().parents[3]
 
@@ -44,6 +44,21 @@ class Debs(Folder):
         self.assertEqual(repack.field(new, "Version"), "0.1.0.1")
         self.assertEqual(repack.field(new, "Maintainer"), repack.field(old, "Maintainer"))
         self.assertEqual(set(self.folder.glob("cairn-x*")), {old, new})
+
+    def test_a_next_release_may_bring_another_configuration_file(self):
+        tree = self.folder / "tree"
+        old = self.deb("0.1.0")
+        for name in ("etc/cairn/x.toml", "etc/logrotate.d/x", "usr/share/x.toml"):
+            self.write(f"tree/{name}", "a = 1\n")
+        (tree / "DEBIAN/conffiles").write_text("/etc/cairn/x.toml\n/etc/logrotate.d/x\n")
+        subprocess.run(["dpkg-deb", "--build", tree, self.folder], check=True, capture_output=True)
+        texts = []
+        for version, change in (("0.1.0.1", True), ("0.1.0.2", False)):
+            new = repack.repack(old, version, self.folder, change_conffiles=change)
+            out = self.folder / version
+            subprocess.run(["dpkg-deb", "--extract", new, out], check=True)
+            texts.append([(out / n).read_text() for n in ("etc/cairn/x.toml", "etc/logrotate.d/x", "usr/share/x.toml")])
+        self.assertEqual(texts, [[f"a = 1\n{repack.NEW_LINE}", "a = 1\n", "a = 1\n"], ["a = 1\n"] * 3])
 
     def test_a_missing_package_is_named_with_what_to_do(self):
         with self.assertRaisesRegex(repository.PackagesMissing, "no cairn-app package.*scripts/build-debs"):
@@ -101,6 +116,40 @@ class GrafanaIndex(unittest.TestCase):
         )
         self.assertEqual(grafana.package_path(index, "13.2.2"), "pool/main/g/new.deb")
         self.assertIsNone(grafana.package_path(index, "14.0.0"))
+
+
+class Guide(unittest.TestCase):
+    def test_the_upgrade_is_typed_as_documented(self):
+        line = releases.upgrade_line((TREE / releases.GUIDE).read_text())
+        self.assertEqual(line, "sudo apt-get update && sudo apt-get install --only-upgrade '?installed?origin(cairn)'")
+
+    def test_a_guide_without_it_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, "a new release"):
+            releases.upgrade_line("| a new release | just wait |\n| other | `sudo apt-get update && sudo x` |\n")
+
+
+class Script(unittest.TestCase):
+    def test_a_failure_has_to_name_the_step(self):
+        for status, said, refused in (
+            (1, "cairn-boot: FAILED in step 'packages' (line 3)", True),
+            (1, "cairn-boot: FAILED in step 'data volume' (line 3)", False),
+            (0, "cairn-boot: FAILED in step 'packages' (line 3)", False),
+            (1, "", False),
+        ):
+            done = subprocess.CompletedProcess([], status, said, "")
+            self.assertEqual(refusals.refused_in("packages", done), refused, said)
+
+    def test_capabilities_are_read_from_the_effective_set(self):
+        for mask, has in (("000001ffffffffff", True), ("000001fffeffffff", False), ("0000000001000000", True)):
+            status = f"Name:\tcat\nCapPrm:\t000001ffffffffff\nCapEff:\t{mask}\nCapBnd:\t000001ffffffffff\n"
+            self.assertEqual(refusals.has_capability(status, refusals.CAP_SYS_RESOURCE), has, mask)
+        self.assertFalse(refusals.has_capability("", refusals.CAP_SYS_RESOURCE))
+
+    def test_a_disguised_key_is_the_key_under_another_title(self):
+        key = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nabc\n-----END PGP PUBLIC KEY BLOCK-----\n"
+        self.assertEqual(
+            refusals.disguised(key), b"-----BEGIN CAIRN NOTICE-----\n\nabc\n-----END CAIRN NOTICE-----\n"
+        )
 
 
 if __name__ == "__main__":
