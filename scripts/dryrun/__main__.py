@@ -24,7 +24,8 @@ PLACEMENTS = ("public", "entry", "private")
 DESCRIPTION = """\
 Deploys Cairn on this computer as its users deploy it, and looks whether everything works: packages, terraform apply
 with the real AWS provider against a local AWS, one booted machine per instance with its user-data, security groups,
-reboot, replacement, upgrade, bad input, destroy. Only AWS's API is mocked. Needs root; less than 15 minutes.
+reboot, replacement, upgrade, bad input, destroy. Only AWS's API is mocked. Needs root (--fast: only
+for its machine); about ten minutes once the packages are built.
 """
 
 EPILOG = f"""\
@@ -81,13 +82,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run; returns the exit status."""
-    options = parser().parse_args(arguments)
+    made = parser()
+    options = made.parse_args(arguments)
     if options.clean:
         cleared = sweep_dead(kept_too=True)
         print(f"cleared: {', '.join(cleared) or 'nothing was left'}")
         return 0
     report = Report()
     if options.fast:
+        if options.only or options.first:
+            made.error("--fast has steps of its own: --only and --from do not go with it")
         return fast.main(TREE, RUNS, report)
     if missing := preconditions.missing(TREE):
         print(f"SKIP dry-run: {missing}")

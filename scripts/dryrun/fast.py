@@ -1,4 +1,4 @@
-"""`scripts/dry-run --fast`: what CI runs (deploy.md 11.3).
+"""`scripts/dry-run --fast`: what CI runs.
 
 First everything that can be said without a machine, by the scripts that users call too. Then, where a machine can be
 booted, the log store's: with the user-data that Terraform renders for it, by cloud-init's data source NoCloud, and the

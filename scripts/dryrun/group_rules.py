@@ -2,7 +2,7 @@
 
 The matrix of ports tries what machines need; a rule on a port that nobody tries would stay unseen there. So the whole
 set is compared as well, ingress and egress, one rule more being as wrong as one less. What is wanted is written by hand
-from the design's tables (deploy.md 2.2), never derived from Terraform.
+from the design's tables, never derived from Terraform.
 """
 
 from __future__ import annotations

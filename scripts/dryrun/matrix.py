@@ -1,6 +1,6 @@
 """The matrix of ports: from every machine and from outside, to every port of every machine.
 
-What has to answer is written here by hand from the design's table (deploy.md 2.2), never derived from the rules under
+What has to answer is written here by hand from the design's table, never derived from the rules under
 test: a rule that Terraform forgot or has too many then shows as a wrong cell.
 """
 

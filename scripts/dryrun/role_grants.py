@@ -1,6 +1,6 @@
 """What every role of the account may do and who may take it, as the design wants it and as IAM has it.
 
-What is wanted is written by hand (deploy.md 3.2), never derived from Terraform: trying two or three calls as a machine
+What is wanted is written by hand, never derived from Terraform: trying two or three calls as a machine
 shows what a role may do, and not what it may do besides.
 """
 

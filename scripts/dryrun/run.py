@@ -54,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of deploy.md 11.2."""
+    """One step of a run."""
 
     number: int
     title: str

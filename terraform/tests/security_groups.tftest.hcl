@@ -40,7 +40,7 @@ run "without_ssh" {
       "log_store 10.0.0.0/16 tcp 3100",
       "log_store grafana tcp 3100",
     ])
-    error_message = "The rules into the groups are others than deploy.md's table."
+    error_message = "The rules into the groups are others than the table above."
   }
   assert {
     condition     = length(aws_vpc_security_group_ingress_rule.this) == 19
@@ -65,7 +65,7 @@ run "without_ssh" {
       "metrics_store 0.0.0.0/0 -1 all",
       "grafana 0.0.0.0/0 -1 all",
     ])
-    error_message = "The rules out of the groups are others than deploy.md's table."
+    error_message = "The rules out of the groups are others than the table above."
   }
   assert {
     condition = alltrue([

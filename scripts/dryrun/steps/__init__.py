@@ -1,4 +1,4 @@
-"""The steps of a run (deploy.md 11.2), by subject; `run.py` does them in order."""
+"""The steps of a run, by subject; `run.py` does them in order."""
 
 from __future__ import annotations
 

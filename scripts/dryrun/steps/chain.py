@@ -12,7 +12,7 @@ from dryrun.run import Run
 from dryrun.workspace import wait_until
 
 REQUESTS = 5
-# deploy.md 15, vector 5. The app is scraped every ten seconds, everything else every fifteen.
+# The app is scraped every ten seconds, everything else every fifteen.
 CHAIN_SECONDS = 15.0
 SCRAPE_SECONDS = 25.0
 TARGETS = {"prometheus": 1, "flask-app": 1, "log-shipper": 4, "log-store": 1, "grafana": 1}
@@ -110,7 +110,7 @@ def check_grafana(run: Run) -> None:
     who, answer = ask(run, "grafana", 3000, "/api/health")
     run.report.check(answer.status == 200, f"Grafana answers {who} on 3000", f"{answer.status} {answer.body[:200]}")
     if run.grafana.is_stand_in:
-        run.report.note("grafana: stand-in on 3000, provisioning checked against section 12 only")
+        run.report.note("grafana: stand-in on 3000, its provisioning files are checked by scripts/check-provisioning only")
     password = run.fleet["grafana"].read(PASSWORD_FILE).strip()
     login = ("--user", f"admin:{password}")
     for uid, path in PROXIED.items():
