@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::root::root;
+
 /// The folder with recorded answers and real logs: `CAIRN_SHARED`, else `shared` beside the checkout. `None` when it is
 /// not there, as in a user's clone.
 pub fn shared_folder() -> Option<PathBuf> {
-    let folder = std::env::var_os("CAIRN_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
+    let folder = std::env::var_os("CAIRN_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     folder.is_dir().then_some(folder)
 }
 

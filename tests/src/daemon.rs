@@ -39,7 +39,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     let dir = here.ancestors().find(|dir| dir.join("deps").is_dir()).context("find the build folder")?;
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--bins", "-p", name])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(crate::root::root())
         .status()
         .context("run cargo build")?;
     anyhow::ensure!(status.success(), "cargo build -p {name} fails");

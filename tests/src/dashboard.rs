@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::chain::now_ns;
 use crate::http;
+use crate::root::root;
 
 /// What Grafana puts for its own variables, for a window of a minute and a scrape interval of a second.
 const BUILT_IN: [(&str, &str); 3] = [("__rate_interval", "10s"), ("__interval", "5s"), ("__range", "60s")];
@@ -22,7 +23,7 @@ const STEP_S: i64 = 5;
 
 /// Folder of what the package `cairn-grafana` holds.
 pub fn package_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/cairn-grafana")
+    root().join("packaging/cairn-grafana")
 }
 
 /// Which language and API a query speaks.

@@ -5,6 +5,7 @@
 //! | [`child`] | child processes that end with the program that started them |
 //! | [`daemon`] | one daemon as a child process: start, addresses, log, stop, kill |
 //! | [`http`] | asking a daemon something, with JSON answers |
+//! | [`root`] | where the checkout is |
 //! | [`stack`] | the four daemons, wired together in one state directory |
 //! | [`corpus`] | real log files where there are some, else a small corpus of its own |
 //! | [`target`] | something to scrape, served from inside a test |
@@ -22,6 +23,7 @@ pub mod daemon;
 pub mod dashboard;
 pub mod grafana;
 pub mod http;
+pub mod root;
 pub mod stack;
 pub mod tailing;
 pub mod target;
