@@ -12,16 +12,24 @@
 //! | [`gotext`] | how does Go quote and unquote a string |
 //! | [`number`] | how is a float printed and parsed |
 //! | [`duration`] | `1h30m` as Prometheus reads it, `1.5h` as Go reads it |
+//! | [`histogram`] | what is a native histogram |
+//! | [`exemplar`], [`metadata`] | what comes with samples: an example with its trace; type, help and unit |
 //! | [`time`] | milliseconds and nanoseconds since the epoch, RFC 3339 |
 
 pub mod duration;
+pub mod exemplar;
 pub mod goregex;
 pub mod gotext;
+pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod metadata;
 pub mod number;
 pub mod time;
 
+pub use exemplar::Exemplar;
+pub use histogram::Histogram;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::{Metadata, MetricType};
 pub use time::{TimeMs, TimeNs};

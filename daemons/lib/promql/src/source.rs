@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use cairn_model::{Labels, Matcher, TimeMs};
+use cairn_model::{Histogram, Labels, Matcher, TimeMs};
 
 /// Which samples a query needs.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +18,29 @@ pub struct Selection<'a> {
 
 /// One series with its decoded samples in the selected range, ascending by time, each time once.
 /// Staleness markers ([`STALE_NAN_BITS`]) are among them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SeriesData {
     /// The series.
     pub labels: Arc<Labels>,
-    /// Times in milliseconds since the epoch.
+    /// Times of float samples in milliseconds since the epoch.
     pub times: Vec<i64>,
-    /// Values, one for each time.
+    /// Values, one for each of `times`.
     pub values: Vec<f64>,
+    /// Start timestamps, one for each of `times`, 0 where none is known; or empty when none is known for any.
+    pub starts: Vec<i64>,
+    /// Native histogram samples, ascending by time; none at a time that `times` has.
+    pub histograms: Vec<HistogramPoint>,
+}
+
+/// A native histogram sample. A staleness marker among them is one whose sum [`is_stale`].
+#[derive(Clone, Debug)]
+pub struct HistogramPoint {
+    /// Milliseconds since the epoch.
+    pub time: i64,
+    /// Start timestamp in milliseconds, 0 when none is known.
+    pub start: i64,
+    /// The value.
+    pub histogram: Arc<Histogram>,
 }
 
 /// Bits of the NaN that marks "this series is gone from here on".

@@ -24,7 +24,7 @@ impl Source {
     fn add(&mut self, labels: &[(&str, &str)], samples: impl Iterator<Item = (i64, f64)>) {
         let (times, values) = samples.unzip();
         let labels = Arc::new(Labels::from_pairs(labels.iter().copied()));
-        self.series.push(SeriesData { labels, times, values });
+        self.series.push(SeriesData { labels, times, values, ..SeriesData::default() });
         self.series.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
 
@@ -64,6 +64,7 @@ impl SampleSource for Source {
                     labels: Arc::clone(&s.labels),
                     times: s.times[lo..lo + n].to_vec(),
                     values: s.values[lo..lo + n].to_vec(),
+                    ..SeriesData::default()
                 }
             })
             .filter(|s| !s.times.is_empty())

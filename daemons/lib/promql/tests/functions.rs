@@ -33,7 +33,12 @@ impl SampleSource for Source {
                         share * (time + (time * 7.0).sin() + 2.0)
                     };
                     let values = times.iter().map(value).collect();
-                    found.push(SeriesData { labels: Arc::new(labels), times, values });
+                    found.push(SeriesData {
+                        labels: Arc::new(labels),
+                        times,
+                        values,
+                        ..SeriesData::default()
+                    });
                 }
             }
         }

@@ -41,7 +41,12 @@ impl SampleSource for Store {
             .filter_map(|(labels, samples)| {
                 let (times, values): (Vec<i64>, Vec<f64>) =
                     samples.range(selection.start.0..=selection.end.0).unzip();
-                (!times.is_empty()).then(|| SeriesData { labels: Arc::new(labels.clone()), times, values })
+                (!times.is_empty()).then(|| SeriesData {
+                    labels: Arc::new(labels.clone()),
+                    times,
+                    values,
+                    ..SeriesData::default()
+                })
             })
             .collect())
     }

@@ -148,7 +148,7 @@ pub(super) fn visit_matching(
 }
 
 fn empty(labels: Arc<Labels>) -> SeriesData {
-    SeriesData { labels, times: Vec::new(), values: Vec::new() }
+    SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
 }
 
 /// Joins neighbours with equal labels.
