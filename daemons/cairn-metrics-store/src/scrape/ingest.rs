@@ -239,7 +239,7 @@ impl ScrapeState {
                 SeriesOrLabels::Series(series) => series.clone(),
                 SeriesOrLabels::Labels(labels) => storage.resolve(labels)?,
             };
-            rows.push(StoredSample { series, time_ms: line.time, value: line.value });
+            rows.push(StoredSample { series, time_ms: line.time, value: line.value, start_ms: 0 });
         }
         let outcomes = storage.append(&mut rows)?;
         for ((line, row), outcome) in pending.iter().zip(rows).zip(outcomes) {
@@ -278,7 +278,7 @@ impl ScrapeState {
                 Some(series) => series.clone(),
                 None => storage.resolve(&report_labels(index, target))?,
             };
-            rows.push(StoredSample { series, time_ms: time, value: *value });
+            rows.push(StoredSample { series, time_ms: time, value: *value, start_ms: 0 });
         }
         // What was left out was too late: the clock went back, or two scrapes fell on one millisecond.
         storage.append(&mut rows)?;
@@ -301,7 +301,7 @@ fn report_labels(index: usize, target: &Target) -> Labels {
 }
 
 fn stale_row(series: SeriesRef, time_ms: i64) -> StoredSample {
-    StoredSample { series, time_ms, value: f64::from_bits(cairn_promql::source::STALE_NAN_BITS) }
+    StoredSample { series, time_ms, value: f64::from_bits(cairn_promql::source::STALE_NAN_BITS), start_ms: 0 }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of one body are far below 2^53")]

@@ -16,6 +16,8 @@ pub struct Sample {
     pub time_ms: i64,
     /// The value. Staleness markers are kept bit for bit, any other NaN becomes the ordinary one.
     pub value: f64,
+    /// When what is counted began, in milliseconds: a created timestamp of the peer. 0 when it is not known.
+    pub start_ms: i64,
 }
 
 /// What became of one sample.

@@ -84,7 +84,7 @@ impl Inner {
         let newest_accepted = now_ms.saturating_add(MAX_FUTURE_MS);
         let first_outcome = outcomes.len();
         record.clear();
-        for Sample { series, time_ms: time, value } in batch {
+        for Sample { series, time_ms: time, value, start_ms: _ } in batch {
             let (series, time, bits) = (&series.0, *time, normal_bits(*value));
             let outcome = if time > newest_accepted {
                 Outcome::TooFarInFuture
@@ -109,7 +109,7 @@ impl Inner {
                 }
                 return Err(error.into());
             }
-            for (Sample { series, time_ms, value }, _) in stored {
+            for (Sample { series, time_ms, value, start_ms: _ }, _) in stored {
                 series.0.lock().commit(*time_ms, normal_bits(*value), self.options.block_ms);
                 newest_stored = newest_stored.max(*time_ms);
                 n_stored += 1;

@@ -18,7 +18,7 @@ fn scenario(db: &Db) -> (Content, Content) {
                 continue;
             }
             let Ok(resolved) = db.series_ref(&series) else { return (stored, durable) };
-            let sample = cairn_tsdb::Sample { series: resolved, time_ms: time, value: 1.5 };
+            let sample = cairn_tsdb::Sample { series: resolved, time_ms: time, value: 1.5, start_ms: 0 };
             match db.append(&[sample], NOW) {
                 Ok(outcomes) => assert!(outcomes[0].is_kept(), "{outcomes:?}"),
                 Err(_) => return (stored, durable),

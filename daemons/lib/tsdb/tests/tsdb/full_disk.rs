@@ -19,7 +19,7 @@ fn refuses_cleanly_reads_on_and_heals() {
     fs.set_capacity(Some(fs.used_bytes() + 5));
 
     let series = db.series_ref(&labels("m", 1)).unwrap();
-    let sample = Sample { series, time_ms: 3 * BLOCK_MS, value: 2.0 };
+    let sample = Sample { series, time_ms: 3 * BLOCK_MS, value: 2.0, start_ms: 0 };
     let error = db.append(std::slice::from_ref(&sample), NOW).unwrap_err();
     assert!(error.is_no_space(), "{error}");
     assert!(db.series_ref(&labels("new", 1)).unwrap_err().is_no_space());

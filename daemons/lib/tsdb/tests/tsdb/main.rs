@@ -40,7 +40,7 @@ fn labels(name: &str, instance: u8) -> Labels {
 /// Appends one sample, resolving the series anew each time.
 fn append(db: &Db, labels: &Labels, time_ms: i64, value: f64) -> Outcome {
     let series = db.series_ref(labels).unwrap();
-    db.append(&[Sample { series, time_ms, value }], NOW).unwrap()[0]
+    db.append(&[Sample { series, time_ms, value, start_ms: 0 }], NOW).unwrap()[0]
 }
 
 /// All samples by series: what the model of each test is compared with. Values as bits, so that NaN equals itself.

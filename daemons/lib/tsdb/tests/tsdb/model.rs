@@ -94,7 +94,12 @@ impl World {
         let oldest_accepted = newest.map_or(floor, |newest| (newest - BLOCK_MS / 2).max(floor));
         let batch: Vec<Sample> = samples
             .iter()
-            .map(|&(series, time_ms, value)| Sample { series: self.refs[&series].clone(), time_ms, value })
+            .map(|&(series, time_ms, value)| Sample {
+                series: self.refs[&series].clone(),
+                time_ms,
+                value,
+                start_ms: 0,
+            })
             .collect();
         let Ok(outcomes) = self.db.append(&batch, NOW) else { return Ok(()) };
         for (&(series, time, value), outcome) in samples.iter().zip(outcomes) {

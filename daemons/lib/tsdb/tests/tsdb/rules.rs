@@ -11,8 +11,12 @@ use crate::{BLOCK_MS, NOW, append, everything, labels, open, options};
 fn one_outcome_for_each_sample_in_its_order() {
     let (db, _) = open(&TwinFs::new());
     let (a, b) = (db.series_ref(&labels("a", 1)).unwrap(), db.series_ref(&labels("b", 1)).unwrap());
-    let sample =
-        |series: &cairn_tsdb::SeriesRef, time_ms, value| Sample { series: series.clone(), time_ms, value };
+    let sample = |series: &cairn_tsdb::SeriesRef, time_ms, value| Sample {
+        series: series.clone(),
+        time_ms,
+        value,
+        start_ms: 0,
+    };
     let future = NOW.0 + 10 * 60 * 1000;
     let batch = [
         sample(&a, 10_000, 1.0),
@@ -61,12 +65,15 @@ fn staleness_markers_are_kept_and_other_nans_normalised() {
 fn a_reference_to_a_series_that_left_is_noticed() {
     let (db, _) = open(&TwinFs::new());
     let old = db.series_ref(&labels("old", 1)).unwrap();
-    assert!(db.append(&[Sample { series: old.clone(), time_ms: 10, value: 1.0 }], NOW).unwrap()[0].is_kept());
+    assert!(
+        db.append(&[Sample { series: old.clone(), time_ms: 10, value: 1.0, start_ms: 0 }], NOW).unwrap()[0]
+            .is_kept()
+    );
     append(&db, &labels("new", 1), 5 * BLOCK_MS, 1.0);
     db.maintain(NOW).unwrap();
     assert!(old.is_dropped());
     assert_eq!(db.find(&labels("old", 1)).map(|found| found.is_dropped()), None);
-    let again = Sample { series: old, time_ms: 5 * BLOCK_MS, value: 2.0 };
+    let again = Sample { series: old, time_ms: 5 * BLOCK_MS, value: 2.0, start_ms: 0 };
     assert_eq!(db.append(std::slice::from_ref(&again), NOW).unwrap(), [Outcome::SeriesDropped]);
     assert_eq!(append(&db, &labels("old", 1), again.time_ms, again.value), Outcome::Stored);
     assert_eq!(everything(&db)[&labels("old", 1)].len(), 2, "one sample in the block, one in the head");
@@ -92,7 +99,8 @@ fn time_of_the_caller_is_the_only_clock() {
     let (db, _) = open(&TwinFs::new());
     let series = db.series_ref(&labels("a", 1)).unwrap();
     let at = |time_ms, now| {
-        db.append(&[Sample { series: series.clone(), time_ms, value: 1.0 }], TimeMs(now)).unwrap()[0]
+        db.append(&[Sample { series: series.clone(), time_ms, value: 1.0, start_ms: 0 }], TimeMs(now))
+            .unwrap()[0]
     };
     assert_eq!(at(700_000, 0), Outcome::TooFarInFuture);
     assert_eq!(at(600_000, 0), Outcome::Stored);
@@ -112,7 +120,7 @@ fn many_threads_append_scrape_by_scrape() {
                 for time_ms in (0..3 * BLOCK_MS).step_by(100) {
                     let batch: Vec<_> = series
                         .iter()
-                        .map(|series| Sample { series: series.clone(), time_ms, value: 1.0 })
+                        .map(|series| Sample { series: series.clone(), time_ms, value: 1.0, start_ms: 0 })
                         .collect();
                     for (sample, outcome) in batch.iter().zip(db.append(&batch, NOW).unwrap()) {
                         // Another thread may be half a block ahead.
