@@ -4,7 +4,11 @@
 //! buckets, spans of bucket indexes, exponential boundaries by schema or a list of custom ones. In memory buckets hold
 //! their own count ("absolute"), whatever a wire or a chunk format does with differences.
 
+mod validate;
+
 use std::sync::Arc;
+
+pub use validate::{HistogramError, MAX_BUCKETS};
 
 /// Schema of histograms whose boundaries are listed in [`Histogram::custom_bounds`].
 pub const CUSTOM_BUCKETS_SCHEMA: i8 = -53;
@@ -50,6 +54,25 @@ pub enum ResetHint {
     Gauge,
 }
 
+impl ResetHint {
+    /// The number in the wire formats (`reset_hint` of remote write), and in ours.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Reset => 1,
+            Self::NoReset => 2,
+            Self::Gauge => 3,
+        }
+    }
+
+    /// The hint with that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        [Self::Unknown, Self::Reset, Self::NoReset, Self::Gauge]
+            .into_iter()
+            .find(|hint| hint.number() == number)
+    }
+}
+
 /// Consecutive buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -82,6 +105,30 @@ pub struct Buckets<N> {
 }
 
 impl Histogram {
+    /// A histogram without observations whose sum is `sum`: the staleness marker of a series of histograms, when `sum`
+    /// is that of floats. `is_float`: of which kind its counts are.
+    pub fn without_observations(sum: f64, is_float: bool) -> Self {
+        Self {
+            reset_hint: ResetHint::Unknown,
+            schema: 0,
+            zero_threshold: 0.0,
+            sum,
+            positive_spans: Vec::new(),
+            negative_spans: Vec::new(),
+            custom_bounds: Arc::default(),
+            counts: if is_float {
+                Counts::Float(Buckets::default())
+            } else {
+                Counts::Int(Buckets::default())
+            },
+        }
+    }
+
+    /// Whether counts are floats.
+    pub fn is_float(&self) -> bool {
+        matches!(self.counts, Counts::Float(_))
+    }
+
     /// Whether boundaries are listed instead of following from the schema.
     pub fn has_custom_buckets(&self) -> bool {
         self.schema == CUSTOM_BUCKETS_SCHEMA
@@ -145,6 +192,10 @@ mod tests {
     fn identity_goes_by_bits() {
         assert!(some(f64::NAN).is_identical(&some(f64::NAN)));
         assert!(!some(0.0).is_identical(&some(-0.0)));
+        for number in 0..4 {
+            assert_eq!(ResetHint::from_number(number).map(ResetHint::number), Some(number));
+        }
+        assert_eq!(ResetHint::from_number(4), None);
         let mut float = some(1.0);
         float.counts = Counts::Float(Buckets {
             count: 3.0,
