@@ -115,13 +115,25 @@ fn write_and_rename(
 /// # Errors
 /// [`CheckedError`] says which byte of which file is wrong. A missing file is `Io` with [`io::ErrorKind::NotFound`].
 pub fn read_checked(fs: &dyn Fs, path: &Path, format: Format) -> Result<Vec<u8>, CheckedError> {
+    Ok(read_checked_versioned(fs, path, format)?.1)
+}
+
+/// As [`read_checked`]; answers the version of the content, too, for formats that changed.
+///
+/// # Errors
+/// As [`read_checked`].
+pub fn read_checked_versioned(
+    fs: &dyn Fs,
+    path: &Path,
+    format: Format,
+) -> Result<(u16, Vec<u8>), CheckedError> {
     let io = |source| CheckedError::Io { path: path.to_owned(), source };
     let file = fs.open_read(path).map_err(io)?;
     let found = file.len().map_err(io)?;
     let mut head = [0; BODY_AT];
     let head_len = BODY_AT.min(usize::try_from(found).unwrap_or(BODY_AT));
     file.read_exact_at(&mut head[..head_len], 0).map_err(io)?;
-    format.check(path, &head[..head_len])?;
+    let version = format.check(path, &head[..head_len])?;
     if head_len < BODY_AT {
         let expected = (BODY_AT + SUM_BYTES) as u64;
         return Err(CheckedError::Length { path: path.to_owned(), found, expected });
@@ -145,7 +157,7 @@ pub fn read_checked(fs: &dyn Fs, path: &Path, format: Format) -> Result<Vec<u8>,
         let offset = HEADER_BYTES as u64;
         return Err(CheckedError::Checksum { path: path.to_owned(), offset, bytes: expected - offset });
     }
-    Ok(body)
+    Ok((version, body))
 }
 
 /// Removes what an interrupted [`write_atomically`] (or a half-written directory) left in `dir`: every name that

@@ -28,7 +28,7 @@ pub mod lock;
 pub mod record_file;
 pub mod wal;
 
-pub use checked::{CheckedError, read_checked, write_atomically};
+pub use checked::{CheckedError, read_checked, read_checked_versioned, write_atomically};
 pub use fs::{DirEntry, Fs, FsFile, create_dir_durably, is_no_space};
 pub use fs_real::RealFs;
 pub use fs_twin::TwinFs;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::{RecordFileError, open_record_file, read_record_at};
-use cairn_disk::{CheckedError, Fs, FsFile, read_checked};
+use cairn_disk::{CheckedError, Fs, FsFile, read_checked_versioned};
 use roaring::RoaringBitmap;
 
 use super::index::{self, Contents, Place, SeriesEntry};
@@ -87,8 +87,8 @@ impl Block {
     /// Opens a block and checks its description, the lengths of its files and its table of contents.
     pub(crate) fn open(fs: &dyn Fs, dir: &Path, damage: Arc<DamageLog>) -> Result<Self, BlockError> {
         let meta_path = dir.join(META_FILE);
-        let body = read_checked(fs, &meta_path, META_FORMAT)?;
-        let meta = BlockMeta::decode(&body).map_err(|source| BlockError::Malformed {
+        let (version, body) = read_checked_versioned(fs, &meta_path, META_FORMAT)?;
+        let meta = BlockMeta::decode(version, &body).map_err(|source| BlockError::Malformed {
             path: meta_path,
             offset: 0,
             source,

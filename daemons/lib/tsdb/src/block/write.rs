@@ -26,6 +26,9 @@ pub(crate) struct BlockOrigin {
     pub(crate) level: u32,
     pub(crate) sources: Vec<BlockId>,
     pub(crate) parents: Vec<BlockId>,
+    pub(crate) order: u64,
+    pub(crate) wal_until: Option<u64>,
+    pub(crate) n_tombstones: u64,
 }
 
 /// Writes one block under a temporary name; [`finish`](Self::finish) makes it durable and gives it its own.
@@ -147,7 +150,8 @@ impl BlockWriter {
         }
         let record = self.contents.to_record()?;
         let toc = self.push_index(&record)?;
-        let BlockOrigin { min_time_ms, max_time_ms, level, sources, parents } = origin;
+        let BlockOrigin { min_time_ms, max_time_ms, level, sources, parents, order, wal_until, n_tombstones } =
+            origin;
         let meta = BlockMeta {
             id: self.id,
             min_time_ms,
@@ -155,9 +159,13 @@ impl BlockWriter {
             level,
             sources,
             parents,
+            order,
+            wal_until,
             n_series: u64::from(self.n_series),
             n_chunks: self.n_chunks,
             n_samples: self.n_samples,
+            n_histogram_samples: 0,
+            n_tombstones,
             chunks_bytes: self.chunks.finish()?,
             index_bytes: self.index.finish()?,
             toc_offset: toc.offset,

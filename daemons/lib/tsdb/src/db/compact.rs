@@ -77,6 +77,9 @@ impl Inner {
             level: group.iter().map(|block| block.meta.level).max().unwrap_or(0) + 1,
             sources,
             parents: parents.clone(),
+            order: group.iter().map(|block| block.meta.order).min().unwrap_or(0),
+            wal_until: group.iter().filter_map(|block| block.meta.wal_until).max(),
+            n_tombstones: 0,
         };
         let meta = writer.finish(origin).map_err(|source| {
             let _ = retain::remove_temporary(&*self.options.fs, &dir, id);

@@ -99,6 +99,9 @@ impl Inner {
             level: 1,
             sources: vec![id],
             parents: Vec::new(),
+            order: 0,
+            wal_until: None,
+            n_tombstones: 0,
         };
         writer.finish(origin).map(Some).map_err(io)
     }
