@@ -86,6 +86,23 @@ fn lines_behind_a_symbolic_link_into_another_folder() {
 }
 
 #[test]
+fn a_symbolic_link_that_leads_nowhere_for_a_while() {
+    let mut rig = Rig::new();
+    rig.more = "[target_config]\nsync_period = \"1h\"\n".to_owned();
+    let real = rig.dir.path().join("real.log");
+    let parts = ["old", "new"].map(|what| numbered(what, 0..10));
+    append(&real, &parts[0]);
+    std::os::unix::fs::symlink(&real, rig.path("a.log")).unwrap();
+    rig.start();
+    rig.expect("a.log", &parts[0]);
+    fs::rename(&real, rig.dir.path().join("real.log.1")).unwrap();
+    // Long enough for the link to be looked at while it leads nowhere, several times.
+    std::thread::sleep(Duration::from_secs(2));
+    append(&real, &parts[1]);
+    rig.expect("a.log", &parts.concat());
+}
+
+#[test]
 fn more_files_than_may_be_open() {
     let mut rig = Rig::new();
     let n_files = cairn_log_shipper::tail::MAX_OPEN_FILES + 100;

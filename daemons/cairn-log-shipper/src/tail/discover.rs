@@ -131,7 +131,7 @@ impl Loop {
             self.rescan_at = self.rescan_at.min(Instant::now() + CROWDED_RESCAN);
         }
         self.is_crowded = self.n_waiting > 0;
-        self.check_names(|_| true);
+        self.check_names();
         self.dirty.extend(self.by_path.keys().cloned());
         let now = now_ns();
         // That of a stream that is being read stays: the clock of the machine may be set back before its next line.
@@ -141,16 +141,21 @@ impl Loop {
     }
 
     /// Compares every tailed name with the file that we have open under it, without the kernel's help.
-    pub(super) fn check_names(&mut self, is_wanted: impl Fn(&OpenFile) -> bool) {
-        let mut changed = Vec::new();
-        for (id, file) in &self.files {
-            if !file.is_rotated && is_wanted(file) {
-                let is_same = std::fs::metadata(&file.origin).is_ok_and(|m| (m.dev(), m.ino()) == file.inode);
-                if !is_same {
-                    changed.push((*id, file.origin.clone()));
-                }
-            }
-        }
+    pub(super) fn check_names(&mut self) {
+        self.replace_lost(|file| !has_name(file).unwrap_or(false));
+    }
+
+    /// The same for symbolic links only. One that leads nowhere is between two files: it keeps the old one, so that it is
+    /// looked at again and again until the new one is there. Should there never be one, the walk of the globs gives it up.
+    pub(super) fn check_links(&mut self) {
+        self.replace_lost(|file| {
+            file.is_link && !has_name(file).unwrap_or_else(|error| error.kind() == io::ErrorKind::NotFound)
+        });
+    }
+
+    fn replace_lost(&mut self, is_lost: impl Fn(&OpenFile) -> bool) {
+        let lost = self.files.iter().filter(|(_, file)| !file.is_rotated && is_lost(file));
+        let changed: Vec<_> = lost.map(|(id, file)| (*id, file.origin.clone())).collect();
         for (id, origin) in changed {
             self.lost_name(Some(id));
             if let Ok(Some((file, metadata))) = open_regular(&origin) {
@@ -291,6 +296,11 @@ impl Loop {
         self.close(id);
         true
     }
+}
+
+/// Whether the name that a file is tailed under is still its own.
+fn has_name(file: &OpenFile) -> io::Result<bool> {
+    std::fs::metadata(&file.origin).map(|metadata| (metadata.dev(), metadata.ino()) == file.inode)
 }
 
 /// Opens a file for reading; `None` for what is no regular file.

@@ -12,10 +12,10 @@ impl Loop {
         self.take_events();
         self.open_born();
         if self.watcher.must_poll() {
-            self.check_names(|_| true);
+            self.check_names();
             self.dirty.extend(self.by_path.keys().cloned());
         } else {
-            self.check_names(|file| file.is_link);
+            self.check_links();
             let polled = self.files.values().filter(|file| file.must_be_polled());
             self.dirty.extend(polled.map(|file| file.origin.clone()));
         }
