@@ -3,12 +3,16 @@
 //! | file | holds |
 //! |---|---|
 //! | [`mod@file`] | the keys as written, one struct for each block |
+//! | [`file_scrape`] | the keys of a job |
+//! | [`protocol`] | exposition formats, schemes of names |
 //! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on |
 //! | [`units`] | durations and sizes |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
 
 pub mod file;
+pub mod file_scrape;
 pub mod not_built;
+pub mod protocol;
 pub mod resolve;
 pub mod units;
 
@@ -152,7 +156,9 @@ mod tests {
             metric_name_validation_scheme: Some(_),
             metric_name_escaping_scheme: Some(_),
             extra_scrape_metrics: Some(_),
-            always_scrape_classic_histograms: None,
+            scrape_native_histograms: Some(_),
+            always_scrape_classic_histograms: Some(_),
+            convert_classic_histograms_to_nhcb: Some(_),
             evaluation_interval: Some(_),
             rule_query_offset: None,
             external_labels: _,
@@ -165,8 +171,6 @@ mod tests {
             keep_dropped_targets: Some(_),
             query_log_file: _,
             scrape_failure_log_file: _,
-            scrape_native_histograms: _,
-            convert_classic_histograms_to_nhcb: _,
         } = read(&shown).global
         else {
             panic!(

@@ -10,6 +10,7 @@ use cairn_wire::exposition::MetricKind;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::config::file::StaticConfig;
+use crate::config::protocol::HistogramKeys;
 use crate::config::resolve::PoolConfig;
 use crate::config::units::PromDuration;
 use crate::relabel;
@@ -32,6 +33,10 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'}')
     .add(b'%');
+
+const SCRAPE_NATIVE: &str = "__scrape_native_histograms__";
+const KEEP_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
 
 /// What relabelling made of one address.
 #[derive(Debug)]
@@ -106,6 +111,8 @@ pub struct Target {
     pub interval: PromDuration,
     /// Longest scrape.
     pub timeout: PromDuration,
+    /// What is stored of histograms.
+    pub histograms: HistogramKeys,
     /// Set while the target must not be scraped, with the reason that every scrape of it fails with.
     forced_error: Mutex<Option<String>>,
     status: Mutex<Status>,
@@ -214,9 +221,9 @@ fn populate(pool: &PoolConfig, mut labels: LabelsBuilder) -> Result<Discovered, 
         ("__scrape_timeout__", &timeout),
         ("__metrics_path__", &pool.metrics_path),
         ("__scheme__", &pool.scheme),
-        ("__scrape_native_histograms__", "false"),
-        ("__always_scrape_classic_histograms__", "false"),
-        ("__convert_classic_histograms_to_nhcb__", "false"),
+        (SCRAPE_NATIVE, as_text(pool.histograms.scrapes_native)),
+        (KEEP_CLASSIC, as_text(pool.histograms.keeps_classic)),
+        (CONVERT_CLASSIC, as_text(pool.histograms.converts_classic)),
     ] {
         // A label that discovery has set wins over the job's.
         if labels.get(name).is_none() {
@@ -239,6 +246,7 @@ fn populate(pool: &PoolConfig, mut labels: LabelsBuilder) -> Result<Discovered, 
         return Err(format!("{} is not a valid hostname", quote(&address)));
     }
     let (interval, timeout) = timing(&labels)?;
+    let histograms = histograms(&labels)?;
     let url = url_of(pool, &labels, &address);
     if url.parse::<http::Uri>().is_err() {
         return Err(format!("{} is not a valid address", quote(&url)));
@@ -253,10 +261,30 @@ fn populate(pool: &PoolConfig, mut labels: LabelsBuilder) -> Result<Discovered, 
         url,
         interval,
         timeout,
+        histograms,
         forced_error: Mutex::default(),
         status: Mutex::default(),
         metadata: Mutex::default(),
     })))
+}
+
+fn as_text(is_on: bool) -> &'static str {
+    if is_on { "true" } else { "false" }
+}
+
+/// What of histograms is stored, as relabelling left it.
+fn histograms(labels: &LabelsBuilder) -> Result<HistogramKeys, String> {
+    let read = |name: &str| match labels.get(name).unwrap_or("") {
+        "true" => Ok(true),
+        // Relabelling that takes the label away turns it off.
+        "false" | "" => Ok(false),
+        other => Err(format!("error parsing {name}: {} is neither true nor false", quote(other))),
+    };
+    Ok(HistogramKeys {
+        scrapes_native: read(SCRAPE_NATIVE)?,
+        keeps_classic: read(KEEP_CLASSIC)?,
+        converts_classic: read(CONVERT_CLASSIC)?,
+    })
 }
 
 /// Interval and timeout as relabelling left them.
@@ -378,6 +406,16 @@ mod tests {
         assert_eq!(
             with("{target_label: __scrape_timeout__, replacement: '90s'}").unwrap_err(),
             "scrape timeout cannot be greater than scrape interval (\"1m30s\" > \"1m\")"
+        );
+        let Ok(Discovered::Kept(target)) =
+            with("{target_label: __scrape_native_histograms__, replacement: 'true'}")
+        else {
+            panic!()
+        };
+        assert!(target.histograms.scrapes_native && !target.histograms.keeps_classic);
+        assert_eq!(
+            with("{target_label: __always_scrape_classic_histograms__, replacement: 'maybe'}").unwrap_err(),
+            "error parsing __always_scrape_classic_histograms__: \"maybe\" is neither true nor false"
         );
     }
 

@@ -9,6 +9,7 @@ use cairn_model::Labels;
 use cairn_model::gotext::quote;
 
 use super::file::{Alertmanager, ConfigFile, Global, ScrapeConfig, StaticConfig};
+use super::protocol::{HistogramKeys, NameEscaping, NameValidation, ScrapeProtocol, accept_header};
 use super::units::{PromDuration, PromSize};
 use crate::relabel::Rule;
 
@@ -31,16 +32,9 @@ const FILE_SD_REFRESH: PromDuration = PromDuration::from_ms(300_000);
 /// killed by one target needs one, far above any real page.
 const MAX_BODY_BYTES: u64 = 256 << 20;
 
-/// Names of scrape protocols, and the part of the `Accept` header for those that are offered.
-const PROTOCOLS: [(&str, Option<&str>); 5] = [
-    ("PrometheusProto", None),
-    ("OpenMetricsText1.0.0", None),
-    ("OpenMetricsText0.0.1", None),
-    ("PrometheusText1.0.0", Some("text/plain;version=1.0.0")),
-    ("PrometheusText0.0.4", Some("text/plain;version=0.0.4")),
-];
-const DEFAULT_PROTOCOLS: [&str; 2] = ["PrometheusText1.0.0", "PrometheusText0.0.4"];
-const ESCAPINGS: [&str; 4] = ["allow-utf-8", "underscores", "dots", "values"];
+/// Formats asked for when nothing is said; with native histograms, protobuf comes first.
+const DEFAULT_PROTOCOLS: [ScrapeProtocol; 2] =
+    [ScrapeProtocol::PrometheusText1, ScrapeProtocol::PrometheusText0];
 
 /// A value that cannot be used: where it stands in the file, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,8 +102,18 @@ pub struct PoolConfig {
     pub follow_redirects: bool,
     /// Value of the header `Accept`.
     pub accept: String,
-    /// Whether an answer of unknown type is read as text.
-    pub reads_unknown_as_text: bool,
+    /// Formats that are wanted, most wanted first; those that this version does not read among them.
+    pub protocols: Vec<ScrapeProtocol>,
+    /// Format of an answer that does not say what it is, or says something unknown.
+    pub fallback_protocol: Option<ScrapeProtocol>,
+    /// Which names of metrics and labels are valid.
+    pub name_validation: NameValidation,
+    /// What is stored of histograms; [`crate::target::Target::histograms`] holds for a target.
+    pub histograms: HistogramKeys,
+    /// Most buckets of a native histogram; 0: none.
+    pub native_bucket_limit: u64,
+    /// Least growth from one bucket of a native histogram to the next; 0: none.
+    pub native_min_bucket_factor: f64,
     /// Whether the three extra report series are written.
     pub has_extra_metrics: bool,
     /// Caps.
@@ -225,12 +229,30 @@ fn fill_global(global: &mut Global, origin: Origin) -> Result<(), BadValue> {
     global.scrape_interval = Some(interval);
     global.scrape_timeout = Some(timeout);
     global.evaluation_interval = Some(set(global.evaluation_interval).unwrap_or(EVALUATION_INTERVAL));
-    let protocols = global.scrape_protocols.get_or_insert_with(default_protocols);
-    check_protocols(protocols, "global")?;
-    let escaping = global.metric_name_escaping_scheme.get_or_insert_with(|| ESCAPINGS[0].to_owned());
-    check_escaping(escaping, "global")?;
+    let scrapes_native = *global.scrape_native_histograms.get_or_insert(false);
+    let names = global.scrape_protocols.get_or_insert_with(|| default_protocols(scrapes_native));
+    protocols(names, "global")?;
     let validation = global.metric_name_validation_scheme.get_or_insert_with(|| "utf8".to_owned());
-    check_validation(validation, "global")
+    let validation = parsed(validation, "global")?;
+    let escaping =
+        global.metric_name_escaping_scheme.get_or_insert_with(|| default_escaping(validation).to_string());
+    check_schemes(validation, parsed(escaping, "global")?, "global")
+}
+
+/// Names outside of the legacy set are escaped where they would not be valid.
+fn default_escaping(validation: NameValidation) -> NameEscaping {
+    match validation {
+        NameValidation::Utf8 => NameEscaping::AllowUtf8,
+        NameValidation::Legacy => NameEscaping::Underscores,
+    }
+}
+
+fn check_schemes(validation: NameValidation, escaping: NameEscaping, place: &str) -> Result<(), BadValue> {
+    if validation == NameValidation::Legacy && escaping == NameEscaping::AllowUtf8 {
+        let message = "utf8 metric names requested but validation scheme is not set to UTF8";
+        return bad(place, message);
+    }
+    Ok(())
 }
 
 fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(), BadValue> {
@@ -245,23 +267,35 @@ fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(
     }
     raw.scrape_interval = Some(interval);
     raw.scrape_timeout = Some(timeout);
-    let protocols = raw
-        .scrape_protocols
-        .get_or_insert_with(|| global.scrape_protocols.clone().unwrap_or_else(default_protocols));
-    check_protocols(protocols, place)?;
-    let escaping = raw
-        .metric_name_escaping_scheme
-        .get_or_insert_with(|| global.metric_name_escaping_scheme.clone().unwrap_or_default());
-    check_escaping(escaping, place)?;
-    let validation = raw.metric_name_validation_scheme.get_or_insert_with(|| "utf8".to_owned());
-    check_validation(validation, place)?;
-    if let Some(fallback) = raw.fallback_scrape_protocol.as_deref()
-        && !offered(fallback)
-    {
-        let message =
-            format!("fallback_scrape_protocol {} is not supported by this version", quote(fallback));
-        return bad(place, message);
+    let scrapes_native =
+        *raw.scrape_native_histograms.get_or_insert(global.scrape_native_histograms.unwrap_or_default());
+    // A list of the whole file holds for a job as it is, unless the file leaves it to the defaults.
+    let is_default =
+        |list: &[String]| list == default_protocols(global.scrape_native_histograms.unwrap_or_default());
+    raw.scrape_protocols.get_or_insert_with(|| match &global.scrape_protocols {
+        Some(list) if !is_default(list) => list.clone(),
+        _ => default_protocols(scrapes_native),
+    });
+    if let Some(fallback) = raw.fallback_scrape_protocol.as_deref() {
+        let protocol: ScrapeProtocol = parsed(fallback, place)?;
+        if !protocol.is_read() {
+            let message =
+                format!("fallback_scrape_protocol {} is not supported by this version", quote(fallback));
+            return bad(place, message);
+        }
     }
+    let validation = raw
+        .metric_name_validation_scheme
+        .get_or_insert_with(|| global.metric_name_validation_scheme.clone().unwrap_or_default());
+    let validation: NameValidation = parsed(validation, place)?;
+    let escaping = raw.metric_name_escaping_scheme.get_or_insert_with(|| {
+        // What a job validates otherwise than the whole file does, it escapes by its own default as well.
+        let inherited = global.metric_name_escaping_scheme.clone();
+        let is_same = global.metric_name_validation_scheme.as_deref().and_then(|text| text.parse().ok())
+            == Some(validation);
+        inherited.filter(|_| is_same).unwrap_or_else(|| default_escaping(validation).to_string())
+    });
+    check_schemes(validation, parsed(escaping, place)?, place)?;
     raw.metrics_path.get_or_insert_with(|| "/metrics".to_owned());
     let scheme = raw.scheme.get_or_insert_with(|| "http".to_owned());
     match scheme.as_str() {
@@ -277,6 +311,11 @@ fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(
         (&mut raw.follow_redirects, true),
         (&mut raw.enable_http2, true),
         (&mut raw.extra_scrape_metrics, global.extra_scrape_metrics.unwrap_or(false)),
+        (&mut raw.always_scrape_classic_histograms, global.always_scrape_classic_histograms.unwrap_or(false)),
+        (
+            &mut raw.convert_classic_histograms_to_nhcb,
+            global.convert_classic_histograms_to_nhcb.unwrap_or(false),
+        ),
     ] {
         value.get_or_insert(default);
     }
@@ -324,6 +363,8 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
             refresh: set(sd.refresh_interval).unwrap_or(FILE_SD_REFRESH),
         });
     }
+    let protocols = protocols(raw.scrape_protocols.as_deref().unwrap_or_default(), place)?;
+    let escaping = parsed(raw.metric_name_escaping_scheme.as_deref().unwrap_or("allow-utf-8"), place)?;
     Ok(PoolConfig {
         job_name: raw.job_name.clone(),
         interval: raw.scrape_interval.unwrap_or_default(),
@@ -336,8 +377,20 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
         track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or_default(),
         has_compression: raw.enable_compression.unwrap_or_default(),
         follow_redirects: raw.follow_redirects.unwrap_or_default(),
-        accept: accept_header(raw),
-        reads_unknown_as_text: raw.fallback_scrape_protocol.is_some(),
+        accept: accept_header(&protocols, escaping),
+        protocols,
+        fallback_protocol: match raw.fallback_scrape_protocol.as_deref() {
+            Some(name) => Some(parsed(name, place)?),
+            None => None,
+        },
+        name_validation: parsed(raw.metric_name_validation_scheme.as_deref().unwrap_or("utf8"), place)?,
+        histograms: HistogramKeys {
+            scrapes_native: raw.scrape_native_histograms.unwrap_or_default(),
+            keeps_classic: raw.always_scrape_classic_histograms.unwrap_or_default(),
+            converts_classic: raw.convert_classic_histograms_to_nhcb.unwrap_or_default(),
+        },
+        native_bucket_limit: raw.native_histogram_bucket_limit.unwrap_or_default(),
+        native_min_bucket_factor: raw.native_histogram_min_bucket_factor.unwrap_or_default(),
         has_extra_metrics: raw.extra_scrape_metrics.unwrap_or_default(),
         limits: Limits {
             body_bytes: raw.body_size_limit.unwrap_or_default().0,
@@ -442,57 +495,34 @@ fn alertmanager_urls(list: &[Alertmanager]) -> Result<Vec<String>, BadValue> {
     Ok(urls)
 }
 
-fn default_protocols() -> Vec<String> {
-    DEFAULT_PROTOCOLS.iter().map(|name| (*name).to_owned()).collect()
+fn default_protocols(scrapes_native: bool) -> Vec<String> {
+    let first = scrapes_native.then_some(ScrapeProtocol::PrometheusProto);
+    first.into_iter().chain(DEFAULT_PROTOCOLS).map(|protocol| protocol.name().to_owned()).collect()
 }
 
-fn offered(protocol: &str) -> bool {
-    PROTOCOLS.iter().any(|(name, media)| *name == protocol && media.is_some())
-}
-
-fn check_protocols(protocols: &[String], place: &str) -> Result<(), BadValue> {
-    if let Some(unknown) = protocols.iter().find(|name| PROTOCOLS.iter().all(|(known, _)| known != name)) {
-        return bad(place, format!("unknown scrape protocol {}", quote(unknown)));
+/// The formats of a list, each named once.
+fn protocols(names: &[String], place: &str) -> Result<Vec<ScrapeProtocol>, BadValue> {
+    let mut list = Vec::with_capacity(names.len());
+    for name in names {
+        let protocol = parsed::<ScrapeProtocol>(name, place)?;
+        if list.contains(&protocol) {
+            return bad(place, format!("duplicated protocol in scrape_protocols, got {}", quote(name)));
+        }
+        list.push(protocol);
     }
-    if !protocols.iter().any(|name| offered(name)) {
-        let message = "scrape_protocols holds no text format; this version reads PrometheusText0.0.4 and PrometheusText1.0.0";
+    if !list.iter().any(|protocol| protocol.is_read()) {
+        let read: Vec<_> =
+            ScrapeProtocol::ALL.into_iter().filter(|p| p.is_read()).map(ScrapeProtocol::name).collect();
+        let message =
+            format!("scrape_protocols holds no format that this version reads; it reads {}", read.join(", "));
         return bad(place, message);
     }
-    Ok(())
+    Ok(list)
 }
 
-fn check_escaping(escaping: &str, place: &str) -> Result<(), BadValue> {
-    if ESCAPINGS.contains(&escaping) {
-        return Ok(());
-    }
-    bad(place, format!("unknown metric_name_escaping_scheme {}", quote(escaping)))
-}
-
-fn check_validation(scheme: &str, place: &str) -> Result<(), BadValue> {
-    if scheme == "utf8" {
-        return Ok(());
-    }
-    let message = format!(
-        "metric_name_validation_scheme {} is not supported by this version, only utf8",
-        quote(scheme)
-    );
-    bad(place, message)
-}
-
-/// The formats offered, in falling order of preference. Only what can be read is offered: a target that knows
-/// OpenMetrics answers plain text then.
-fn accept_header(raw: &ScrapeConfig) -> String {
-    let escaping = raw.metric_name_escaping_scheme.as_deref().unwrap_or(ESCAPINGS[0]);
-    let mut parts = Vec::new();
-    let mut weight = 6;
-    for name in raw.scrape_protocols.iter().flatten() {
-        let Some((_, Some(media))) = PROTOCOLS.iter().find(|(known, _)| known == name) else { continue };
-        let escaping = if media.ends_with("1.0.0") { format!(";escaping={escaping}") } else { String::new() };
-        parts.push(format!("{media}{escaping};q=0.{weight}"));
-        weight -= 1;
-    }
-    parts.push("*/*;q=0.2".to_owned());
-    parts.join(",")
+/// A word of the file that has its own type.
+fn parsed<T: std::str::FromStr<Err = String>>(text: &str, place: &str) -> Result<T, BadValue> {
+    text.parse().map_err(|message| BadValue { place: place.to_owned(), message })
 }
 
 /// `*.json`, `*.yml`, `*.yaml` with at most one `*`, in the last part.
@@ -515,16 +545,6 @@ mod tests {
         {
             assert_eq!(expand_env(text, &value_of), want);
         }
-    }
-
-    #[test]
-    fn only_what_can_be_read_is_asked_for() {
-        let file: ConfigFile = serde_saphyr::from_str("scrape_configs: [{job_name: a}]").unwrap();
-        let config = Config::resolve(file, Origin::Prometheus, Path::new("/")).unwrap();
-        assert_eq!(
-            config.pools[0].accept,
-            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.2"
-        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) async fn fetch(client: &Client, pool: &PoolConfig, target: &Target) -
         return Err(ScrapeError::Fetch(format!("server returned HTTP status {} {reason}", status.as_u16())));
     }
     let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
-    check_type(content_type.and_then(Result::ok).unwrap_or(""), pool.reads_unknown_as_text)?;
+    check_type(content_type.and_then(Result::ok).unwrap_or(""), pool.fallback_protocol.is_some())?;
     Ok(response.into_body())
 }
 
