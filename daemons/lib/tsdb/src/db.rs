@@ -3,6 +3,7 @@
 mod catalogue;
 mod compact;
 mod cut;
+mod join;
 mod maintain;
 mod open;
 mod retain;
@@ -180,8 +181,10 @@ impl Db {
 
     /// Oldest time that a query may find a sample at; `None` for an empty database.
     pub fn min_time(&self) -> Option<TimeMs> {
-        let first_block = self.inner.layout().blocks.first().map(|block| block.meta.min_time_ms);
-        first_block.or_else(|| self.inner.head.min_time()).map(TimeMs)
+        let layout = self.inner.layout();
+        let first_block = layout.blocks.first().map(|block| block.meta.min_time_ms);
+        let oldest = first_block.into_iter().chain(self.inner.head.min_time()).min()?;
+        Some(TimeMs(oldest.max(self.inner.oldest_served(&layout.blocks))))
     }
 
     /// Counts and sizes. Cheap.

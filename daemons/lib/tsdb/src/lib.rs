@@ -14,7 +14,7 @@
 //! | [`db`] | how is a database opened, what can it do |
 //! | `db/write` | how does a sample get in (the only place that appends) |
 //! | `db/maintain`, `db/cut`, `db/compact`, `db/retain` | what happens in the background |
-//! | `db/view`, `db/catalogue` | how are samples and labels found again |
+//! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |
 //! | [`append`] | what became of a sample |
 //! | [`series`], `head` | what is in memory |
 //! | [`chunk`] | how are samples compressed |

@@ -24,7 +24,8 @@ pub struct Options {
     pub fs: Arc<dyn Fs>,
     /// Length of the shortest block in milliseconds; blocks start at multiples of it.
     pub block_ms: i64,
-    /// Whole blocks this much older than the newest sample are removed; `None` keeps everything.
+    /// Samples this much older than the newest one are no longer answered, and whole blocks of them are removed; `None`
+    /// keeps everything.
     pub retention_ms: Option<i64>,
     /// When blocks, checkpoint and log together are larger, the oldest blocks are removed; `None` for no limit.
     pub retention_bytes: Option<u64>,

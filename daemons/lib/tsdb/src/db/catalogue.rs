@@ -90,6 +90,7 @@ impl Inner {
         end: i64,
     ) -> Result<Vec<Arc<Labels>>, SelectError> {
         let snapshot = self.snapshot(matchers, start, end);
+        let (start, end) = (snapshot.start, snapshot.end);
         let mut found: BTreeSet<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
         for block in snapshot.blocks {
             visit_matching(&block, matchers, |entry| {
@@ -106,7 +107,9 @@ impl Inner {
     fn in_range(&self, start: i64, end: i64) -> (Vec<Arc<Block>>, bool) {
         let layout = self.layout();
         let Layout { blocks, head_from } = &*layout;
-        let blocks = blocks.iter().filter(|block| block.overlaps(start, end)).cloned().collect();
+        let start = start.max(self.oldest_served(blocks));
+        let blocks =
+            blocks.iter().filter(|block| start <= end && block.overlaps(start, end)).cloned().collect();
         // Looking for the oldest sample costs a walk over all series, which a range that reaches the newest one spares.
         let has_samples = |newest: i64| {
             newest >= start && (newest <= end || self.head.min_time().is_none_or(|oldest| oldest <= end))

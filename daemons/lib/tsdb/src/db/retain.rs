@@ -1,4 +1,4 @@
-//! Removing whole blocks: too old, or too many bytes.
+//! Retention: whole blocks go that are too old, or too many bytes; queries see none of what is too old in the others.
 
 use std::io;
 use std::path::Path;
@@ -30,12 +30,28 @@ impl Inner {
         Ok(())
     }
 
+    /// Newest sample. A block's own end is that of its window, which may lie after every sample of it; so a block counts
+    /// only where it lies after all that the head has seen.
+    pub(super) fn newest(&self, blocks: &[Arc<Block>]) -> Option<i64> {
+        let head = self.head.max_time();
+        let after_head = blocks.iter().filter(|block| head.is_none_or(|head| block.meta.min_time_ms > head));
+        after_head.map(|block| block.meta.max_time_ms.saturating_sub(1)).max().or(head)
+    }
+
+    /// Samples before this time are not answered any more, also while the block that has them is still there.
+    pub(super) fn oldest_served(&self, blocks: &[Arc<Block>]) -> i64 {
+        match (self.newest(blocks), self.options.retention_ms) {
+            (Some(newest), Some(retention)) => newest.saturating_sub(retention),
+            _ => i64::MIN,
+        }
+    }
+
     /// How many blocks, from the oldest on, have to go. The age counts from the newest sample, not from a clock: a
     /// database that nobody writes to keeps what it has.
     fn n_expired(&self, blocks: &[Arc<Block>]) -> usize {
-        let newest_block = blocks.iter().map(|block| block.meta.max_time_ms).max();
-        let newest = self.head.max_time().max(newest_block);
+        let newest = self.newest(blocks);
         let too_old = |block: &Arc<Block>| match (newest, self.options.retention_ms) {
+            // Exclusive, so the block's last sample is a millisecond older at least.
             (Some(newest), Some(retention)) => newest.saturating_sub(block.meta.max_time_ms) >= retention,
             _ => false,
         };

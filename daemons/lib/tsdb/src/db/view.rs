@@ -6,6 +6,7 @@ use cairn_model::{Labels, Matcher};
 use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
 
 use super::Inner;
+use super::join::join;
 use crate::block::{Block, BlockError, SeriesEntry};
 use crate::chunk::Chunk;
 use crate::postings;
@@ -59,6 +60,11 @@ pub(super) struct HeadPart {
 
 /// A consistent picture of what overlaps a range.
 pub(super) struct Snapshot {
+    /// First instant that was asked for and that the retention still covers.
+    pub(super) start: i64,
+    /// Last instant that was asked for.
+    pub(super) end: i64,
+    /// In the order in which they were written.
     pub(super) blocks: Vec<Arc<Block>>,
     pub(super) head: Vec<HeadPart>,
     head_from: i64,
@@ -69,10 +75,17 @@ impl Inner {
     /// that no block takes over from the head in between.
     pub(super) fn snapshot(&self, matchers: &[Matcher], start: i64, end: i64) -> Snapshot {
         let layout = self.layout();
-        let blocks = layout.blocks.iter().filter(|block| block.overlaps(start, end)).cloned().collect();
+        let start = start.max(self.oldest_served(&layout.blocks));
+        let mut blocks: Vec<Arc<Block>> = layout
+            .blocks
+            .iter()
+            .filter(|block| start <= end && block.overlaps(start, end))
+            .cloned()
+            .collect();
+        blocks.sort_by_key(|block| block.meta.order);
         let head_from = layout.head_from;
         let mut head = Vec::new();
-        if end >= head_from {
+        if end >= head_from && start <= end {
             let series: Vec<_> = {
                 let index = self.head.index();
                 let Ok((slots, _)) = postings::select(&*index, matchers);
@@ -85,7 +98,7 @@ impl Inner {
                 }
             }
         }
-        Snapshot { blocks, head, head_from }
+        Snapshot { start, end, blocks, head, head_from }
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesData>, SelectError> {
@@ -93,9 +106,10 @@ impl Inner {
             return Ok(Vec::new());
         }
         let snapshot = self.snapshot(matchers, start, end);
+        let (start, end) = (snapshot.start, snapshot.end);
         let mut budget =
             Budget { left: self.options.max_select_samples, limit: self.options.max_select_samples };
-        // Blocks first, in the order of time, then the head: the stable sort below keeps that order per series.
+        // In the order in which they were written: blocks, then the head.
         let mut parts: Vec<SeriesData> = Vec::new();
         for block in &snapshot.blocks {
             visit_matching(block, matchers, |entry| {
@@ -129,8 +143,7 @@ impl Inner {
                 parts.push(part);
             }
         }
-        parts.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(join_parts(parts))
+        Ok(join(parts))
     }
 }
 
@@ -151,34 +164,6 @@ fn empty(labels: Arc<Labels>) -> SeriesData {
     SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
 }
 
-/// Joins neighbours with equal labels.
-fn join_parts(parts: Vec<SeriesData>) -> Vec<SeriesData> {
-    let mut joined: Vec<SeriesData> = Vec::with_capacity(parts.len());
-    for part in parts {
-        match joined.last_mut() {
-            Some(last) if last.labels == part.labels => {
-                last.times.extend(part.times);
-                last.values.extend(part.values);
-            }
-            _ => joined.push(part),
-        }
-    }
-    for series in &mut joined {
-        if !series.times.is_sorted_by(|a, b| a < b) {
-            order_by_time(series);
-        }
-    }
-    joined
-}
-
-/// Blocks overlap only where a person put one back; the first value of a time wins.
-fn order_by_time(series: &mut SeriesData) {
-    let mut samples: Vec<(i64, f64)> = series.times.drain(..).zip(series.values.drain(..)).collect();
-    samples.sort_by_key(|(time, _)| *time);
-    samples.dedup_by_key(|(time, _)| *time);
-    (series.times, series.values) = samples.into_iter().unzip();
-}
-
 struct Budget {
     left: usize,
     limit: usize,
@@ -186,7 +171,7 @@ struct Budget {
 
 impl Budget {
     fn take(&mut self, part: &SeriesData) -> Result<(), SelectError> {
-        match self.left.checked_sub(part.times.len()) {
+        match self.left.checked_sub(part.times.len() + part.histograms.len()) {
             Some(left) => {
                 self.left = left;
                 Ok(())

@@ -62,13 +62,16 @@ fn old_blocks_go_by_time_and_by_size() {
     let (db, _) = Db::open(Options { retention_ms: Some(5 * BLOCK_MS), ..options(&fs) }, &|_| {}).unwrap();
     fill(&db, 0, 20 * BLOCK_MS);
     db.maintain(NOW).unwrap();
+    assert_eq!(db.blocks()[0].min_time_ms, 14 * BLOCK_MS, "a block goes when all of it is too old");
     let oldest = *everything(&db)[&labels("m", 0)].keys().next().unwrap();
     assert_eq!(
         oldest,
-        14 * BLOCK_MS,
-        "the block that ends exactly five blocks before the newest sample is kept"
+        15 * BLOCK_MS - 100,
+        "exactly five blocks before the newest sample, at 20 blocks less 100 ms"
     );
     assert_eq!(db.min_time().unwrap().0, oldest);
+    let series = db.series(&[], cairn_model::TimeMs(0), cairn_model::TimeMs(oldest - 1)).unwrap();
+    assert!(series.is_empty(), "what is too old is not listed either: {series:?}");
     drop(db);
 
     let before = open(&fs).0.counters();
