@@ -21,7 +21,7 @@ use cairn_disk::record_file::{RecordFileError, RecordFileWriter, open_record_fil
 use cairn_disk::{Format, Fs, SegmentId};
 use cairn_model::Labels;
 
-use crate::chunk::Chunk;
+use crate::chunk::{Chunk, Encoding};
 use crate::codec::{Malformed, Reader, put_bytes, put_labels, put_len, put_uvarint, put_varint};
 use crate::head::Head;
 
@@ -116,7 +116,8 @@ fn push_series(record: &mut Vec<u8>, series: &SavedSeries) {
     put_uvarint(record, *id);
     put_labels(record, labels);
     put_len(record, chunks.len());
-    for Chunk { min_time, max_time, n_samples, data } in chunks {
+    // Floats without start timestamps are all that the head has.
+    for Chunk { min_time, max_time, n_samples, encoding: _, data } in chunks {
         put_varint(record, *min_time);
         put_varint(record, *max_time);
         put_uvarint(record, u64::from(*n_samples));
@@ -206,7 +207,8 @@ fn read_series_v1(reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
     for _ in 0..n_chunks {
         let (min_time, max_time) = (reader.varint()?, reader.varint()?);
         let n_samples = u16::try_from(reader.uvarint()?).map_err(|_| reader.malformed())?;
-        chunks.push(Chunk { min_time, max_time, n_samples, data: reader.bytes()?.into() });
+        let (encoding, data) = (Encoding::Xor, reader.bytes()?.into());
+        chunks.push(Chunk { min_time, max_time, n_samples, encoding, data });
     }
     Ok(SavedSeries { id, labels, chunks })
 }

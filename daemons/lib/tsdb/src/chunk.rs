@@ -4,16 +4,25 @@
 //! Scalable, In-Memory Time Series Database", VLDB 2015, section 4.1, in the bit widths that Prometheus uses for its
 //! float chunks (encoding 1). So a chunk can go into a Prometheus block as it is.
 //!
-//! The byte in front of a chunk's data on disk is its encoding; other encodings can follow without a new file format.
+//! The byte in front of a chunk's data on disk is its [`Encoding`]; other encodings can follow without a new file format.
 
 mod bits;
+mod encoding;
+mod fields;
+pub(crate) mod histogram;
+mod histogram_layout;
+mod open;
+mod starts;
 
 use bits::{BitReader, BitWriter};
+use cairn_promql::source::SeriesData;
+
+pub use encoding::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS};
+
+pub(crate) use encoding::Encoding;
+pub(crate) use open::{OpenChunk, encode};
 
 use crate::codec::{Malformed, put_uvarint, zigzag};
-
-/// The encoding described above.
-pub const ENCODING_XOR: u8 = 1;
 
 /// A chunk is closed at this many samples. Prometheus stops at 120; twice as many halve what a chunk costs besides
 /// its samples (a header on disk, an entry in the head) while decoding one for a few samples still takes microseconds.
@@ -28,6 +37,7 @@ pub(crate) struct Chunk {
     pub(crate) min_time: i64,
     pub(crate) max_time: i64,
     pub(crate) n_samples: u16,
+    pub(crate) encoding: Encoding,
     pub(crate) data: std::sync::Arc<[u8]>,
 }
 
@@ -37,7 +47,8 @@ impl Chunk {
         self.min_time <= end && self.max_time >= start
     }
 
-    /// Encodes samples that ascend in time.
+    /// Encodes floats without start timestamps that ascend in time.
+    #[cfg(test)]
     pub(crate) fn from_samples(samples: impl IntoIterator<Item = (i64, u64)>) -> Option<Self> {
         let mut builder: Option<ChunkBuilder> = None;
         for (time, bits) in samples {
@@ -49,23 +60,29 @@ impl Chunk {
         builder.map(|builder| builder.snapshot())
     }
 
-    /// Appends the samples in `start..=end` to the two columns.
+    /// Appends the samples in `start..=end` to the columns of a series.
     ///
     /// # Errors
     /// [`Malformed`] when the data are not a chunk; what was decoded before is there.
-    pub(crate) fn decode_range(
-        &self,
-        start: i64,
-        end: i64,
-        times: &mut Vec<i64>,
-        values: &mut Vec<f64>,
-    ) -> Result<(), Malformed> {
-        decode(&self.data, |time, bits| {
-            if time >= start && time <= end {
-                times.push(time);
-                values.push(f64::from_bits(bits));
-            }
-        })
+    pub(crate) fn decode_range(&self, start: i64, end: i64, into: &mut SeriesData) -> Result<(), Malformed> {
+        let is_wanted = |time: i64| time >= start && time <= end;
+        match self.encoding {
+            Encoding::Xor => decode(&self.data, |time, bits| {
+                if is_wanted(time) {
+                    starts::push_float(into, time, f64::from_bits(bits), 0);
+                }
+            }),
+            Encoding::XorStarts => starts::decode(&self.data, |time, bits, start| {
+                if is_wanted(time) {
+                    starts::push_float(into, time, f64::from_bits(bits), start);
+                }
+            }),
+            Encoding::Histogram => histogram::decode(&self.data, |point| {
+                if is_wanted(point.time) {
+                    into.histograms.push(point);
+                }
+            }),
+        }
     }
 }
 
@@ -167,6 +184,7 @@ impl ChunkBuilder {
             min_time: self.first_time,
             max_time: self.last_time,
             n_samples: self.n_samples,
+            encoding: Encoding::Xor,
             data: self.bits.bytes().into(),
         }
     }
@@ -229,5 +247,9 @@ fn read_delta_of_delta(bits: &mut BitReader<'_>) -> Option<i64> {
     Some(if raw > 1 << (width - 1) { raw - (1 << width) } else { raw })
 }
 
+#[cfg(test)]
+mod histogram_tests;
+#[cfg(test)]
+mod open_tests;
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_model::Labels;
+use cairn_promql::source::SeriesData;
 
 use crate::append::Outcome;
 use crate::checkpoint::SavedSeries;
-use crate::chunk::{self, Chunk, ChunkBuilder, MAX_CHUNK_SAMPLES};
+use crate::chunk::{Chunk, OpenChunk};
 
 /// A resolved series of the head. Cheap to clone and to keep: a scraper keeps one per line of a target and appends
 /// without looking anything up. When its series leaves the head, [`Outcome::SeriesDropped`] tells.
@@ -48,7 +49,7 @@ pub(crate) struct MemSeries {
 #[derive(Debug, Default)]
 pub(crate) struct SeriesState {
     sealed: Vec<Chunk>,
-    open: Option<ChunkBuilder>,
+    open: Option<OpenChunk>,
     /// Newest sample, also when its chunk has left the head.
     last: Option<(i64, u64)>,
     /// Accepted, on its way into the log.
@@ -110,13 +111,12 @@ impl SeriesState {
         self.last = Some((time, bits));
         if let Some(open) = &mut self.open {
             let same_block = open.first_time().div_euclid(block_ms) == time.div_euclid(block_ms);
-            if same_block && open.n_samples() < MAX_CHUNK_SAMPLES {
-                open.push(time, bits);
+            if same_block && open.push_float(time, bits, 0) {
                 return;
             }
             self.sealed.push(open.snapshot());
         }
-        self.open = Some(ChunkBuilder::new(time, bits));
+        self.open = Some(OpenChunk::with_float(time, bits, 0));
     }
 
     /// As `commit`, for replay: silently leaves out what is not later than the newest sample.
@@ -136,11 +136,11 @@ impl SeriesState {
         block_ms: i64,
     ) -> Result<(), crate::codec::Malformed> {
         let Some(last) = chunks.pop() else { return Ok(()) };
-        let mut samples = Vec::with_capacity(usize::from(last.n_samples));
-        chunk::decode(&last.data, |time, bits| samples.push((time, bits)))?;
+        let mut samples = SeriesData::default();
+        last.decode_range(i64::MIN, i64::MAX, &mut samples)?;
         self.sealed = chunks;
-        for (time, bits) in samples {
-            self.replay(time, bits, block_ms);
+        for (time, value) in samples.times.into_iter().zip(samples.values) {
+            self.replay(time, value.to_bits(), block_ms);
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl SeriesState {
     }
 
     pub(crate) fn min_time(&self) -> Option<i64> {
-        let open = self.open.as_ref().map(ChunkBuilder::first_time);
+        let open = self.open.as_ref().map(OpenChunk::first_time);
         self.sealed.first().map(|chunk| chunk.min_time).or(open)
     }
 

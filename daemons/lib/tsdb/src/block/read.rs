@@ -13,7 +13,7 @@ use super::index::{self, Contents, Place, SeriesEntry};
 use super::{
     BlockMeta, CHUNKS_FILE, CHUNKS_FORMAT, ChunkPlace, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT,
 };
-use crate::chunk::{Chunk, ENCODING_XOR};
+use crate::chunk::{Chunk, Encoding};
 use crate::codec::Malformed;
 use crate::damage::DamageLog;
 use crate::postings::{LabelIndex, Postings};
@@ -170,14 +170,14 @@ impl Block {
         let malformed =
             |source| BlockError::Malformed { path: self.chunks_path.clone(), offset: place.offset, source };
         let mut record = read_record_at(&*self.chunks, &self.chunks_path, place.offset, place.len as usize)?;
-        if record.first() != Some(&ENCODING_XOR) {
-            return Err(malformed(Malformed("chunk of an unknown encoding")));
-        }
+        // A record without a byte has no encoding, and 0 is none.
+        let encoding = Encoding::from_number(record.first().copied().unwrap_or(0)).map_err(malformed)?;
         record.remove(0);
         Ok(Chunk {
             min_time: place.min_time,
             max_time: place.max_time,
             n_samples: place.n_samples,
+            encoding,
             data: record.into(),
         })
     }

@@ -12,7 +12,7 @@ use cairn_model::Labels;
 
 use super::index::{Contents, Place, SeriesBatch, ValuesBatch};
 use super::{BlockId, BlockMeta, CHUNKS_FILE, ChunkPlace, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT};
-use crate::chunk::{Chunk, ENCODING_XOR};
+use crate::chunk::{Chunk, Encoding};
 use crate::postings::Postings;
 
 /// Kind and version of the file `chunks`.
@@ -48,6 +48,7 @@ pub(crate) struct BlockWriter {
     n_series: u32,
     n_chunks: u64,
     n_samples: u64,
+    n_histogram_samples: u64,
     last_labels: Option<Labels>,
     scratch: Vec<u8>,
 }
@@ -73,6 +74,7 @@ impl BlockWriter {
             n_series: 0,
             n_chunks: 0,
             n_samples: 0,
+            n_histogram_samples: 0,
             last_labels: None,
             scratch: Vec::new(),
         })
@@ -82,14 +84,17 @@ impl BlockWriter {
     pub(crate) fn add(&mut self, labels: &Labels, chunks: &[Chunk]) -> io::Result<()> {
         debug_assert!(self.last_labels.as_ref().is_none_or(|last| last < labels), "series ascend");
         let mut places = Vec::with_capacity(chunks.len());
-        for &Chunk { min_time, max_time, n_samples, ref data } in chunks {
+        for &Chunk { min_time, max_time, n_samples, encoding, ref data } in chunks {
             self.scratch.clear();
-            self.scratch.push(ENCODING_XOR);
+            self.scratch.push(encoding.number());
             self.scratch.extend_from_slice(data);
             let offset = self.chunks.push(&self.scratch)?;
             let len = u32::try_from(self.scratch.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
             places.push(ChunkPlace { min_time, max_time, n_samples, offset, len });
             self.n_samples += u64::from(n_samples);
+            if encoding == Encoding::Histogram {
+                self.n_histogram_samples += u64::from(n_samples);
+            }
         }
         self.n_chunks += chunks.len() as u64;
         self.batch.push(labels, &places);

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn_promql::source::SeriesData;
+
 use super::Inner;
 use super::maintain::{MaintainError, Maintenance};
 use super::place;
 use super::retain;
 use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockOrigin, BlockWriter, SeriesEntry};
-use crate::chunk::{Chunk, MAX_CHUNK_SAMPLES};
+use crate::chunk::{self, Chunk};
 
 /// Each level is so many times as long as the one below.
 const LEVEL_FACTOR: i64 = 4;
@@ -170,20 +172,35 @@ fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), Merg
     }
 }
 
-/// Encodes overlapping chunks anew, each time once. Blocks do not overlap, so this is for what a person put back.
+/// Encodes overlapping chunks anew, each time once: of two samples at one time that of the chunk that comes first.
 fn untangle(chunks: &[Chunk]) -> Result<Vec<Chunk>, BlockError> {
-    let mut samples = BTreeMap::new();
+    let (mut floats, mut histograms) = (BTreeMap::new(), BTreeMap::new());
     for chunk in chunks {
-        crate::chunk::decode(&chunk.data, |time, bits| {
-            samples.entry(time).or_insert(bits);
-        })
-        .map_err(|source| BlockError::Malformed { path: "merge".into(), offset: 0, source })?;
+        let mut part = SeriesData::default();
+        chunk.decode_range(i64::MIN, i64::MAX, &mut part).map_err(|source| BlockError::Malformed {
+            path: "merge".into(),
+            offset: 0,
+            source,
+        })?;
+        for (index, (time, value)) in part.times.into_iter().zip(part.values).enumerate() {
+            if !histograms.contains_key(&time) {
+                let start = part.starts.get(index).copied().unwrap_or(0);
+                floats.entry(time).or_insert((value, start));
+            }
+        }
+        for point in part.histograms {
+            if !floats.contains_key(&point.time) {
+                histograms.entry(point.time).or_insert(point);
+            }
+        }
     }
-    let samples: Vec<(i64, u64)> = samples.into_iter().collect();
-    Ok(samples
-        .chunks(usize::from(MAX_CHUNK_SAMPLES))
-        .filter_map(|part| Chunk::from_samples(part.iter().copied()))
-        .collect())
+    let mut joined = SeriesData { histograms: histograms.into_values().collect(), ..SeriesData::default() };
+    for (time, (value, start)) in floats {
+        joined.times.push(time);
+        joined.values.push(value);
+        joined.starts.push(start);
+    }
+    Ok(chunk::encode(&joined))
 }
 
 /// Whether every series and chunk of a block can be read.

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use cairn_promql::source::SeriesData;
+
 use super::Inner;
 use super::maintain::{MaintainError, Maintenance};
 use super::{place, retain};
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
-use crate::chunk::Chunk;
+use crate::chunk::{self, Chunk};
 use crate::series::MemSeries;
 
 /// A block is cut once the head spans more than one and a half blocks: the newest half stays open for samples that
@@ -117,12 +119,12 @@ fn chunks_between(series: &MemSeries, from: i64, end: i64) -> Result<Vec<Chunk>,
             inside.push(chunk);
             continue;
         }
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        chunk.decode_range(from, end - 1, &mut times, &mut values).map_err(|_| MaintainError::HeadChunk {
+        let mut samples = SeriesData::default();
+        chunk.decode_range(from, end - 1, &mut samples).map_err(|_| MaintainError::HeadChunk {
             series: series.labels.to_string(),
             min_time_ms: chunk.min_time,
         })?;
-        inside.extend(Chunk::from_samples(times.into_iter().zip(values.into_iter().map(f64::to_bits))));
+        inside.extend(chunk::encode(&samples));
     }
     Ok(inside)
 }

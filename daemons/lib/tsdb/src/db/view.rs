@@ -118,7 +118,7 @@ impl Inner {
                     entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start)
                 {
                     let Some(chunk) = block.chunk(place)? else { continue };
-                    if let Err(source) = chunk.decode_range(start, end, &mut part.times, &mut part.values) {
+                    if let Err(source) = chunk.decode_range(start, end, &mut part) {
                         block.note_undecodable(place, source);
                     }
                 }
@@ -134,7 +134,7 @@ impl Inner {
             for chunk in &series.chunks {
                 let from = start.max(snapshot.head_from);
                 // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
-                if let Err(error) = chunk.decode_range(from, end, &mut part.times, &mut part.values) {
+                if let Err(error) = chunk.decode_range(from, end, &mut part) {
                     self.damage.note(&error, chunk.min_time.unsigned_abs());
                 }
             }

@@ -3,7 +3,7 @@
 use cairn_disk::Format;
 use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
 use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_START};
-use cairn_tsdb::chunk::{ENCODING_XOR, MAX_CHUNK_SAMPLES};
+use cairn_tsdb::chunk::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES};
 use cairn_tsdb::wal_record::{RECORD_VERSION, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
 
 const PAGE: &str = include_str!("../../FORMAT.md");
@@ -27,6 +27,8 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("TAG_START", u64::from(TAG_START)),
         ("TAG_HEAD_SERIES", u64::from(TAG_HEAD_SERIES)),
         ("ENCODING_XOR", u64::from(ENCODING_XOR)),
+        ("ENCODING_HISTOGRAM", u64::from(ENCODING_HISTOGRAM)),
+        ("ENCODING_XOR_STARTS", u64::from(ENCODING_XOR_STARTS)),
         ("MAX_CHUNK_SAMPLES", u64::from(MAX_CHUNK_SAMPLES)),
     ] {
         let row = format!("| `{name}` | {value} |");
