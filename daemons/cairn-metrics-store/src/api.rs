@@ -10,6 +10,7 @@
 //! | `query.rs` | `query`, `query_range`, `query_exemplars`, `format_query` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
 //! | `targets.rs` | `targets`, `metadata`, `scrape_pools`, `alertmanagers`, `rules`, `alerts` |
+//! | `write.rs` | `write` |
 //! | `status.rs` | `status/*`, `/version` |
 //! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
 
@@ -22,6 +23,7 @@ mod params;
 mod query;
 mod status;
 mod targets;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +77,7 @@ pub fn router(app: App) -> Router {
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/walreplay", get(status::walreplay))
-        .route("/write", post(lifecycle::write_disabled))
+        .route("/write", post(write::write))
         .route("/admin/tsdb/snapshot", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
         .route("/admin/tsdb/delete_series", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
         .route("/admin/tsdb/clean_tombstones", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use cairn_http::Health;
+use cairn_http::body::Budget;
+use cairn_runtime::logging::Occasionally;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::error::ApiError;
@@ -12,9 +16,13 @@ use crate::config::Source;
 use crate::config::resolve::Config;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::remote_write::{self, Receiver};
 use crate::scrape::ScrapeManager;
 use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
+
+/// Shortest time between two lines in the log about writes that fail.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What exists once the database is open.
 #[derive(Debug)]
@@ -25,6 +33,8 @@ pub struct Running {
     pub engine: Engine,
     /// The scrape loops.
     pub manager: Arc<ScrapeManager>,
+    /// Takes what remote write sends.
+    pub receiver: Arc<Receiver>,
 }
 
 /// The outcome of the last reload.
@@ -45,6 +55,8 @@ pub struct Settings {
     pub self_address: String,
     /// Whether `/-/reload` and `/-/quit` are allowed.
     pub has_lifecycle: bool,
+    /// Whether `/api/v1/write` takes samples.
+    pub has_remote_write: bool,
     /// Origins that may ask from a browser.
     pub cors_origin: regex::Regex,
     /// `status/flags`.
@@ -63,6 +75,12 @@ pub struct Shared {
     replay: [AtomicU64; 3],
     started_ms: i64,
     reloading: tokio::sync::Mutex<()>,
+    /// Bounds write requests that are worked on.
+    pub writes: Arc<Semaphore>,
+    /// Bounds the memory of write requests that arrive.
+    pub write_bodies: Budget,
+    /// Keeps a full disk from filling the log.
+    pub write_warning: Occasionally,
     /// Whether requests are taken, or why not.
     pub health: Health,
     /// The daemon's own metrics.
@@ -94,6 +112,9 @@ impl App {
             replay: Default::default(),
             started_ms: now_ms(),
             reloading: tokio::sync::Mutex::default(),
+            writes: Arc::new(Semaphore::new(remote_write::places())),
+            write_bodies: Budget::new(remote_write::BODY_BYTES),
+            write_warning: Occasionally::every(WARNING_INTERVAL),
             health: Health::starting("replaying the write-ahead log"),
             metrics,
             stop,
@@ -233,6 +254,7 @@ mod tests {
             source: source.clone(),
             self_address: "127.0.0.1:9090".to_owned(),
             has_lifecycle: true,
+            has_remote_write: false,
             cors_origin: regex::Regex::new("").unwrap(),
             flags: BTreeMap::new(),
             retention: String::new(),
@@ -244,8 +266,9 @@ mod tests {
         let storage = Storage::new(Db::open(options, &|_| {}).unwrap().0, None);
         let args = <Args as clap::Parser>::try_parse_from(["store"]).unwrap();
         let engine = Engine::new(Arc::clone(&storage), Arc::clone(&metrics), args.engine_options());
+        let receiver = Arc::new(Receiver::new(Arc::clone(&storage), Arc::clone(&metrics)));
         let manager = ScrapeManager::new(Arc::clone(&storage), metrics, TaskTracker::new());
-        let running = Running { storage, engine, manager: Arc::clone(&manager) };
+        let running = Running { storage, engine, manager: Arc::clone(&manager), receiver };
 
         // A reload that has looked for what is running, found nothing, and is about to take the new configuration.
         let reload = app.reloading.lock().await;

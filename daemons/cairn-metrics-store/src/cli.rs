@@ -56,7 +56,7 @@ pub struct Args {
     /// Known from Prometheus; refused, since this version has no admin API
     #[arg(long = "web.enable-admin-api")]
     pub enable_admin_api: bool,
-    /// Known from Prometheus; refused, since this version has no remote write receiver
+    /// Take samples over remote write, at /api/v1/write
     #[arg(long = "web.enable-remote-write-receiver")]
     pub enable_remote_write: bool,
     /// Origins that browsers may ask from, a pattern for the whole origin
@@ -126,7 +126,6 @@ impl Args {
         let refused = [
             ("web.config.file", self.web_config.is_some(), "TLS and basic auth"),
             ("web.enable-admin-api", self.enable_admin_api, "the admin API"),
-            ("web.enable-remote-write-receiver", self.enable_remote_write, "the remote write receiver"),
         ];
         for (flag, is_given, what) in refused {
             if is_given {
@@ -174,6 +173,11 @@ impl Args {
         Retention { time_ms: time.map(PromDuration::ms), bytes: size.map(|size| size.0) }
     }
 
+    /// Whether remote write is taken: by the flag, or by the file.
+    pub fn has_remote_write(&self, config: &Config) -> bool {
+        self.enable_remote_write || config.has_remote_write_receiver
+    }
+
     /// Limits of the query engine.
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
@@ -187,6 +191,7 @@ impl Args {
     /// The flags as `status/flags` shows them.
     pub fn shown(
         &self,
+        config: &Config,
         listen: &str,
         data_dir: &Path,
         retention: Retention,
@@ -209,7 +214,7 @@ impl Args {
             ("web.config.file", String::new()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
             ("web.enable-admin-api", self.enable_admin_api.to_string()),
-            ("web.enable-remote-write-receiver", self.enable_remote_write.to_string()),
+            ("web.enable-remote-write-receiver", self.has_remote_write(config).to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.console.templates", text(&self.console_templates, "consoles")),
             ("web.console.libraries", text(&self.console_libraries, "console_libraries")),

@@ -106,6 +106,7 @@ mod tests {
         let Config {
             listen: _,
             data_dir: _,
+            has_remote_write_receiver,
             external_labels,
             evaluation_interval,
             pools,
@@ -114,7 +115,9 @@ mod tests {
             alertmanagers,
             yaml: _,
         } = config;
-        let mut out = format!("{external_labels:?} {evaluation_interval:?} {alertmanagers:?}\n");
+        let mut out = format!(
+            "{external_labels:?} {evaluation_interval:?} {alertmanagers:?} {has_remote_write_receiver}\n"
+        );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?}\n", args.retention(config));
         for pool in pools {
@@ -159,7 +162,6 @@ mod tests {
             scrape_native_histograms: Some(_),
             always_scrape_classic_histograms: Some(_),
             convert_classic_histograms_to_nhcb: Some(_),
-            scrape_failure_log_file: Some(_),
             evaluation_interval: Some(_),
             rule_query_offset: None,
             external_labels: _,
@@ -171,6 +173,7 @@ mod tests {
             target_limit: Some(_),
             keep_dropped_targets: Some(_),
             query_log_file: _,
+            scrape_failure_log_file: _,
         } = read(&shown).global
         else {
             panic!(

@@ -21,6 +21,7 @@ use crate::cli::{Args, Retention};
 use crate::config::resolve::Config;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::remote_write::Receiver;
 use crate::scrape::ScrapeManager;
 use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
@@ -72,7 +73,7 @@ pub async fn run_telling(
     tell(address);
 
     let retention = args.retention(&config);
-    let settings = settings(&args, address, &data_dir, retention)?;
+    let settings = settings(&args, &config, address, &data_dir, retention)?;
     // The built-in job scrapes the port that is known only now.
     let config = settings.source.load(&settings.self_address).unwrap_or(config);
     let metrics = Metrics::new();
@@ -117,6 +118,7 @@ pub async fn run_telling(
 
 fn settings(
     args: &Args,
+    config: &Config,
     address: SocketAddr,
     data_dir: &Path,
     retention: Retention,
@@ -130,8 +132,9 @@ fn settings(
         source: args.source(),
         self_address,
         has_lifecycle: args.enable_lifecycle,
+        has_remote_write: args.has_remote_write(config),
         cors_origin,
-        flags: args.shown(&address.to_string(), data_dir, retention),
+        flags: args.shown(config, &address.to_string(), data_dir, retention),
         retention: retention.to_string(),
     })
 }
@@ -180,12 +183,18 @@ async fn start(
     let engine = Engine::new(Arc::clone(&storage), Arc::clone(&app.metrics), args.engine_options());
     let loops = tokio_util::task::TaskTracker::new();
     let manager = ScrapeManager::new(Arc::clone(&storage), Arc::clone(&app.metrics), loops.clone());
-    let running = Running { storage: Arc::clone(&storage), engine, manager: Arc::clone(&manager) };
+    let receiver = Arc::new(Receiver::new(Arc::clone(&storage), Arc::clone(&app.metrics)));
+    let running = Running {
+        storage: Arc::clone(&storage),
+        engine,
+        manager: Arc::clone(&manager),
+        receiver: Arc::clone(&receiver),
+    };
     app.start(running).await;
 
     let upkeep_stop = CancellationToken::new();
     let syncing = lifecycle.tasks.spawn(sync(app.clone(), Arc::clone(&storage), upkeep_stop.clone()));
-    let upkeep = lifecycle.tasks.spawn(maintain(Arc::clone(&storage), upkeep_stop.clone()));
+    let upkeep = lifecycle.tasks.spawn(maintain(Arc::clone(&storage), receiver, upkeep_stop.clone()));
     stop_plan.step("storage", async move {
         let synced = tokio::task::spawn_blocking(move || storage.sync()).await;
         synced.context("sync")?.context("sync")
@@ -233,15 +242,20 @@ async fn sync(app: App, storage: Arc<Storage>, stop: CancellationToken) {
 }
 
 /// Blocks, compaction, retention.
-async fn maintain(storage: Arc<Storage>, stop: CancellationToken) {
+async fn maintain(storage: Arc<Storage>, receiver: Arc<Receiver>, stop: CancellationToken) {
     let mut is_failing = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(MAINTENANCE_INTERVAL) => {}
         }
-        let storage = Arc::clone(&storage);
-        let round = tokio::task::spawn_blocking(move || storage.db().maintain(TimeMs(now_ms()))).await;
+        let (storage, receiver) = (Arc::clone(&storage), Arc::clone(&receiver));
+        let work = tokio::task::spawn_blocking(move || {
+            let round = storage.db().maintain(TimeMs(now_ms()));
+            receiver.forget_dropped();
+            round
+        });
+        let round = work.await;
         if let Ok(Err(error)) = &round
             && !is_failing
         {

@@ -3,7 +3,7 @@
 //! Not in here: how samples lie on disk (`cairn-tsdb`), what a query means (`cairn-promql`), how exposition text is read
 //! (`cairn-wire`), how HTTP is served within limits (`cairn-http`).
 //!
-//! Read in this order: [`daemon`] puts everything together, [`scrape`] fills the database, [`api`] answers from it.
+//! Read in this order: [`daemon`] puts everything together, [`scrape`] and [`remote_write`] fill the database, [`api`] answers from it.
 
 pub mod cli;
 pub mod config;
@@ -17,6 +17,7 @@ mod discovery;
 pub mod scrape;
 
 pub mod engine;
+pub mod remote_write;
 pub mod storage;
 
 pub mod api;

@@ -50,6 +50,17 @@ pub struct QueryMetrics {
     pub samples: Counter,
 }
 
+/// What the receiver of remote write counts.
+#[derive(Debug, Default)]
+pub struct RemoteWriteMetrics {
+    /// Samples kept.
+    pub samples: Counter,
+    /// Samples and series refused.
+    pub refused: Counter,
+    /// Samples left out silently, as the peer does, because their labels are none.
+    pub invalid_labels: Counter,
+}
+
 /// Everything that is counted, and the registry that shows it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -58,6 +69,8 @@ pub struct Metrics {
     pub scrape: ScrapeMetrics,
     /// Queries.
     pub query: QueryMetrics,
+    /// Remote write.
+    pub remote_write: RemoteWriteMetrics,
     /// Writes that the write-ahead log refused.
     pub wal_writes_failed: Counter,
     /// 1 while the last configuration that was read is the one in use.
@@ -84,6 +97,26 @@ impl Metrics {
         let requests = RequestMetrics::register(registry.sub_registry_with_prefix("cairn_metrics_store"));
         let http = HttpMetrics::register(&mut registry, requests);
         let (scrape, query) = (ScrapeMetrics::default(), QueryMetrics::default());
+        let remote_write = RemoteWriteMetrics::default();
+        for (name, help, counter) in [
+            (
+                "cairn_metrics_store_remote_write_samples",
+                "Samples kept of remote write",
+                &remote_write.samples,
+            ),
+            (
+                "cairn_metrics_store_remote_write_refused",
+                "Samples and series of remote write that were refused",
+                &remote_write.refused,
+            ),
+            (
+                "prometheus_api_remote_write_invalid_labels_samples",
+                "Samples of remote write left out because of their labels",
+                &remote_write.invalid_labels,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         let (wal_writes_failed, reload_ok, ready) = (Counter::default(), Gauge::default(), Gauge::default());
         let reload_time = Gauge::<f64, AtomicU64>::default();
         let build = Family::<Vec<(&str, &str)>, Gauge>::default();
@@ -154,6 +187,7 @@ impl Metrics {
             registry,
             scrape,
             query,
+            remote_write,
             wal_writes_failed,
             reload_ok,
             reload_time,

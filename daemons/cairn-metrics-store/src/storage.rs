@@ -52,6 +52,14 @@ impl Storage {
     /// # Errors
     /// [`AppendError`]: nothing of the rows can be counted on.
     pub fn append(&self, rows: &mut [Sample]) -> Result<Vec<Outcome>, AppendError> {
+        self.append_counting(rows).map(|(outcomes, _)| outcomes)
+    }
+
+    /// [`append`](Self::append), telling how many rows' series had left the head.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_counting(&self, rows: &mut [Sample]) -> Result<(Vec<Outcome>, usize), AppendError> {
         let now = TimeMs(now_ms());
         let mut outcomes = self.db.append(rows, now)?;
         self.is_dirty.store(true, Ordering::Release);
@@ -62,17 +70,27 @@ impl Storage {
             .map(|(index, _)| index)
             .collect();
         if dropped.is_empty() {
-            return Ok(outcomes);
+            return Ok((outcomes, 0));
         }
         let mut again = Vec::with_capacity(dropped.len());
         for index in &dropped {
             rows[*index].series = self.db.series_ref(rows[*index].series.labels())?;
             again.push(rows[*index].clone());
         }
-        for (index, outcome) in dropped.into_iter().zip(self.db.append(&again, now)?) {
-            outcomes[index] = outcome;
+        for (index, outcome) in dropped.iter().zip(self.db.append(&again, now)?) {
+            outcomes[*index] = outcome;
         }
-        Ok(outcomes)
+        Ok((outcomes, dropped.len()))
+    }
+
+    /// Waits until everything appended so far is durable, whoever makes it so. Blocking; callers at the same time share
+    /// one sync of the disk. Unlike [`sync`](Self::sync) it can stand in front of an answer: that one does not wait for
+    /// a sync that is under way.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing may be acknowledged.
+    pub fn sync_appended(&self) -> Result<(), AppendError> {
+        self.db.sync()
     }
 
     /// Makes everything appended so far durable, if there is anything new. Blocking.

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use cairn_promql::EvalError;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::PLAIN_TEXT;
@@ -143,6 +143,52 @@ impl IntoResponse for ApiError {
         body.push('}');
         let mut response = (self.kind.status(), body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(ENVELOPE_TYPE));
+        response
+    }
+}
+
+/// Why a request of remote write was refused. Senders send again on 5xx and drop the samples on 4xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WriteRefusal {
+    /// The receiver is off.
+    Disabled,
+    /// A message or compression that is not understood.
+    Media(String),
+    /// The body, or what it holds, is over a limit.
+    TooLarge(String),
+    /// It cannot be read, or a part of it was refused.
+    Bad(String),
+    /// Other bodies take all the memory that there is for them.
+    Busy,
+    /// The store failed.
+    Failed(String),
+}
+
+/// Plain text with a newline, as Go's `http.Error` writes it.
+impl IntoResponse for WriteRefusal {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Disabled => (
+                StatusCode::NOT_FOUND,
+                "remote write receiver needs to be enabled with --web.enable-remote-write-receiver"
+                    .to_owned(),
+            ),
+            Self::Media(text) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text),
+            Self::TooLarge(text) => (StatusCode::PAYLOAD_TOO_LARGE, text),
+            Self::Bad(text) => (StatusCode::BAD_REQUEST, text),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many write requests under way, send this one again later".to_owned(),
+            ),
+            Self::Failed(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
+        };
+        let mut response = (status, text + "\n").into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PLAIN_TEXT);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }

@@ -50,12 +50,6 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
     work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// `/api/v1/write`
-pub(super) async fn write_disabled() -> Response {
-    let text = "remote write receiver needs to be enabled with --web.enable-remote-write-receiver\n";
-    (StatusCode::NOT_FOUND, text).into_response()
-}
-
 /// `/api/v1/admin/tsdb/*`
 pub(super) async fn admin_disabled() -> ApiError {
     ApiError { kind: ErrorKind::Unavailable, message: "admin APIs disabled".to_owned() }

@@ -19,6 +19,7 @@ fn starting() -> App {
         source: Source::BuiltIn,
         self_address: "127.0.0.1:9090".to_owned(),
         has_lifecycle: false,
+        has_remote_write: false,
         cors_origin: regex::Regex::new("^https://a$").unwrap(),
         flags: BTreeMap::new(),
         retention: "15d".to_owned(),

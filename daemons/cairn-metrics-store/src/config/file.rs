@@ -30,6 +30,10 @@ pub struct ConfigFile {
     /// Folder of the database. Only in Cairn's TOML; the flag `--data-dir` wins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<String>,
+    /// Whether `/api/v1/write` takes samples. Only in Cairn's TOML; the flag `--web.enable-remote-write-receiver` does the
+    /// same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_remote_write_receiver: Option<bool>,
     /// Defaults of all jobs.
     #[serde(deserialize_with = "or_default")]
     pub global: Global,
@@ -89,9 +93,6 @@ pub struct Global {
     /// Whether classic histograms become native ones with custom buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convert_classic_histograms_to_nhcb: Option<bool>,
-    /// File to which failed scrapes are logged, one JSON object a line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scrape_failure_log_file: Option<String>,
     /// Time between two evaluations of a rule, and the default step of subqueries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluation_interval: Option<PromDuration>,
@@ -124,6 +125,8 @@ pub struct Global {
     pub keep_dropped_targets: Option<u64>,
     #[serde(skip_serializing)]
     pub(super) query_log_file: nb::QueryLogFile,
+    #[serde(skip_serializing)]
+    pub(super) scrape_failure_log_file: nb::ScrapeFailureLogFile,
 }
 
 /// `storage:`

@@ -85,6 +85,11 @@ impl Db {
         self.inner.series_ref(labels)
     }
 
+    /// Series in the head.
+    pub fn n_series(&self) -> usize {
+        self.inner.head.n_series()
+    }
+
     /// Finds a series without creating it.
     pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
         self.find_with(labels.stable_hash(), |other| other == labels)

@@ -41,6 +41,16 @@ pub enum DecompressError {
 /// [`DecompressError::Snappy`] for anything malformed, [`DecompressError::TooLarge`] when the block holds more than
 /// `limit` bytes.
 pub fn snappy_block(block: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    let mut out = Vec::new();
+    snappy_block_into(block, limit, &mut out)?;
+    Ok(out)
+}
+
+/// [`snappy_block`] into memory that serves again and again; what was in `out` is gone, also after an error.
+///
+/// # Errors
+/// As [`snappy_block`].
+pub fn snappy_block_into(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), DecompressError> {
     let claimed = snap::raw::decompress_len(block).map_err(|_| DecompressError::Snappy)?;
     if block.is_empty() || claimed > block.len().saturating_mul(SNAPPY_MAX_RATIO) {
         return Err(DecompressError::Snappy);
@@ -48,13 +58,13 @@ pub fn snappy_block(block: &[u8], limit: usize) -> Result<Vec<u8>, DecompressErr
     if claimed > limit {
         return Err(DecompressError::TooLarge { limit });
     }
-    let mut out = vec![0; claimed];
-    let written =
-        snap::raw::Decoder::new().decompress(block, &mut out).map_err(|_| DecompressError::Snappy)?;
+    // Only what is longer than before is zeroed: the decoder writes over all of it.
+    out.resize(claimed, 0);
+    let written = snap::raw::Decoder::new().decompress(block, out).map_err(|_| DecompressError::Snappy)?;
     if written != claimed {
         return Err(DecompressError::Snappy);
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Decompresses gzip, also several members one after the other.

@@ -8,12 +8,19 @@
 //! | [`push_protobuf`] | the protobuf form of a push |
 //! | [`push_json`] | the JSON forms of a push, today's and the legacy one |
 //! | [`push_labels`] | what does `{a="b", c="d"}` say, and what does Loki say when it is wrong |
+//! | [`remote_write`] | which series and samples does this body of `POST /api/v1/write` carry |
+//! | [`protobuf_reader`] | which fields does this protobuf message have, without copying any |
 //! | [`push_encode`] | how the shipper writes a push without building it in memory twice |
 
 pub mod decompress;
 pub mod exposition;
+pub mod protobuf_reader;
 pub mod push;
 pub mod push_encode;
 pub mod push_json;
 pub mod push_labels;
 pub mod push_protobuf;
+pub mod remote_write;
+mod remote_write_histogram;
+mod remote_write_v1;
+mod remote_write_v2;
