@@ -13,6 +13,7 @@ use cairn_runtime::progress::Progress;
 use cairn_runtime::stop::StopPlan;
 use cairn_runtime::{Failure, Lifecycle, Turn, announce_listener, dirs, notify};
 use cairn_tsdb::{Db, Options, Progress as Opening};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::api;
@@ -195,6 +196,7 @@ async fn start(
     let upkeep_stop = CancellationToken::new();
     let syncing = lifecycle.tasks.spawn(sync(app.clone(), Arc::clone(&storage), upkeep_stop.clone()));
     let upkeep = lifecycle.tasks.spawn(maintain(Arc::clone(&storage), receiver, upkeep_stop.clone()));
+    let relief = lifecycle.tasks.spawn(relieve(Arc::clone(&storage), upkeep_stop.clone()));
     stop_plan.step("storage", async move {
         let synced = tokio::task::spawn_blocking(move || storage.sync()).await;
         synced.context("sync")?.context("sync")
@@ -202,6 +204,7 @@ async fn start(
     stop_plan.step("upkeep", async move {
         upkeep_stop.cancel();
         syncing.await.context("sync loop")?;
+        relief.await.context("flush loop")?;
         upkeep.await.context("upkeep loop")
     });
     stop_plan.step("scraping", async move {
@@ -237,6 +240,25 @@ async fn sync(app: App, storage: Arc<Storage>, stop: CancellationToken) {
             }
             // The panic itself was logged where it happened.
             Err(_panic) => {}
+        }
+    }
+}
+
+/// Writes the head to blocks as soon as it is full, also while a long round of upkeep is under way.
+async fn relieve(storage: Arc<Storage>, stop: CancellationToken) {
+    let full = Arc::new(Notify::new());
+    let caller = Arc::clone(&full);
+    storage.db().on_pressure(move || caller.notify_one());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = full.notified() => {}
+        }
+        let storage = Arc::clone(&storage);
+        let relieved = tokio::task::spawn_blocking(move || storage.db().relieve(TimeMs(now_ms()))).await;
+        if let Ok(Err(error)) = &relieved {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(error, "a full head was not written to blocks, trying again");
         }
     }
 }

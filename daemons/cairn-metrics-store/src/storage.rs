@@ -74,7 +74,8 @@ impl Storage {
         }
         let mut again = Vec::with_capacity(dropped.len());
         for index in &dropped {
-            rows[*index].series = self.db.series_ref(rows[*index].series.labels())?;
+            let labels = rows[*index].series.labels().to_labels();
+            rows[*index].series = self.db.series_ref(&labels)?;
             again.push(rows[*index].clone());
         }
         for (index, outcome) in dropped.iter().zip(self.db.append(&again, now)?) {

@@ -20,6 +20,57 @@ pub struct Sample {
     pub start_ms: i64,
 }
 
+/// As [`Sample`], for a caller that keeps the series and need not count one more reference to it.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleOf<'a> {
+    /// The series, from [`Db::series_ref`](crate::Db::series_ref).
+    pub series: &'a SeriesRef,
+    /// As [`Sample::time_ms`].
+    pub time_ms: i64,
+    /// As [`Sample::value`].
+    pub value: f64,
+    /// As [`Sample::start_ms`].
+    pub start_ms: i64,
+}
+
+/// A sample in one of the two shapes.
+pub(crate) trait Row {
+    fn series(&self) -> &SeriesRef;
+    fn time_ms(&self) -> i64;
+    fn value(&self) -> f64;
+    fn start_ms(&self) -> i64;
+}
+
+impl Row for Sample {
+    fn series(&self) -> &SeriesRef {
+        &self.series
+    }
+    fn time_ms(&self) -> i64 {
+        self.time_ms
+    }
+    fn value(&self) -> f64 {
+        self.value
+    }
+    fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+}
+
+impl Row for SampleOf<'_> {
+    fn series(&self) -> &SeriesRef {
+        self.series
+    }
+    fn time_ms(&self) -> i64 {
+        self.time_ms
+    }
+    fn value(&self) -> f64 {
+        self.value
+    }
+    fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+}
+
 /// What became of one sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Outcome {
@@ -34,7 +85,7 @@ pub enum Outcome {
     },
     /// Older than the newest sample of its series.
     OutOfOrder,
-    /// Older than what the head accepts: half a block before its newest sample, or in a block already written.
+    /// Older than what the head accepts: half a block before its newest sample.
     TooOld,
     /// More than [`MAX_FUTURE_MS`](crate::options::MAX_FUTURE_MS) later than the caller's clock.
     TooFarInFuture,

@@ -1,49 +1,62 @@
-//! The head as a file: series with their chunks, so that the log before it can go.
+//! The series of the head as a file, so that the log before it can go.
 //!
-//! A checkpoint is named after the first log segment that is to be replayed after it. It is written from memory, not
-//! from the log: compressed chunks are a tenth of what the log's records take, and restoring them needs no appending.
+//! A checkpoint is named after the first log segment that is to be replayed after it, and is written after a flush: the
+//! samples before that segment lie in blocks, and of each series only its labels, its number in the log, and its newest
+//! sample are kept, by which the next one is judged. (Version 1 held the head's chunks as well, which a later flush wrote
+//! a second time.)
 //!
 //! # To add a field
 //!
-//! What the head must still know after a restart has to be here, or it goes with the log (the whole list of places is in
-//! [`wal_record`](crate::wal_record)). Raise [`CHECKPOINT_FORMAT`]'s version; put the field into `SavedSeries` or `Chunk`;
-//! write it in `push_series`; give `read_series` an arm for the new version and leave the others as they are; take it from
-//! the head in `MemSeries::save`, give it back in `db/open.rs`; freeze a file as `testdata/checkpoint-v<version>.hex`.
+//! What the head must still know of a series after a restart has to be here, or it goes with the log (the whole list of
+//! places is in [`wal_record`](crate::wal_record)). Raise [`CHECKPOINT_FORMAT`]'s version; put the field into
+//! `SavedSeries`; write it in `push_series`; give `read_record` an arm for the new version and leave the others as they are;
+//! take it from the head in `db/flush.rs`, give it back in `db/replay.rs`; freeze a file as
+//! `testdata/checkpoint-v<version>.hex`.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cairn_disk::checked::temporary_name;
+use cairn_disk::compress::{DEFAULT_LEVEL, compress, decompress};
 use cairn_disk::frame::{Frame, FrameReader};
 use cairn_disk::header::HEADER_BYTES;
 use cairn_disk::record_file::{RecordFileError, RecordFileWriter, open_record_file};
 use cairn_disk::{Format, Fs, SegmentId};
-use cairn_model::Labels;
+use cairn_model::{Labels, LabelsBuilder};
 
 use crate::chunk::{Chunk, Encoding};
-use crate::codec::{Malformed, Reader, put_bytes, put_labels, put_len, put_uvarint, put_varint};
-use crate::head::Head;
+use crate::codec::{Malformed, Reader, put_bytes, put_len, put_uvarint, put_varint};
+use crate::series::{MemSeries, Tip};
 
 /// Kind and version of a checkpoint. The version is that of all its records, which have none of their own: a checkpoint is
 /// written by one build at once, and a newer one is refused as a whole.
-pub const CHECKPOINT_FORMAT: Format = Format::new(*b"CAIRNMCP", 1);
+pub const CHECKPOINT_FORMAT: Format = Format::new(*b"CAIRNMCP", 2);
 
 /// First record: the number that the next series gets.
 pub const TAG_START: u8 = 1;
-/// Every other record: series with their chunks, until the record ends.
+/// Version 1: series with their chunks, until the record ends.
 pub const TAG_HEAD_SERIES: u8 = 2;
+/// Since version 2: series with their newest samples, as a zstd frame.
+pub const TAG_SERIES_TABLE: u8 = 3;
 
 const PREFIX: &str = "checkpoint-";
 
-/// A record is closed once it is this long.
-const RECORD_BYTES: usize = 256 << 10;
+/// A record has so many series: about 100 KiB before compression.
+const SERIES_PER_RECORD: usize = 2048;
+
+/// A longer body is not read. The daemons' limits on labels are far below what this lets in for each series.
+const MAX_BODY_BYTES: usize = 256 << 20;
 
 /// A series as a checkpoint holds it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct SavedSeries {
     pub(crate) id: u64,
     pub(crate) labels: Arc<Labels>,
+    /// Its newest sample: time and value.
+    pub(crate) last: Option<(i64, u64)>,
+    /// Samples that are in no block; only version 1 has them.
     pub(crate) chunks: Vec<Chunk>,
 }
 
@@ -65,14 +78,14 @@ pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(SegmentId, PathBu
     Ok(found)
 }
 
-/// Writes everything in the head from `from_ms` on. Appends go on meanwhile: what they add is in the log from
-/// `first_segment` on, and replay leaves out what a chunk has already. Answers the file's length.
-pub(crate) fn write(
+/// Writes the series of the head with their newest samples as they were when the log was cut before `first_segment`.
+/// Answers the file's length.
+pub(crate) fn write<'a>(
     fs: &dyn Fs,
     dir: &Path,
     first_segment: SegmentId,
-    head: &Head,
-    from_ms: i64,
+    next_id: u64,
+    series: impl Iterator<Item = (&'a MemSeries, Tip)>,
 ) -> io::Result<u64> {
     let path = dir.join(file_name(first_segment));
     let temporary = temporary_name(&path);
@@ -82,21 +95,17 @@ pub(crate) fn write(
     let write = || -> io::Result<u64> {
         let mut writer = RecordFileWriter::create(fs, &temporary, CHECKPOINT_FORMAT)?;
         let mut record = vec![TAG_START];
-        put_uvarint(&mut record, head.next_id());
+        put_uvarint(&mut record, next_id);
         writer.push(&record)?;
-        record.clear();
-        for series in head.all_series() {
-            if record.is_empty() {
-                record.push(TAG_HEAD_SERIES);
-            }
-            push_series(&mut record, &series.save(from_ms));
-            if record.len() >= RECORD_BYTES {
-                writer.push(&record)?;
-                record.clear();
+        let mut table = Table::default();
+        for (series, tip) in series {
+            table.push_series(series, tip);
+            if table.n_series >= SERIES_PER_RECORD {
+                writer.push(&table.take_record()?)?;
             }
         }
-        if !record.is_empty() {
-            writer.push(&record)?;
+        if table.n_series > 0 {
+            writer.push(&table.take_record()?)?;
         }
         let bytes = writer.finish()?;
         fs.rename(&temporary, &path)?;
@@ -111,17 +120,56 @@ pub(crate) fn write(
     written
 }
 
-fn push_series(record: &mut Vec<u8>, series: &SavedSeries) {
-    let SavedSeries { id, labels, chunks } = series;
-    put_uvarint(record, *id);
-    put_labels(record, labels);
-    put_len(record, chunks.len());
-    // Floats without start timestamps are all that the head has.
-    for Chunk { min_time, max_time, n_samples, encoding: _, data } in chunks {
-        put_varint(record, *min_time);
-        put_varint(record, *max_time);
-        put_uvarint(record, u64::from(*n_samples));
-        put_bytes(record, data);
+/// Series of one record: texts once, then what refers to them.
+#[derive(Default)]
+struct Table<'a> {
+    n_series: usize,
+    numbers: HashMap<&'a str, usize>,
+    texts: Vec<u8>,
+    series: Vec<u8>,
+    /// Values of the newest samples, apart: they look like nothing else.
+    values: Vec<u8>,
+    last_id: u64,
+    last_time: i64,
+}
+
+impl<'a> Table<'a> {
+    fn push_series(&mut self, series: &'a MemSeries, tip: Tip) {
+        put_varint(&mut self.series, series.id.wrapping_sub(self.last_id).cast_signed());
+        put_len(&mut self.series, series.labels.len());
+        for (name, value) in series.labels.iter() {
+            for text in [name, value] {
+                let next = self.numbers.len();
+                let number = *self.numbers.entry(text).or_insert_with(|| {
+                    put_bytes(&mut self.texts, text.as_bytes());
+                    next
+                });
+                put_len(&mut self.series, number);
+            }
+        }
+        if tip.time == Tip::NEVER {
+            self.series.push(0);
+        } else {
+            self.series.push(1);
+            put_varint(&mut self.series, tip.time.wrapping_sub(self.last_time));
+            self.values.extend_from_slice(&tip.bits.to_le_bytes());
+            self.last_time = tip.time;
+        }
+        self.last_id = series.id;
+        self.n_series += 1;
+    }
+
+    fn take_record(&mut self) -> io::Result<Vec<u8>> {
+        let Self { n_series, numbers, texts, series, values, .. } = std::mem::take(self);
+        let mut body = Vec::with_capacity(texts.len() + series.len() + values.len() + 20);
+        put_len(&mut body, numbers.len());
+        body.extend_from_slice(&texts);
+        put_len(&mut body, n_series);
+        put_bytes(&mut body, &series);
+        body.extend_from_slice(&values);
+        let mut record = vec![TAG_SERIES_TABLE];
+        record.extend_from_slice(&compress(&body, DEFAULT_LEVEL)?);
+        Ok(record)
     }
 }
 
@@ -178,11 +226,18 @@ fn read_record(
     let mut reader = Reader::new(record, "checkpoint record");
     match reader.byte()? {
         TAG_START => report.next_id = reader.uvarint()?,
-        TAG_HEAD_SERIES => {
+        TAG_HEAD_SERIES if version == 1 => {
             while !reader.is_empty() {
-                restore(read_series(version, &mut reader)?)?;
+                restore(read_series_v1(&mut reader)?)?;
                 report.n_series += 1;
             }
+        }
+        TAG_SERIES_TABLE if version >= 2 => {
+            let body = decompress(reader.rest(), MAX_BODY_BYTES).map_err(|_| reader.malformed())?;
+            read_table(&body, &mut |series| {
+                report.n_series += 1;
+                restore(series)
+            })?;
         }
         // The end that every record file has.
         0xff => {}
@@ -191,12 +246,39 @@ fn read_record(
     Ok(())
 }
 
-fn read_series(version: u16, reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
-    match version {
-        1 => read_series_v1(reader),
-        // The file's header lets no other version get here.
-        _ => Err(reader.malformed()),
+fn read_table(
+    body: &[u8],
+    restore: &mut impl FnMut(SavedSeries) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut reader = Reader::new(body, "checkpoint record");
+    let n_texts = reader.count()?;
+    let texts: Vec<&str> = (0..n_texts).map(|_| reader.str()).collect::<Result<_, _>>()?;
+    let n_series = reader.count()?;
+    let mut series = Reader::new(reader.bytes()?, "checkpoint record");
+    let (mut id, mut time) = (0u64, 0i64);
+    for _ in 0..n_series {
+        id = id.wrapping_add(series.varint()?.cast_unsigned());
+        let n_labels = series.count()?;
+        let mut builder = LabelsBuilder::new();
+        for _ in 0..n_labels {
+            let mut text = || -> Result<&str, Malformed> {
+                let number = usize::try_from(series.uvarint()?).map_err(|_| series.malformed())?;
+                texts.get(number).copied().ok_or(series.malformed())
+            };
+            let name = text()?;
+            builder.set(name, text()?);
+        }
+        let last = match series.byte()? {
+            0 => None,
+            1 => {
+                time = time.wrapping_add(series.varint()?);
+                Some((time, reader.u64_le()?))
+            }
+            _ => return Err(series.malformed()),
+        };
+        restore(SavedSeries { id, labels: Arc::new(builder.build()), last, chunks: Vec::new() })?;
     }
+    if series.is_empty() && reader.is_empty() { Ok(()) } else { Err(reader.malformed()) }
 }
 
 fn read_series_v1(reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
@@ -210,7 +292,7 @@ fn read_series_v1(reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
         let (encoding, data) = (Encoding::Xor, reader.bytes()?.into());
         chunks.push(Chunk { min_time, max_time, n_samples, encoding, data });
     }
-    Ok(SavedSeries { id, labels, chunks })
+    Ok(SavedSeries { id, labels, last: None, chunks })
 }
 
 #[cfg(test)]
@@ -219,45 +301,96 @@ mod tests {
 
     use super::*;
     use crate::codec::frozen;
+    use crate::head::Head;
 
     const DIR: &str = "/";
+    const TIME: i64 = 1_700_000_000_000;
 
-    /// The head that every frozen checkpoint holds.
-    fn some_head() -> Head {
-        let head = Head::new();
-        let time = 1_700_000_000_000;
+    /// What every frozen checkpoint holds: of version 1 with the chunks, since then with the newest samples.
+    fn saved(version: u16) -> [SavedSeries; 2] {
         let first = Arc::new(Labels::from_pairs([("__name__", "up"), ("job", "a")]));
-        let series = head.insert(1, first.stable_hash(), first);
-        series.lock().commit(time, 1f64.to_bits(), i64::MAX);
-        series.lock().commit(time + 15_000, 1f64.to_bits(), i64::MAX);
         let second = Arc::new(Labels::empty());
-        head.insert(2, second.stable_hash(), second).lock().commit(-7, (-2.5f64).to_bits(), i64::MAX);
-        head
+        let one = 1f64.to_bits();
+        let minus = (-2.5f64).to_bits();
+        let chunk =
+            |samples: &[(i64, u64)]| Chunk::from_samples(samples.iter().copied()).into_iter().collect();
+        match version {
+            1 => [
+                SavedSeries {
+                    id: 1,
+                    labels: first,
+                    last: None,
+                    chunks: chunk(&[(TIME, one), (TIME + 15_000, one)]),
+                },
+                SavedSeries { id: 2, labels: second, last: None, chunks: chunk(&[(-7, minus)]) },
+            ],
+            _ => [
+                SavedSeries { id: 1, labels: first, last: Some((TIME + 15_000, one)), chunks: Vec::new() },
+                SavedSeries { id: 2, labels: second, last: None, chunks: Vec::new() },
+            ],
+        }
+    }
+
+    fn written() -> (TwinFs, PathBuf, Vec<u8>) {
+        let head = Head::new();
+        let [first, second] = saved(2).map(|saved| {
+            let series = head.insert(saved.id, saved.labels.stable_hash(), &saved.labels);
+            let (time, bits) = saved.last.unwrap_or((Tip::NEVER, 0));
+            (series, Tip { time, bits, ..Tip::of(saved.id) })
+        });
+        let fs = TwinFs::new();
+        let both = [(&*first.0, first.1), (&*second.0, second.1)];
+        write(&fs, Path::new(DIR), SegmentId(1), head.next_id(), both.into_iter()).unwrap();
+        let path = Path::new(DIR).join(file_name(SegmentId(1)));
+        let file = fs.open_read(&path).unwrap();
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        (fs, path, bytes)
+    }
+
+    fn read_all(fs: &TwinFs, path: &Path) -> (ReadReport, Vec<SavedSeries>) {
+        let mut found = Vec::new();
+        let report = read(fs, path, |series| {
+            found.push(series);
+            Ok(())
+        });
+        (report.unwrap(), found)
     }
 
     #[test]
     fn checkpoints_of_every_version_are_read_for_ever() {
-        let head = some_head();
-        let saved: Vec<SavedSeries> = head.all_series().iter().map(|series| series.save(i64::MIN)).collect();
-        let fs = TwinFs::new();
-        write(&fs, Path::new(DIR), SegmentId(1), &head, i64::MIN).unwrap();
-        let file = fs.open_read(&Path::new(DIR).join(file_name(SegmentId(1)))).unwrap();
-        let mut written = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-        file.read_exact_at(&mut written, 0).unwrap();
+        let (fs, _, bytes) = written();
         for version in 1..=CHECKPOINT_FORMAT.version {
             let is_current = version == CHECKPOINT_FORMAT.version;
-            let bytes = frozen(&format!("checkpoint-v{version}.hex"), &written, is_current);
+            let bytes = frozen(&format!("checkpoint-v{version}.hex"), &bytes, is_current);
             let path = Path::new(DIR).join("frozen");
             fs.create_new(&path).unwrap().append(&bytes).unwrap();
-            let mut found = Vec::new();
-            let report = read(&fs, &path, |series| {
-                found.push(series);
-                Ok(())
-            });
-            let report = report.unwrap();
+            let (report, found) = read_all(&fs, &path);
             assert_eq!((report.next_id, report.n_series, report.damage), (3, 2, Vec::new()));
-            assert_eq!(found, saved);
+            assert_eq!(found, saved(version));
             fs.remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn many_series_take_many_records() {
+        let head = Head::new();
+        let all: Vec<_> = (0..5000u64)
+            .map(|n| {
+                let labels = Labels::from_pairs([("__name__", "m"), ("n", &n.to_string())]);
+                let tip = Tip { time: TIME, bits: n, ..Tip::of(n + 1) };
+                (head.insert(n + 1, labels.stable_hash(), &labels), tip)
+            })
+            .collect();
+        let fs = TwinFs::new();
+        let series = all.iter().map(|(series, tip)| (&**series, *tip));
+        let bytes = write(&fs, Path::new(DIR), SegmentId(1), head.next_id(), series).unwrap();
+        assert!(bytes < 5000 * 8, "{bytes}");
+        let (report, found) = read_all(&fs, &Path::new(DIR).join(file_name(SegmentId(1))));
+        assert_eq!((report.next_id, report.n_series), (5001, 5000));
+        for (saved, (series, tip)) in found.iter().zip(&all) {
+            assert!(series.labels == *saved.labels);
+            assert_eq!((saved.id, saved.last), (series.id, Some((TIME, tip.bits))));
         }
     }
 }

@@ -178,6 +178,11 @@ impl ChunkBuilder {
         self.last_time
     }
 
+    /// What the encoded samples take in memory, spare room included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.bits.capacity()
+    }
+
     /// The samples so far as a closed chunk.
     pub(crate) fn snapshot(&self) -> Chunk {
         Chunk {

@@ -113,7 +113,12 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.count()?;
-        let (taken, rest) = self.bytes.split_at(len);
+        self.take(len)
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(self.malformed())?;
         self.bytes = rest;
         Ok(taken)
     }

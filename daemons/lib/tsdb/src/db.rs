@@ -2,10 +2,12 @@
 
 mod catalogue;
 mod compact;
-mod cut;
+mod flush;
 mod join;
 mod maintain;
 mod open;
+mod pressure;
+mod replay;
 mod retain;
 mod status;
 mod view;
@@ -17,19 +19,21 @@ use cairn_disk::{Wal, WalError};
 use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::source::SourceError;
 
-use crate::append::{AppendError, Outcome, Sample};
+use crate::append::{AppendError, Outcome, Sample, SampleOf};
 use crate::block::{Block, BlockMeta};
 use crate::damage::DamageLog;
 use crate::head::Head;
 use crate::options::Options;
-use crate::series::SeriesRef;
+use crate::series::{Generation, SeriesLabels, SeriesRef};
 use crate::stats::{Counters, HeadStats};
 
 pub use maintain::MaintainError;
 pub use open::{OpenError, OpenReport, Progress};
 pub use view::{SelectError, View};
 
+use flush::Flushing;
 use maintain::Maintenance;
+use pressure::Pressure;
 use status::Tally;
 use write::Commit;
 
@@ -50,6 +54,9 @@ struct Inner {
     layout: RwLock<Layout>,
     /// Held through a round of maintenance.
     maintenance: Mutex<Maintenance>,
+    /// Held through a flush, which appenders may start, too.
+    flushing: Mutex<Flushing>,
+    pressure: Pressure,
     tally: Tally,
     damage: Arc<DamageLog>,
 }
@@ -60,8 +67,8 @@ struct Inner {
 struct Layout {
     /// Ascending by time.
     blocks: Vec<Arc<Block>>,
-    /// The head answers from this time on; before it, the blocks do.
-    head_from: i64,
+    /// Chunks of the head of this generation on are served; those of earlier ones are in blocks.
+    flushed: Generation,
 }
 
 impl Db {
@@ -90,14 +97,22 @@ impl Db {
         self.inner.head.n_series()
     }
 
+    /// As [`series_ref`](Self::series_ref) for many at once, in their order: new ones go to the log together.
+    ///
+    /// # Errors
+    /// [`AppendError`], at the first that cannot be created; those before it may have been.
+    pub fn series_refs(&self, labels: &[&Labels]) -> Result<Vec<SeriesRef>, AppendError> {
+        self.inner.series_refs(labels)
+    }
+
     /// Finds a series without creating it.
     pub fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        self.find_with(labels.stable_hash(), |other| other == labels)
+        self.find_with(labels.stable_hash(), |other| *other == *labels)
     }
 
     /// Finds a series by [`Labels::stable_hash`] and a test of the labels, for callers that have them in another shape
     /// and need not build a set for every known series.
-    pub fn find_with(&self, hash: u64, is_it: impl Fn(&Labels) -> bool) -> Option<SeriesRef> {
+    pub fn find_with(&self, hash: u64, is_it: impl Fn(&SeriesLabels) -> bool) -> Option<SeriesRef> {
         self.inner.head.find(hash, is_it).map(SeriesRef)
     }
 
@@ -108,6 +123,14 @@ impl Db {
     /// [`AppendError`] when the log cannot be written. Samples go to the log in batches, so the first of them may have
     /// been stored; repeating the call is safe.
     pub fn append(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
+        self.inner.append(samples, now.0)
+    }
+
+    /// As [`append`](Self::append), for callers that keep the references themselves.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_of(&self, samples: &[SampleOf<'_>], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
         self.inner.append(samples, now.0)
     }
 
@@ -127,6 +150,29 @@ impl Db {
     /// call tries again.
     pub fn maintain(&self, now: TimeMs) -> Result<(), MaintainError> {
         self.inner.maintain(now.0)
+    }
+
+    /// Writes everything that is in memory to blocks and drops the log before it.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing is lost, and the next round of maintenance tries again.
+    pub fn flush(&self, now: TimeMs) -> Result<(), MaintainError> {
+        self.inner.flush(now.0)
+    }
+
+    /// Sets what is called, by an appender, when the head is so full that [`relieve`](Self::relieve) should be called
+    /// before the next round of maintenance. It must not block. Of two calls of this the first one counts.
+    pub fn on_pressure(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.inner.pressure.set_hook(Box::new(hook));
+    }
+
+    /// The part of [`maintain`](Self::maintain) that makes room in memory, if it is due. It does not wait for a round of
+    /// maintenance that is under way.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn relieve(&self, now: TimeMs) -> Result<(), MaintainError> {
+        self.inner.flush_if_due(now.0)
     }
 
     /// For queries.

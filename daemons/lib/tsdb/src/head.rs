@@ -4,14 +4,14 @@ mod index;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use cairn_model::Labels;
 
 pub(crate) use index::HeadIndex;
 
-use crate::series::MemSeries;
+use crate::series::{MemSeries, SeriesLabels};
 
 /// Looking a series up takes the read lock of one of so many parts; creating one takes a write lock of one part.
 const SHARDS: usize = 64;
@@ -46,7 +46,7 @@ struct Shard {
     collisions: Vec<Arc<MemSeries>>,
 }
 
-/// All series that have samples outside of blocks.
+/// The series that somebody appends to, with what they have outside of blocks.
 #[derive(Debug)]
 pub(crate) struct Head {
     shards: Vec<RwLock<Shard>>,
@@ -55,6 +55,14 @@ pub(crate) struct Head {
     next_id: AtomicU64,
     /// Newest sample; `i64::MIN` while there is none.
     max_time: AtomicI64,
+    /// Oldest sample in memory of the present generation; `i64::MAX` while there is none.
+    min_time: AtomicI64,
+    /// Oldest sample of what a flush is writing; `i64::MAX` while none is under way.
+    min_time_in_flush: AtomicI64,
+    /// What samples in memory take, about. Signed: parts are counted by several threads in any order.
+    chunk_bytes: AtomicIsize,
+    /// Samples in memory.
+    n_samples: AtomicU64,
 }
 
 impl Head {
@@ -65,11 +73,15 @@ impl Head {
             n_series: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             max_time: AtomicI64::new(i64::MIN),
+            min_time: AtomicI64::new(i64::MAX),
+            min_time_in_flush: AtomicI64::new(i64::MAX),
+            chunk_bytes: AtomicIsize::new(0),
+            n_samples: AtomicU64::new(0),
         }
     }
 
     /// The live series with this hash of which `is_it` says so.
-    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&Labels) -> bool) -> Option<Arc<MemSeries>> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&SeriesLabels) -> bool) -> Option<Arc<MemSeries>> {
         let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
         let first = shard.by_hash.get(&hash)?;
         let fits =
@@ -88,13 +100,9 @@ impl Head {
     }
 
     /// Adds a series that [`find`](Self::find) does not know. One caller at a time (the commit lock, or replay).
-    pub(crate) fn insert(&self, id: u64, hash: u64, labels: Arc<Labels>) -> Arc<MemSeries> {
+    pub(crate) fn insert(&self, id: u64, hash: u64, labels: &Labels) -> Arc<MemSeries> {
         self.reserve_ids_below(id.saturating_add(1));
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let slot = index.free_slot();
-        let series = Arc::new(MemSeries::new(id, slot, hash, labels));
-        index.insert(&series);
-        drop(index);
+        let series = self.index.write().unwrap_or_else(PoisonError::into_inner).insert(id, hash, labels);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
         match shard.by_hash.get(&hash) {
             Some(other) if !other.is_dropped() => shard.collisions.push(Arc::clone(&series)),
@@ -114,31 +122,64 @@ impl Head {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every series, in no order.
+    /// Every series, by slot.
     pub(crate) fn all_series(&self) -> Vec<Arc<MemSeries>> {
         self.index().series().cloned().collect()
     }
 
-    /// Newest sample.
+    /// Newest sample ever seen.
     pub(crate) fn max_time(&self) -> Option<i64> {
         Some(self.max_time.load(Ordering::Relaxed)).filter(|&time| time != i64::MIN)
     }
 
+    /// Oldest sample that is in no block yet.
+    pub(crate) fn min_time(&self) -> Option<i64> {
+        let oldest =
+            self.min_time.load(Ordering::Relaxed).min(self.min_time_in_flush.load(Ordering::Relaxed));
+        Some(oldest).filter(|&time| time != i64::MAX)
+    }
+
+    /// Notes the newest sample of a series whose samples lie in blocks.
     pub(crate) fn saw_time(&self, time: i64) {
         self.max_time.fetch_max(time, Ordering::Relaxed);
     }
 
-    /// Oldest sample; looks at every series.
-    pub(crate) fn min_time(&self) -> Option<i64> {
-        self.all_series().iter().filter_map(|series| series.lock().min_time()).min()
+    /// Notes what was stored: the oldest and newest time, how many samples, how many bytes they take.
+    pub(crate) fn stored(&self, oldest: i64, newest: i64, n_samples: u64, bytes: isize) {
+        self.max_time.fetch_max(newest, Ordering::Relaxed);
+        self.min_time.fetch_min(oldest, Ordering::Relaxed);
+        self.n_samples.fetch_add(n_samples, Ordering::Relaxed);
+        self.chunk_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Forgets chunks that end before `from` and the series that have none left. Answers how many series went.
-    pub(crate) fn truncate(&self, from: i64) -> usize {
-        let mut gone: Vec<Arc<MemSeries>> = self.all_series();
-        // Marked as dropped first, under its own lock: an appender that holds a reference learns it from there, and
-        // can no longer put a sample into a series that queries do not find.
-        gone.retain(|series| series.lock().truncate(from));
+    /// What samples in memory take.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        usize::try_from(self.chunk_bytes.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// Samples in memory that no flush has begun to write.
+    pub(crate) fn n_samples(&self) -> u64 {
+        self.n_samples.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn resized(&self, bytes: isize) {
+        self.chunk_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A flush begins: what is in memory belongs to it. The caller holds the commit lock.
+    pub(crate) fn begin_flush(&self) {
+        let oldest = self.min_time.swap(i64::MAX, Ordering::Relaxed);
+        self.min_time_in_flush.fetch_min(oldest, Ordering::Relaxed);
+        self.n_samples.store(0, Ordering::Relaxed);
+    }
+
+    /// A flush ended well: what it wrote is answered by blocks.
+    pub(crate) fn end_flush(&self) {
+        self.min_time_in_flush.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    /// Takes series, which the caller has marked as dropped, out of the tables.
+    pub(crate) fn remove(&self, gone: &[Arc<MemSeries>]) {
         for group in gone.chunks(REMOVE_GROUP) {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             for series in group {
@@ -151,7 +192,16 @@ impl Head {
             }
         }
         self.n_series.fetch_sub(gone.len(), Ordering::Relaxed);
-        gone.len()
+    }
+
+    /// Gives memory back that removed series leave behind in the tables.
+    pub(crate) fn shrink(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            if shard.by_hash.capacity() > 4 * shard.by_hash.len() {
+                shard.by_hash.shrink_to_fit();
+            }
+        }
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
@@ -185,20 +235,58 @@ mod tests {
         Labels::from_pairs([("a", value)])
     }
 
+    fn drop_series(head: &Head, series: &Arc<MemSeries>) {
+        series.mark_dropped();
+        head.remove(std::slice::from_ref(series));
+    }
+
     #[test]
     fn equal_hashes_are_told_apart_also_after_one_left() {
         let head = Head::new();
         let hash = 7;
+        let mut all = Vec::new();
         for (id, value) in [(1, "x"), (2, "y"), (3, "z")] {
             assert!(head.find(hash, |found| *found == labels(value)).is_none());
-            head.insert(id, hash, Arc::new(labels(value))).lock().commit(id.cast_signed() * 10, 0, 1000);
+            all.push(head.insert(id, hash, &labels(value)));
         }
         let id_of = |value| head.find(hash, |found| *found == labels(value)).map(|series| series.id);
         assert_eq!([id_of("x"), id_of("y"), id_of("z")], [Some(1), Some(2), Some(3)]);
-        assert_eq!(head.truncate(15), 1);
+        drop_series(&head, &all[0]);
         assert_eq!([id_of("x"), id_of("y"), id_of("z")], [None, Some(2), Some(3)]);
-        assert_eq!(head.truncate(25), 1);
+        drop_series(&head, &all[1]);
         assert_eq!([id_of("y"), id_of("z"), id_of("x")], [None, Some(3), None]);
-        assert_eq!((head.n_series(), head.next_id(), head.min_time()), (1, 4, Some(30)));
+        assert_eq!((head.n_series(), head.next_id()), (1, 4));
+    }
+
+    #[test]
+    fn labels_go_with_the_last_series_that_has_them() {
+        let head = Head::new();
+        let of = |n: u64| Labels::from_pairs([("job", "a"), ("pod", &format!("p{n}"))]);
+        for round in 0..10 {
+            let all: Vec<_> = (0..50).map(|n| head.insert(round * 100 + n + 1, n, &of(n))).collect();
+            let shared = Arc::clone(&all[0].labels.pairs()[0]);
+            assert_eq!(Arc::strong_count(&shared), 50 + 2, "the series, the index and this one");
+            assert_eq!(head.index().n_slots(), 50, "slots are given again");
+            for series in &all {
+                drop_series(&head, series);
+            }
+            drop(all);
+            assert_eq!(Arc::strong_count(&shared), 1);
+            assert_eq!(head.index().names().count(), 0);
+        }
+    }
+
+    #[test]
+    fn oldest_and_newest_while_a_flush_is_under_way() {
+        let head = Head::new();
+        assert_eq!((head.min_time(), head.max_time()), (None, None));
+        head.stored(10, 20, 3, 100);
+        head.begin_flush();
+        assert_eq!((head.min_time(), head.max_time(), head.n_samples()), (Some(10), Some(20), 0));
+        head.stored(30, 40, 3, 100);
+        assert_eq!(head.min_time(), Some(10));
+        head.end_flush();
+        assert_eq!((head.min_time(), head.max_time()), (Some(30), Some(40)));
+        assert_eq!((head.n_samples(), head.chunk_bytes()), (3, 200));
     }
 }

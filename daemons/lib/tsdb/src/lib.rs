@@ -4,21 +4,20 @@
 //! entry; `FORMAT.md` beside this crate describes every byte on disk.
 //!
 //! A sample's way: [`Db::append`] judges it, writes it to the log, then puts it into the open chunk of its series in
-//! the head; [`Db::sync`] makes the log durable. [`Db::maintain`] writes old parts of the head to blocks, writes a
-//! checkpoint of the rest, drops the log before it, merges blocks, and removes those that are too old. [`Db::view`]
-//! answers selections from blocks and head alike.
+//! the head; [`Db::sync`] makes the log durable. [`Db::maintain`] writes a full head to blocks, drops the log before it,
+//! merges blocks, and removes those that are too old. [`Db::view`] answers selections from blocks and head alike.
 //!
 //! | module | answers |
 //! |---|---|
 //! | [`options`] | what can be chosen |
 //! | [`db`] | how is a database opened, what can it do |
 //! | `db/write` | how does a sample get in (the only place that appends) |
-//! | `db/maintain`, `db/cut`, `db/compact`, `db/retain` | what happens in the background |
+//! | `db/maintain`, `db/flush`, `db/compact`, `db/retain` | what happens in the background |
 //! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |
 //! | [`append`] | what became of a sample |
 //! | [`series`], `head` | what is in memory |
 //! | [`chunk`] | how are samples compressed |
-//! | [`wal_record`], `checkpoint` | how does the head survive a restart |
+//! | [`wal_record`], [`checkpoint`], `db/replay` | how does the head survive a restart |
 //! | [`block`] | how do samples lie on disk |
 //! | `postings` | which series pass these matchers |
 //! | [`stats`] | figures for status pages and metrics |
@@ -37,9 +36,9 @@ pub mod series;
 pub mod stats;
 pub mod wal_record;
 
-pub use append::{AppendError, Outcome, Sample};
+pub use append::{AppendError, Outcome, Sample, SampleOf};
 pub use block::{BlockId, BlockMeta};
 pub use db::{Db, MaintainError, OpenError, OpenReport, Progress, View};
 pub use options::Options;
-pub use series::SeriesRef;
+pub use series::{SeriesLabels, SeriesRef};
 pub use stats::{Counters, HeadStats};

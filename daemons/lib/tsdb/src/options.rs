@@ -31,6 +31,11 @@ pub struct Options {
     pub retention_bytes: Option<u64>,
     /// Series in the head; a new one beyond it is refused.
     pub max_head_series: usize,
+    /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; at least some hundred
+    /// for each series count as nothing.
+    pub max_head_bytes: usize,
+    /// Samples in memory beyond which it is, too: they are what a start has to replay.
+    pub max_head_samples: u64,
     /// Samples that one selection may load.
     pub max_select_samples: usize,
     /// Segment size of the write-ahead log.
@@ -48,6 +53,8 @@ impl Options {
             retention_ms: Some(RETENTION_MS),
             retention_bytes: None,
             max_head_series: 2_000_000,
+            max_head_bytes: 48 << 20,
+            max_head_samples: 24_000_000,
             max_select_samples: 50_000_000,
             wal_segment_bytes: 32 << 20,
         }

@@ -1,35 +1,75 @@
-//! One series of the head: its labels, its chunks in memory, and the rules for one more sample.
+//! One series of the head: its labels and its samples in memory.
+//!
+//! What an appender must know to judge the next sample is in [`Tip`], which belongs to whoever holds the commit lock;
+//! what a reader sees is in [`SeriesChunks`], behind the series' own lock. So judging and logging a batch touch no lock
+//! at all, and storing it one per sample, which nobody else holds but for a copy.
+
+mod labels;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_model::Labels;
-use cairn_promql::source::SeriesData;
 
-use crate::append::Outcome;
-use crate::checkpoint::SavedSeries;
 use crate::chunk::{Chunk, OpenChunk};
 
+pub(crate) use labels::Pair;
+pub use labels::SeriesLabels;
+
 /// A resolved series of the head. Cheap to clone and to keep: a scraper keeps one per line of a target and appends
-/// without looking anything up. When its series leaves the head, [`Outcome::SeriesDropped`] tells.
+/// without looking anything up. When its series leaves the head, [`Outcome::SeriesDropped`](crate::Outcome) tells.
 #[derive(Clone)]
 pub struct SeriesRef(pub(crate) Arc<MemSeries>);
 
 impl SeriesRef {
     /// The labels, with `__name__`.
-    pub fn labels(&self) -> &Arc<Labels> {
+    pub fn labels(&self) -> &SeriesLabels {
         &self.0.labels
+    }
+
+    /// A number that no other series of this database has or had: equal for references to one series.
+    pub fn number(&self) -> u64 {
+        self.0.id
     }
 
     /// Whether the series left the head, so that it must be resolved again.
     pub fn is_dropped(&self) -> bool {
-        self.0.lock().dropped
+        self.0.is_dropped()
     }
 }
 
 impl fmt::Debug for SeriesRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.0.id, self.0.labels)
+        write!(f, "{}{:?}", self.0.id, self.0.labels)
+    }
+}
+
+/// Counts flushes: chunks of a generation below the layout's `flushed` are in blocks.
+pub(crate) type Generation = u32;
+
+/// The newest sample of a series, for judging and for logging the next one. One per slot of the head, in the hands of
+/// whoever holds the commit lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tip {
+    /// The series in this slot; 0 for none, which no series has.
+    pub(crate) id: u64,
+    /// Time of its newest sample; [`Tip::NEVER`] when it had none.
+    pub(crate) time: i64,
+    /// That sample's value.
+    pub(crate) bits: u64,
+    /// The record of the log that holds it; 0 when it is in none that the next record may refer to.
+    pub(crate) record: u64,
+}
+
+impl Tip {
+    /// The time of a sample that there never was.
+    pub(crate) const NEVER: i64 = i64::MIN;
+
+    pub(crate) const EMPTY: Self = Self { id: 0, time: Self::NEVER, bits: 0, record: 0 };
+
+    pub(crate) fn of(id: u64) -> Self {
+        Self { id, ..Self::EMPTY }
     }
 }
 
@@ -38,147 +78,163 @@ impl fmt::Debug for SeriesRef {
 pub(crate) struct MemSeries {
     /// Names the series in the log and in checkpoints; never given twice.
     pub(crate) id: u64,
-    /// Place in the head's table, which postings refer to; given again after the series is gone.
-    pub(crate) slot: u32,
     pub(crate) hash: u64,
-    pub(crate) labels: Arc<Labels>,
-    state: Mutex<SeriesState>,
-}
-
-/// What changes. Only the holder of the commit lock appends; readers hold this lock for a copy, never for decoding.
-#[derive(Debug, Default)]
-pub(crate) struct SeriesState {
-    sealed: Vec<Chunk>,
-    open: Option<OpenChunk>,
-    /// Newest sample, also when its chunk has left the head.
-    last: Option<(i64, u64)>,
-    /// Accepted, on its way into the log.
-    pending: Option<(i64, u64)>,
-    dropped: bool,
+    /// Place in the head's table, which postings and tips refer to; given again after the series is gone.
+    pub(crate) slot: u32,
+    is_dropped: AtomicBool,
+    pub(crate) labels: SeriesLabels,
+    chunks: Mutex<SeriesChunks>,
 }
 
 impl MemSeries {
-    pub(crate) fn new(id: u64, slot: u32, hash: u64, labels: Arc<Labels>) -> Self {
-        Self { id, slot, hash, labels, state: Mutex::default() }
+    pub(crate) fn new(id: u64, slot: u32, hash: u64, labels: SeriesLabels) -> Self {
+        Self { id, hash, slot, is_dropped: AtomicBool::new(false), labels, chunks: Mutex::default() }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, SeriesState> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SeriesChunks> {
         // Each critical section leaves a usable state at every step, so a panic elsewhere does not spoil it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_dropped(&self) -> bool {
-        self.lock().dropped
+        self.is_dropped.load(Ordering::Acquire)
     }
 
-    /// What a checkpoint keeps: chunks that end at `from_ms` or later.
-    pub(crate) fn save(&self, from_ms: i64) -> SavedSeries {
-        // The slot is given anew at a start, the hash follows from the labels.
-        let Self { id, slot: _, hash: _, labels, state: _ } = self;
-        SavedSeries { id: *id, labels: Arc::clone(labels), chunks: self.lock().chunks_in(from_ms, i64::MAX) }
+    pub(crate) fn mark_dropped(&self) {
+        self.is_dropped.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn to_labels(&self) -> Arc<Labels> {
+        Arc::new(self.labels.to_labels())
     }
 }
 
-impl SeriesState {
-    /// Judges a sample and, if it is to be stored, reserves its place until `commit` or `cancel`.
-    pub(crate) fn reserve(&mut self, time: i64, bits: u64) -> Outcome {
-        if self.dropped {
-            return Outcome::SeriesDropped;
-        }
-        if let Some((last_time, last_bits)) = self.pending.or(self.last) {
-            if time < last_time {
-                return Outcome::OutOfOrder;
-            }
-            if time == last_time {
-                if bits == last_bits {
-                    return Outcome::Duplicate;
-                }
-                return Outcome::DuplicateOtherValue { existing: f64::from_bits(last_bits) };
-            }
-        }
-        self.pending = Some((time, bits));
-        Outcome::Stored
-    }
+/// A closed chunk that waits for its flush.
+#[derive(Clone, Debug)]
+struct Sealed {
+    generation: Generation,
+    chunk: Chunk,
+}
 
-    /// Gives reserved places up: the log refused the record.
-    pub(crate) fn cancel(&mut self) {
-        self.pending = None;
-    }
+/// The open chunk.
+#[derive(Debug)]
+struct Open {
+    generation: Generation,
+    chunk: OpenChunk,
+}
 
-    /// Stores a sample that is later than every other one. `block_ms`: chunks never cross a block's border.
-    pub(crate) fn commit(&mut self, time: i64, bits: u64, block_ms: i64) {
-        self.pending = None;
-        self.last = Some((time, bits));
-        if let Some(open) = &mut self.open {
-            let same_block = open.first_time().div_euclid(block_ms) == time.div_euclid(block_ms);
-            if same_block && open.push_float(time, bits, 0) {
-                return;
-            }
-            self.sealed.push(open.snapshot());
-        }
-        self.open = Some(OpenChunk::with_float(time, bits, 0));
-    }
+/// The samples of a series that are in no block. Only the holder of the commit lock adds to it; readers hold the series'
+/// lock for a copy, never for decoding.
+#[derive(Debug, Default)]
+pub(crate) struct SeriesChunks {
+    sealed: Vec<Sealed>,
+    open: Option<Box<Open>>,
+}
 
-    /// As `commit`, for replay: silently leaves out what is not later than the newest sample.
-    pub(crate) fn replay(&mut self, time: i64, bits: u64, block_ms: i64) -> bool {
-        let is_new = self.last.is_none_or(|(last_time, _)| time > last_time);
-        if is_new {
-            self.commit(time, bits, block_ms);
-        }
-        is_new
-    }
+/// What a series costs besides its samples, roughly: for the decision when to flush.
+pub(crate) const OPEN_CHUNK_BYTES: usize = size_of::<Open>() + 16;
+const SEALED_CHUNK_BYTES: usize = size_of::<Sealed>() + 32;
 
-    /// Takes chunks from a checkpoint; they ascend in time. The last one is opened again, so that a restart does not
-    /// leave a small chunk behind in every series.
-    pub(crate) fn restore(
+impl SeriesChunks {
+    /// Stores a float that is later than every other sample; `start` is 0 when unknown. Answers by how many bytes that
+    /// made the head larger (or smaller). `block_ms`: chunks never cross a block's border.
+    pub(crate) fn push_float(
         &mut self,
-        mut chunks: Vec<Chunk>,
+        time: i64,
+        bits: u64,
+        start: i64,
+        generation: Generation,
         block_ms: i64,
-    ) -> Result<(), crate::codec::Malformed> {
-        let Some(last) = chunks.pop() else { return Ok(()) };
-        let mut samples = SeriesData::default();
-        last.decode_range(i64::MIN, i64::MAX, &mut samples)?;
-        self.sealed = chunks;
-        for (time, value) in samples.times.into_iter().zip(samples.values) {
-            self.replay(time, value.to_bits(), block_ms);
+    ) -> isize {
+        if let Some(open) = self.open_for(time, generation, block_ms) {
+            let before = open.heap_bytes();
+            if open.push_float(time, bits, start) {
+                return open.heap_bytes().cast_signed() - before.cast_signed();
+            }
         }
-        Ok(())
+        self.begin(OpenChunk::with_float(time, bits, start), generation)
     }
 
-    pub(crate) fn n_chunks(&self) -> usize {
-        self.sealed.len() + usize::from(self.open.is_some())
+    /// The open chunk if a sample of this time and generation may go into it.
+    fn open_for(&mut self, time: i64, generation: Generation, block_ms: i64) -> Option<&mut OpenChunk> {
+        let open = self.open.as_mut().filter(|open| open.generation == generation)?;
+        let same_block = open.chunk.first_time().div_euclid(block_ms) == time.div_euclid(block_ms);
+        same_block.then_some(&mut open.chunk)
     }
 
-    pub(crate) fn min_time(&self) -> Option<i64> {
-        let open = self.open.as_ref().map(OpenChunk::first_time);
-        self.sealed.first().map(|chunk| chunk.min_time).or(open)
+    fn begin(&mut self, chunk: OpenChunk, generation: Generation) -> isize {
+        let sealed = self.seal();
+        let grown = OPEN_CHUNK_BYTES + chunk.heap_bytes();
+        self.open = Some(Box::new(Open { generation, chunk }));
+        sealed + grown.cast_signed()
     }
 
-    /// Copies of the chunks that may have samples in `start..=end`, ascending.
-    pub(crate) fn chunks_in(&self, start: i64, end: i64) -> Vec<Chunk> {
-        let mut chunks: Vec<Chunk> =
-            self.sealed.iter().filter(|chunk| chunk.overlaps(start, end)).cloned().collect();
+    fn seal(&mut self) -> isize {
+        let Some(open) = self.open.take() else { return 0 };
+        let chunk = open.chunk.snapshot();
+        let grown = (SEALED_CHUNK_BYTES + chunk.data.len()).cast_signed()
+            - (OPEN_CHUNK_BYTES + open.chunk.heap_bytes()).cast_signed();
+        self.sealed.push(Sealed { generation: open.generation, chunk });
+        grown
+    }
+
+    /// Closes the open chunk if it belongs to an earlier generation. Answers as `push_float` does.
+    pub(crate) fn seal_before(&mut self, generation: Generation) -> isize {
+        match &self.open {
+            Some(open) if open.generation < generation => self.seal(),
+            _ => 0,
+        }
+    }
+
+    /// The closed chunks of earlier generations, ascending in time.
+    pub(crate) fn before(&self, generation: Generation) -> impl Iterator<Item = &Chunk> {
+        self.sealed.iter().filter(move |sealed| sealed.generation < generation).map(|sealed| &sealed.chunk)
+    }
+
+    /// Forgets the chunks of earlier generations: they are in a block. Answers by how many bytes that made the head
+    /// smaller.
+    pub(crate) fn forget_before(&mut self, generation: Generation) -> usize {
+        let mut freed = 0;
+        self.sealed.retain(|sealed| {
+            let stays = sealed.generation >= generation;
+            if !stays {
+                freed += SEALED_CHUNK_BYTES + sealed.chunk.data.len();
+            }
+            stays
+        });
+        self.sealed.shrink_to_fit();
+        if let Some(open) = self.open.take_if(|open| open.generation < generation) {
+            freed += OPEN_CHUNK_BYTES + open.chunk.heap_bytes();
+        }
+        freed
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sealed.is_empty() && self.open.is_none()
+    }
+
+    /// Chunks of this and later generations, the open one included.
+    pub(crate) fn n_chunks(&self, from_generation: Generation) -> usize {
+        self.sealed.iter().filter(|sealed| sealed.generation >= from_generation).count()
+            + usize::from(self.open.as_ref().is_some_and(|open| open.generation >= from_generation))
+    }
+
+    /// Copies of the chunks of this and later generations that may have samples in `start..=end`, ascending.
+    pub(crate) fn chunks_in(&self, from_generation: Generation, start: i64, end: i64) -> Vec<Chunk> {
+        let mut chunks: Vec<Chunk> = self
+            .sealed
+            .iter()
+            .filter(|sealed| sealed.generation >= from_generation && sealed.chunk.overlaps(start, end))
+            .map(|sealed| sealed.chunk.clone())
+            .collect();
         if let Some(open) = &self.open
-            && open.first_time() <= end
-            && open.last_time() >= start
+            && open.generation >= from_generation
+            && open.chunk.first_time() <= end
+            && open.chunk.last_time() >= start
         {
-            chunks.push(open.snapshot());
+            chunks.push(open.chunk.snapshot());
         }
         chunks
-    }
-
-    /// Forgets chunks that end before `from`, and marks the series as dropped when nothing is left of it. Answers
-    /// whether it was dropped by this call.
-    pub(crate) fn truncate(&mut self, from: i64) -> bool {
-        self.sealed.retain(|chunk| chunk.max_time >= from);
-        self.sealed.shrink_to_fit();
-        if self.open.as_ref().is_some_and(|open| open.last_time() < from) {
-            self.open = None;
-        }
-        let is_empty = self.sealed.is_empty() && self.open.is_none() && self.pending.is_none();
-        let drops_now = is_empty && !self.dropped;
-        self.dropped |= is_empty;
-        drops_now
     }
 }
 
@@ -188,48 +244,33 @@ mod tests {
 
     const BLOCK_MS: i64 = 1000;
 
-    #[test]
-    fn judges_against_the_newest_sample_reserved_ones_included() {
-        let mut series = SeriesState::default();
-        assert_eq!(series.reserve(10, 1), Outcome::Stored);
-        assert_eq!(series.reserve(10, 1), Outcome::Duplicate);
-        assert_eq!(
-            series.reserve(10, 2f64.to_bits()),
-            Outcome::DuplicateOtherValue { existing: f64::from_bits(1) }
-        );
-        assert_eq!(series.reserve(9, 1), Outcome::OutOfOrder);
-        series.cancel();
-        assert_eq!(series.reserve(9, 1), Outcome::Stored, "the log refused the sample at 10");
-        series.commit(9, 1, BLOCK_MS);
-        assert_eq!(series.reserve(9, 1), Outcome::Duplicate);
+    fn ranges(chunks: &[Chunk]) -> Vec<(i64, i64)> {
+        chunks.iter().map(|chunk| (chunk.min_time, chunk.max_time)).collect()
     }
 
     #[test]
-    fn chunks_end_at_block_borders_and_at_their_limit() {
-        let mut series = SeriesState::default();
+    fn chunks_end_at_block_borders_at_their_limit_and_where_a_flush_began() {
+        let mut series = SeriesChunks::default();
+        let mut bytes = 0;
         for time in (0..2000).step_by(2) {
-            series.commit(time, 0, BLOCK_MS);
+            bytes += series.push_float(time, 0, 0, 0, BLOCK_MS);
         }
-        let ranges: Vec<_> = series.chunks_in(0, i64::MAX).iter().map(|c| (c.min_time, c.max_time)).collect();
-        assert_eq!(ranges, [(0, 478), (480, 958), (960, 998), (1000, 1478), (1480, 1958), (1960, 1998)]);
-        assert!(!series.truncate(1000));
-        assert_eq!(series.min_time(), Some(1000));
-        assert!(series.truncate(5000));
-        assert!(!series.truncate(5000), "dropped once");
-        assert_eq!(series.reserve(6000, 0), Outcome::SeriesDropped);
-    }
-
-    #[test]
-    fn restored_series_goes_on_where_it_was() {
-        let mut before = SeriesState::default();
-        for time in 0..300 {
-            before.commit(time, time.cast_unsigned(), BLOCK_MS);
-        }
-        let mut after = SeriesState::default();
-        after.restore(before.chunks_in(0, i64::MAX), BLOCK_MS).unwrap();
-        for series in [&mut before, &mut after] {
-            series.commit(300, 1, BLOCK_MS);
-        }
-        assert_eq!(before.chunks_in(0, i64::MAX), after.chunks_in(0, i64::MAX));
+        let all = ranges(&series.chunks_in(0, 0, i64::MAX));
+        assert_eq!(all, [(0, 478), (480, 958), (960, 998), (1000, 1478), (1480, 1958), (1960, 1998)]);
+        assert_eq!(ranges(&series.chunks_in(0, 479, 480)), [(480, 958)]);
+        bytes += series.push_float(1999, 0, 0, 1, BLOCK_MS);
+        assert_eq!(series.n_chunks(0), 7);
+        assert_eq!(ranges(&series.chunks_in(1, 0, i64::MAX)), [(1999, 1999)], "the rest is in blocks");
+        bytes += series.seal_before(1);
+        let flushed: Vec<Chunk> = series.before(1).cloned().collect();
+        assert_eq!(ranges(&flushed), all);
+        bytes -= series.forget_before(1).cast_signed();
+        assert_eq!(ranges(&series.chunks_in(0, 0, i64::MAX)), [(1999, 1999)]);
+        // Also a chunk that is still open when its generation ends.
+        bytes += series.seal_before(2);
+        assert_eq!(ranges(&series.before(2).cloned().collect::<Vec<_>>()), [(1999, 1999)]);
+        bytes -= series.forget_before(2).cast_signed();
+        assert!(series.is_empty() && series.n_chunks(0) == 0);
+        assert_eq!(bytes, 0, "what is reckoned is what is freed");
     }
 }

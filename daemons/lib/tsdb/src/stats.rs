@@ -44,8 +44,14 @@ pub struct Counters {
     pub series_removed: u64,
     /// Series in the head.
     pub head_series: u64,
-    /// Blocks cut from the head.
+    /// Bytes of samples in the head, about.
+    pub head_chunk_bytes: u64,
+    /// Samples in the head that no flush has begun to write.
+    pub head_samples: u64,
+    /// Blocks written from the head.
     pub blocks_cut: u64,
+    /// Times that the head was written to blocks.
+    pub flushes: u64,
     /// Compactions that merged blocks.
     pub compactions: u64,
     /// Maintenance rounds that failed.

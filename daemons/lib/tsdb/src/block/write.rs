@@ -117,10 +117,6 @@ impl BlockWriter {
         if self.batch.is_full() { self.flush_batch() } else { Ok(()) }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.n_series == 0
-    }
-
     fn flush_batch(&mut self) -> io::Result<()> {
         if !self.batch.is_empty() {
             let record = self.batch.take_record()?;

@@ -1,5 +1,9 @@
 //! A stream of bits, filled from the most significant end of each byte.
 
+/// Buffers grow by this much. Doubling would leave a third of all open chunks' memory unused, and there is one for each
+/// series; a chunk is short enough for the copies not to matter.
+const GROWTH_BYTES: usize = 48;
+
 /// Appends bits to bytes.
 #[derive(Clone, Debug)]
 pub(super) struct BitWriter {
@@ -10,7 +14,13 @@ pub(super) struct BitWriter {
 
 impl BitWriter {
     pub(super) fn with_bytes(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.to_vec(), free: 0 }
+        let mut buffer = Vec::with_capacity(GROWTH_BYTES);
+        buffer.extend_from_slice(bytes);
+        Self { bytes: buffer, free: 0 }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -26,6 +36,9 @@ impl BitWriter {
     pub(super) fn write(&mut self, value: u64, mut width: u32) {
         while width > 0 {
             if self.free == 0 {
+                if self.bytes.len() == self.bytes.capacity() {
+                    self.bytes.reserve_exact(GROWTH_BYTES);
+                }
                 self.bytes.push(0);
                 self.free = 8;
             }

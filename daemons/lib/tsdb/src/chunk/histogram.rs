@@ -75,6 +75,15 @@ impl HistogramBuilder {
         builder
     }
 
+    /// What the encoded samples take in memory and what the next one is compared with.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let counts = match &self.state.counts {
+            CountState::Int(counts) => size_of_val(&counts[..]),
+            CountState::Float(counts) => size_of_val(&counts[..]),
+        };
+        self.bits.capacity() + counts
+    }
+
     /// Appends a sample that is later than the last one. `false`: it needs a chunk of its own, nothing was done.
     pub(crate) fn push(&mut self, point: &HistogramPoint) -> bool {
         let is_full =

@@ -70,6 +70,15 @@ impl OpenChunk {
         }
     }
 
+    /// What the encoded samples take in memory, spare room included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Floats(builder) => builder.heap_bytes(),
+            Self::FloatsWithStarts(builder) => size_of::<StartsBuilder>() + builder.heap_bytes(),
+            Self::Histograms(builder) => size_of::<HistogramBuilder>() + builder.heap_bytes(),
+        }
+    }
+
     /// The samples so far as a closed chunk.
     pub(crate) fn snapshot(&self) -> Chunk {
         match self {

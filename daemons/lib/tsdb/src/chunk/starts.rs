@@ -36,6 +36,10 @@ impl StartsBuilder {
         &self.floats
     }
 
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.floats.heap_bytes() + self.starts.capacity()
+    }
+
     pub(super) fn snapshot(&self) -> Chunk {
         let floats = self.floats.snapshot();
         let mut data = Vec::with_capacity(floats.data.len() + self.starts.bytes().len() + 3);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher};
 
+use super::Inner;
 use super::view::{SelectError, visit_matching};
-use super::{Inner, Layout};
 use crate::block::Block;
 use crate::postings;
 
@@ -26,7 +26,7 @@ impl Inner {
             } else {
                 let Ok((slots, _)) = postings::select(&*index, matchers);
                 for series in index.series_at(&slots) {
-                    add_names(&mut names, &series.labels);
+                    add_names(&mut names, series.labels.iter());
                 }
             }
         }
@@ -35,7 +35,7 @@ impl Inner {
                 names.extend(block.label_names().map(str::to_owned));
             } else {
                 visit_matching(&block, matchers, |entry| {
-                    add_names(&mut names, &entry.labels);
+                    add_names(&mut names, entry.labels.iter());
                     Ok(())
                 })?;
             }
@@ -106,21 +106,23 @@ impl Inner {
     /// The blocks that overlap a range, and whether the head may.
     fn in_range(&self, start: i64, end: i64) -> (Vec<Arc<Block>>, bool) {
         let layout = self.layout();
-        let Layout { blocks, head_from } = &*layout;
-        let start = start.max(self.oldest_served(blocks));
-        let blocks =
-            blocks.iter().filter(|block| start <= end && block.overlaps(start, end)).cloned().collect();
-        // Looking for the oldest sample costs a walk over all series, which a range that reaches the newest one spares.
-        let has_samples = |newest: i64| {
-            newest >= start && (newest <= end || self.head.min_time().is_none_or(|oldest| oldest <= end))
-        };
-        let with_head = start <= end && end >= *head_from && self.head.max_time().is_none_or(has_samples);
+        let start = start.max(self.oldest_served(&layout.blocks));
+        let blocks = layout
+            .blocks
+            .iter()
+            .filter(|block| start <= end && block.overlaps(start, end))
+            .cloned()
+            .collect();
+        // The head's own span: what was flushed is in a block.
+        let with_head = start <= end
+            && self.head.min_time().is_some_and(|oldest| oldest <= end)
+            && self.head.max_time().is_some_and(|newest| newest >= start);
         (blocks, with_head)
     }
 }
 
-fn add_names(names: &mut BTreeSet<String>, labels: &Labels) {
-    for (name, _) in labels.iter() {
+fn add_names<'a>(names: &mut BTreeSet<String>, labels: impl Iterator<Item = (&'a str, &'a str)>) {
+    for (name, _) in labels {
         if !names.contains(name) {
             names.insert(name.to_owned());
         }

@@ -26,10 +26,7 @@ impl Inner {
     /// Merges until nothing is due.
     pub(super) fn compact(&self, now_ms: i64, maintenance: &mut Maintenance) -> Result<(), MaintainError> {
         loop {
-            let (blocks, head_from) = {
-                let layout = self.layout();
-                (layout.blocks.clone(), layout.head_from)
-            };
+            let (blocks, head_from) = (self.layout().blocks.clone(), self.settled_until());
             let mergeable: Vec<Arc<Block>> =
                 blocks.into_iter().filter(|block| !maintenance.not_merged.contains(&block.meta.id)).collect();
             let ranges = level_ranges(self.options.block_ms, self.options.retention_ms);

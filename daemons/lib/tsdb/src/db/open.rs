@@ -1,6 +1,6 @@
 //! Opening: blocks, checkpoint, log. Damage is set aside and named; a newer version stops the start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -9,20 +9,20 @@ use cairn_disk::checked::remove_temporaries;
 use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::RecordFileError;
 use cairn_disk::{Fs, SegmentId, Wal, WalError, WalOptions, create_dir_durably};
-use cairn_model::Labels;
 
+use super::flush::Flushing;
 use super::maintain::Maintenance;
+use super::pressure::Pressure;
+use super::replay::Replay;
 use super::status::Tally;
 use super::write::Commit;
 use super::{Inner, Layout, place};
 use crate::block::{Block, BlockError, BlockId};
-use crate::checkpoint::{self, SavedSeries};
-use crate::codec::Malformed;
+use crate::checkpoint;
 use crate::damage::DamageLog;
 use crate::head::Head;
 use crate::options::Options;
-use crate::series::MemSeries;
-use crate::wal_record::{self, RecordError, Visit, WAL_FORMAT, WalSample, WalSeries};
+use crate::wal_record::{self, RecordError, SamplesDecoder, WAL_FORMAT};
 
 /// Added to the name of what could not be read, so that it is kept for a person and not tried again.
 const DAMAGED_SUFFIX: &str = ".damaged";
@@ -123,20 +123,27 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
     let mut report = OpenReport::default();
     let damage = Arc::new(DamageLog::default());
     let blocks = open_blocks(&*fs, &blocks_dir, &damage, progress, &mut report)?;
-    let head_from = blocks.iter().map(|block| block.meta.max_time_ms).max().unwrap_or(i64::MIN);
+    let in_blocks_before = blocks.iter().filter_map(|block| block.meta.wal_until).max().map(SegmentId);
     report.blocks = blocks.len();
 
     let head = Head::new();
-    let mut replay = Replay::new(&head, options.block_ms, head_from);
-    let first_segment = restore_checkpoint(&*fs, &dir, &mut replay, progress, &mut report)?;
-    let wal = replay_log(&options, first_segment, &mut replay, progress, &mut report)?;
-    report.samples = replay.samples;
-    replay.describe_losses(&mut report.damage);
+    let (wal, tips, next_record) = std::thread::scope(|scope| {
+        let mut replay = Replay::start(scope, &head, options.block_ms);
+        let first_segment = restore_checkpoint(&*fs, &dir, &head, &mut replay, progress, &mut report)?;
+        let range = Range { first_segment, in_blocks_before: in_blocks_before.unwrap_or(first_segment) };
+        let (wal, next_record) = replay_log(&options, range, &mut replay, progress, &mut report)?;
+        report.samples = replay.samples;
+        describe_losses(&replay, &mut report.damage);
+        Ok::<_, OpenError>((wal, replay.finish(), next_record))
+    })?;
     report.series = head.n_series();
+    let commit = Commit::new(tips, next_record).map_err(io("allocate buffers for", &dir))?;
 
     let inner = Inner {
-        commit: Mutex::new(Commit::new(head_from)),
-        layout: RwLock::new(Layout { blocks, head_from }),
+        commit: Mutex::new(commit),
+        layout: RwLock::new(Layout { blocks, flushed: 0 }),
+        flushing: Mutex::new(Flushing::new()),
+        pressure: Pressure::default(),
         maintenance: Mutex::new(Maintenance::default()),
         tally: Tally::default(),
         options,
@@ -207,6 +214,7 @@ fn set_aside(fs: &dyn Fs, path: &Path, error: &dyn std::error::Error, damage: &m
 fn restore_checkpoint(
     fs: &dyn Fs,
     dir: &Path,
+    head: &Head,
     replay: &mut Replay<'_>,
     progress: &dyn Fn(Progress),
     report: &mut OpenReport,
@@ -227,7 +235,7 @@ fn restore_checkpoint(
         });
         match read {
             Ok(found) => {
-                replay.head.reserve_ids_below(found.next_id);
+                head.reserve_ids_below(found.next_id);
                 report.damage.extend(found.damage);
                 progress(Progress::Checkpoint { series: found.n_series });
                 return Ok(first_segment);
@@ -241,13 +249,24 @@ fn restore_checkpoint(
     Ok(SegmentId(1))
 }
 
+/// Which part of the log means what.
+#[derive(Clone, Copy)]
+struct Range {
+    /// What lies before is a leftover: its series are in the checkpoint, its samples in blocks.
+    first_segment: SegmentId,
+    /// Samples before lie in blocks, although their series are in no checkpoint: the process died in between.
+    in_blocks_before: SegmentId,
+}
+
+/// Answers the log and a number for the next record of samples.
 fn replay_log(
     options: &Options,
-    first_segment: SegmentId,
+    range: Range,
     replay: &mut Replay<'_>,
     progress: &dyn Fn(Progress),
     report: &mut OpenReport,
-) -> Result<Wal, OpenError> {
+) -> Result<(Wal, u64), OpenError> {
+    let Range { first_segment, in_blocks_before } = range;
     let dir = place::wal(&options.dir);
     let segments = if options.fs.exists(&dir) {
         Wal::segments(&*options.fs, &dir).unwrap_or_default()
@@ -255,21 +274,29 @@ fn replay_log(
         Vec::new()
     };
     let last = segments.last().map_or(first_segment.0, |id| id.0);
-    let wal_options =
-        WalOptions { first_segment, segment_bytes: options.wal_segment_bytes, ..WalOptions::new(WAL_FORMAT) };
+    let wal_options = WalOptions {
+        first_segment: first_segment.max(in_blocks_before),
+        segment_bytes: options.wal_segment_bytes,
+        ..WalOptions::new(WAL_FORMAT)
+    };
     let mut current = None;
     let mut malformed = 0u64;
+    let mut samples = SamplesDecoder::new().map_err(|source| OpenError::Io {
+        action: "allocate buffers for",
+        path: dir.clone(),
+        source,
+    })?;
     let (wal, found) = Wal::open(Arc::clone(&options.fs), &dir, wal_options, &mut |segment, record| {
         if current != Some(segment) {
             current = Some(segment);
             progress(Progress::Wal { first: first_segment.0, last, current: segment.0 });
         }
-        // Segments before the checkpoint are leftovers of an interrupted removal: all of it is in the checkpoint
-        // or in a block.
+        // Segments before the checkpoint are leftovers of an interrupted removal.
         if segment < first_segment {
             return Ok(());
         }
-        match wal_record::read(record, replay) {
+        replay.is_in_blocks = segment < in_blocks_before;
+        match wal_record::read(record, &mut samples, replay) {
             Ok(()) => {}
             Err(RecordError::Malformed(_)) => malformed += 1,
             // Leaving it out would lose what was acknowledged, and the next checkpoint would drop it for good.
@@ -291,81 +318,20 @@ fn replay_log(
     if malformed > 0 {
         report.damage.push(format!("write-ahead log: {malformed} records of an unknown shape"));
     }
-    Ok(wal)
+    Ok((wal, samples.next_number()))
 }
 
-/// Puts what checkpoint and log say into a head.
-struct Replay<'a> {
-    head: &'a Head,
-    block_ms: i64,
-    head_from: i64,
-    by_id: HashMap<u64, Arc<MemSeries>>,
-    samples: u64,
-    /// Samples whose series no record names: its record was damaged.
-    orphans: u64,
-}
-
-impl<'a> Replay<'a> {
-    fn new(head: &'a Head, block_ms: i64, head_from: i64) -> Self {
-        Self { head, block_ms, head_from, by_id: HashMap::new(), samples: 0, orphans: 0 }
-    }
-
-    fn restore(&mut self, saved: SavedSeries) -> Result<(), Malformed> {
-        let SavedSeries { id, labels, mut chunks } = saved;
-        let newest = chunks.last().map(|chunk| chunk.max_time);
-        let series = self.series_for(id, labels);
-        chunks.retain(|chunk| chunk.max_time >= self.head_from);
-        series.lock().restore(chunks, self.block_ms)?;
-        if let Some(newest) = newest {
-            self.head.saw_time(newest);
-        }
-        Ok(())
-    }
-
-    /// A series that left the head and came back has two numbers in the log; both mean the same series here.
-    fn series_for(&mut self, id: u64, labels: Arc<Labels>) -> Arc<MemSeries> {
-        let hash = labels.stable_hash();
-        let series = match self.head.find(hash, |other| *other == *labels) {
-            Some(known) => {
-                self.head.reserve_ids_below(id.saturating_add(1));
-                known
-            }
-            None => self.head.insert(id, hash, labels),
-        };
-        self.by_id.insert(id, Arc::clone(&series));
-        series
-    }
-
-    fn describe_losses(&self, damage: &mut Vec<String>) {
-        if self.orphans > 0 {
-            damage.push(format!("write-ahead log: {} samples of series that no record names", self.orphans));
-        }
-        if damage.len() > MAX_NAMED_DAMAGE {
-            let more = damage.len() - MAX_NAMED_DAMAGE;
-            damage.truncate(MAX_NAMED_DAMAGE);
-            damage.push(format!("and {more} more"));
+fn describe_losses(replay: &Replay<'_>, damage: &mut Vec<String>) {
+    for (count, what) in
+        [(replay.orphans, "of series that no record names"), (replay.lost, "that refer to a damaged record")]
+    {
+        if count > 0 {
+            damage.push(format!("write-ahead log: {count} samples {what}"));
         }
     }
-}
-
-impl Visit for Replay<'_> {
-    fn series(&mut self, series: WalSeries) {
-        let WalSeries { id, labels } = series;
-        self.series_for(id, labels);
-    }
-
-    fn sample(&mut self, sample: WalSample) {
-        let WalSample { series, time, bits } = sample;
-        if time < self.head_from {
-            return;
-        }
-        let Some(series) = self.by_id.get(&series) else {
-            self.orphans += 1;
-            return;
-        };
-        if series.lock().replay(time, bits, self.block_ms) {
-            self.samples += 1;
-            self.head.saw_time(time);
-        }
+    if damage.len() > MAX_NAMED_DAMAGE {
+        let more = damage.len() - MAX_NAMED_DAMAGE;
+        damage.truncate(MAX_NAMED_DAMAGE);
+        damage.push(format!("and {more} more"));
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct Tally {
     pub(super) series_created: Count,
     pub(super) series_removed: Count,
     pub(super) blocks_cut: Count,
+    pub(super) flushes: Count,
     pub(super) compactions: Count,
     pub(super) maintenance_failures: Count,
 }
@@ -72,6 +73,9 @@ impl Inner {
             series_removed: tally.series_removed.get(),
             head_series: self.head.n_series() as u64,
             blocks_cut: tally.blocks_cut.get(),
+            flushes: tally.flushes.get(),
+            head_chunk_bytes: self.head.chunk_bytes() as u64,
+            head_samples: self.head.n_samples(),
             compactions: tally.compactions.get(),
             maintenance_failures: tally.maintenance_failures.get(),
             blocks,
@@ -83,11 +87,11 @@ impl Inner {
 
     pub(super) fn head_stats(&self, limit: usize) -> HeadStats {
         let mut stats = HeadStats { max_time_ms: self.head.max_time(), ..HeadStats::default() };
+        stats.min_time_ms = self.head.min_time();
+        let flushed = self.layout().flushed;
         for series in self.head.all_series() {
-            let state = series.lock();
             stats.n_series += 1;
-            stats.n_chunks += state.n_chunks();
-            stats.min_time_ms = [stats.min_time_ms, state.min_time()].into_iter().flatten().min();
+            stats.n_chunks += series.lock().n_chunks(flushed);
         }
         let index = self.head.index();
         let mut by_pair: HashMap<String, u64> = HashMap::new();

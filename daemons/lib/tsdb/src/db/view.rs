@@ -67,7 +67,6 @@ pub(super) struct Snapshot {
     /// In the order in which they were written.
     pub(super) blocks: Vec<Arc<Block>>,
     pub(super) head: Vec<HeadPart>,
-    head_from: i64,
 }
 
 impl Inner {
@@ -83,22 +82,21 @@ impl Inner {
             .cloned()
             .collect();
         blocks.sort_by_key(|block| block.meta.order);
-        let head_from = layout.head_from;
         let mut head = Vec::new();
-        if end >= head_from && start <= end {
+        if start <= end {
             let series: Vec<_> = {
                 let index = self.head.index();
                 let Ok((slots, _)) = postings::select(&*index, matchers);
                 index.series_at(&slots).cloned().collect()
             };
             for series in series {
-                let chunks = series.lock().chunks_in(start.max(head_from), end);
+                let chunks = series.lock().chunks_in(layout.flushed, start, end);
                 if !chunks.is_empty() {
-                    head.push(HeadPart { labels: Arc::clone(&series.labels), chunks });
+                    head.push(HeadPart { labels: series.to_labels(), chunks });
                 }
             }
         }
-        Snapshot { start, end, blocks, head, head_from }
+        Snapshot { start, end, blocks, head }
     }
 
     fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesData>, SelectError> {
@@ -132,9 +130,8 @@ impl Inner {
         for series in snapshot.head {
             let mut part = empty(series.labels);
             for chunk in &series.chunks {
-                let from = start.max(snapshot.head_from);
                 // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
-                if let Err(error) = chunk.decode_range(from, end, &mut part) {
+                if let Err(error) = chunk.decode_range(start, end, &mut part) {
                     self.damage.note(&error, chunk.min_time.unsigned_abs());
                 }
             }

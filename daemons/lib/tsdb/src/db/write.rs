@@ -1,18 +1,18 @@
 //! How a series and a sample get in: judged, logged, stored, under one lock.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
+use cairn_disk::WalError;
 use cairn_model::Labels;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
-use super::Inner;
-use crate::append::{AppendError, Outcome, Sample};
+use super::{Inner, place};
+use crate::append::{AppendError, Outcome, Row};
 use crate::options::MAX_FUTURE_MS;
-use crate::series::SeriesRef;
-use crate::wal_record::{self, SamplesRecord, WalSample, WalSeries};
-
-/// Samples of one record of the log, and of one holding of the commit lock: about 100 KiB and a millisecond.
-const MAX_BATCH: usize = 10_000;
+use crate::series::{Generation, MemSeries, SeriesRef, Tip};
+use crate::wal_record::{MAX_BATCH, SamplesEncoder, SeriesEncoder};
 
 /// Bytes in the names and values of one series. The daemons' own limits are far below; this one keeps every label set
 /// within a record.
@@ -21,106 +21,252 @@ const MAX_LABELS_BYTES: usize = 1 << 20;
 /// State of whoever appends.
 #[derive(Debug)]
 pub(super) struct Commit {
-    /// Samples before this time lie in a block, or would: refused.
-    pub(super) floor: i64,
-    samples: SamplesRecord,
-    series: Vec<u8>,
+    /// By slot.
+    pub(super) tips: Vec<Tip>,
+    /// What is stored now belongs to this one.
+    pub(super) generation: Generation,
+    pub(super) samples: SamplesEncoder,
+    series: SeriesEncoder,
+    /// Tips as they were before the record that is being made.
+    undo: Vec<(u32, Tip)>,
 }
 
 impl Commit {
-    pub(super) fn new(floor: i64) -> Self {
-        Self { floor, samples: SamplesRecord::default(), series: Vec::new() }
+    /// `record`: number of the next record of samples.
+    pub(super) fn new(tips: Vec<Tip>, record: u64) -> io::Result<Self> {
+        Ok(Self {
+            tips,
+            generation: 0,
+            samples: SamplesEncoder::new(record)?,
+            series: SeriesEncoder::new()?,
+            undo: Vec::new(),
+        })
+    }
+
+    fn insert_tip(&mut self, series: &MemSeries) {
+        let slot = series.slot as usize;
+        if slot >= self.tips.len() {
+            self.tips.resize(slot + 1, Tip::EMPTY);
+        }
+        self.tips[slot] = Tip::of(series.id);
+    }
+
+    /// Judges the next sample of a series by the newest one.
+    fn judge(&mut self, series: &MemSeries, time: i64, bits: u64) -> Result<&mut Tip, Outcome> {
+        let Some(tip) = self.tips.get_mut(series.slot as usize).filter(|tip| tip.id == series.id) else {
+            return Err(Outcome::SeriesDropped);
+        };
+        if time > tip.time {
+            return Ok(tip);
+        }
+        Err(if time < tip.time {
+            Outcome::OutOfOrder
+        } else if bits == tip.bits {
+            Outcome::Duplicate
+        } else {
+            Outcome::DuplicateOtherValue { existing: f64::from_bits(tip.bits) }
+        })
+    }
+
+    fn take_back(&mut self) {
+        // Last first: of a series that is in the record twice, the older state stays.
+        for (slot, tip) in self.undo.drain(..).rev() {
+            self.tips[slot as usize] = tip;
+        }
     }
 }
 
 impl Inner {
     pub(super) fn series_ref(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
         let hash = labels.stable_hash();
-        let is_it = |other: &Labels| other == labels;
-        if let Some(known) = self.head.find(hash, is_it) {
+        if let Some(known) = self.head.find(hash, |other| other == labels) {
             return Ok(SeriesRef(known));
         }
-        let mut commit = self.commit();
-        // Somebody else may have created it while this thread waited.
-        if let Some(known) = self.head.find(hash, is_it) {
-            return Ok(SeriesRef(known));
-        }
-        let limit = self.options.max_head_series;
-        if self.head.n_series() >= limit {
-            return Err(AppendError::TooManySeries { limit });
-        }
-        let bytes = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if bytes > MAX_LABELS_BYTES {
-            return Err(AppendError::LabelsTooLarge { bytes, limit: MAX_LABELS_BYTES });
-        }
-        let series = WalSeries { id: self.head.next_id(), labels: Arc::new(labels.clone()) };
-        wal_record::start_series(&mut commit.series);
-        wal_record::push_series(&mut commit.series, &series);
-        self.wal.append(&commit.series)?;
-        self.tally.series_created.add(1);
-        let WalSeries { id, labels } = series;
-        Ok(SeriesRef(self.head.insert(id, hash, labels)))
+        self.create_series(&[(hash, labels)]).map(|mut created| created.remove(0))
     }
 
-    pub(super) fn append(&self, samples: &[Sample], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
-        let mut outcomes = Vec::with_capacity(samples.len());
-        for batch in samples.chunks(MAX_BATCH) {
+    pub(super) fn series_refs(&self, all: &[&Labels]) -> Result<Vec<SeriesRef>, AppendError> {
+        let with_hash: Vec<(u64, &Labels)> =
+            all.iter().map(|labels| (labels.stable_hash(), *labels)).collect();
+        let mut unknown = Vec::new();
+        let mut found: Vec<Option<SeriesRef>> = with_hash
+            .iter()
+            .map(|&(hash, labels)| {
+                let known = self.head.find(hash, |other| other == labels).map(SeriesRef);
+                if known.is_none() {
+                    unknown.push((hash, labels));
+                }
+                known
+            })
+            .collect();
+        if !unknown.is_empty() {
+            let mut created = self.create_series(&unknown)?.into_iter();
+            for place in found.iter_mut().filter(|place| place.is_none()) {
+                *place = created.next();
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Creates series; one answer for each, in their order. Either all of them, or those before the one that failed.
+    fn create_series(&self, wanted: &[(u64, &Labels)]) -> Result<Vec<SeriesRef>, AppendError> {
+        let mut commit = self.commit();
+        let mut all: Vec<SeriesRef> = Vec::with_capacity(wanted.len());
+        while let Some(rest) = wanted.get(all.len()..).filter(|rest| !rest.is_empty()) {
+            self.create_some(&mut commit, rest, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    /// Creates as many as fit into one record of the log.
+    fn create_some(
+        &self,
+        commit: &mut Commit,
+        wanted: &[(u64, &Labels)],
+        all: &mut Vec<SeriesRef>,
+    ) -> Result<(), AppendError> {
+        let limit = self.options.max_head_series;
+        let (first_id, mut next_id) = (self.head.next_id(), self.head.next_id());
+        commit.series.begin();
+        let mut refused = None;
+        // What to do for each: a series that is there, or one of the record.
+        let mut plan: Vec<Option<Arc<MemSeries>>> = Vec::new();
+        let mut n_new = 0;
+        let mut hashes = HashSet::new();
+        for &(hash, labels) in wanted {
+            // Somebody else may have created it while this thread waited.
+            if let Some(known) = self.head.find(hash, |other| other == labels) {
+                plan.push(Some(known));
+                continue;
+            }
+            // Twice in one request: it is found in the next round.
+            if !hashes.insert(hash) || commit.series.is_full() {
+                break;
+            }
+            if self.head.n_series() + n_new >= limit {
+                refused = Some(AppendError::TooManySeries { limit });
+                break;
+            }
+            let bytes = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+            if bytes > MAX_LABELS_BYTES {
+                refused = Some(AppendError::LabelsTooLarge { bytes, limit: MAX_LABELS_BYTES });
+                break;
+            }
+            commit.series.push(next_id, labels);
+            next_id += 1;
+            n_new += 1;
+            plan.push(None);
+        }
+        if n_new > 0 {
+            let record = commit.series.finish().map_err(|source| self.cannot_encode(source))?;
+            self.wal.append(record)?;
+        }
+        let mut id = first_id;
+        for (known, &(hash, labels)) in plan.into_iter().zip(wanted) {
+            let series = match known {
+                Some(known) => known,
+                None => {
+                    let created = self.head.insert(id, hash, labels);
+                    commit.insert_tip(&created);
+                    id += 1;
+                    created
+                }
+            };
+            all.push(SeriesRef(series));
+        }
+        self.tally.series_created.add(n_new as u64);
+        refused.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
+        let mut outcomes = Vec::with_capacity(rows.len());
+        for batch in rows.chunks(MAX_BATCH) {
             self.append_batch(batch, now_ms, &mut outcomes)?;
         }
+        self.relieve(now_ms);
         Ok(outcomes)
     }
 
-    fn append_batch(
+    fn append_batch<R: Row>(
         &self,
-        batch: &[Sample],
+        batch: &[R],
         now_ms: i64,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), AppendError> {
         let mut commit = self.commit();
-        let Commit { floor, samples: record, .. } = &mut *commit;
-        // Half a block behind the newest sample: what is older may be in a block that is being written.
-        let newest = self.head.max_time().unwrap_or(i64::MIN);
-        let oldest_accepted = newest.saturating_sub(self.options.block_ms / 2).max(*floor);
+        let commit = &mut *commit;
+        let oldest_accepted = self.oldest_accepted();
         let newest_accepted = now_ms.saturating_add(MAX_FUTURE_MS);
         let first_outcome = outcomes.len();
-        record.clear();
-        for Sample { series, time_ms: time, value, start_ms: _ } in batch {
-            let (series, time, bits) = (&series.0, *time, normal_bits(*value));
-            let outcome = if time > newest_accepted {
-                Outcome::TooFarInFuture
+        commit.samples.begin(self.head.n_series());
+        commit.undo.clear();
+        for row in batch {
+            let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
+            let judged = if time > newest_accepted {
+                Err(Outcome::TooFarInFuture)
             } else if time < oldest_accepted {
-                Outcome::TooOld
+                Err(Outcome::TooOld)
             } else {
-                series.lock().reserve(time, bits)
+                commit.judge(series, time, bits).map(|tip| *tip)
             };
-            if outcome == Outcome::Stored {
-                record.push(WalSample { series: series.id, time, bits });
-            }
-            outcomes.push(outcome);
+            outcomes.push(match judged {
+                Ok(mut tip) => {
+                    commit.undo.push((series.slot, tip));
+                    commit.samples.push(&mut tip, time, bits, row.start_ms());
+                    commit.tips[series.slot as usize] = tip;
+                    Outcome::Stored
+                }
+                Err(outcome) => outcome,
+            });
         }
         let judged = batch.iter().zip(&outcomes[first_outcome..]);
-        let stored = judged.clone().filter(|(_, outcome)| **outcome == Outcome::Stored);
-        let mut n_stored = 0;
-        let mut newest_stored = i64::MIN;
-        if stored.clone().next().is_some() {
-            if let Err(error) = self.wal.append(record.bytes()) {
-                for (sample, _) in stored {
-                    sample.series.0.lock().cancel();
+        if !commit.samples.is_empty() {
+            let logged = match commit.samples.finish() {
+                Ok(record) => self.wal.append(record).map_err(AppendError::from),
+                Err(source) => Err(self.cannot_encode(source)),
+            };
+            if let Err(error) = logged {
+                commit.take_back();
+                return Err(error);
+            }
+            commit.samples.written();
+            let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
+            for (row, outcome) in judged.clone() {
+                if *outcome == Outcome::Stored {
+                    let time = row.time_ms();
+                    let bits = normal_bits(row.value());
+                    let mut chunks = row.series().0.lock();
+                    let start = row.start_ms();
+                    grown += chunks.push_float(time, bits, start, commit.generation, self.options.block_ms);
+                    (oldest, newest) = (oldest.min(time), newest.max(time));
                 }
-                return Err(error.into());
             }
-            for (Sample { series, time_ms, value, start_ms: _ }, _) in stored {
-                series.0.lock().commit(*time_ms, normal_bits(*value), self.options.block_ms);
-                newest_stored = newest_stored.max(*time_ms);
-                n_stored += 1;
-            }
-            self.head.saw_time(newest_stored);
+            let n_stored = commit.undo.len() as u64;
+            self.head.stored(oldest, newest, n_stored, grown);
+            self.tally.samples_stored.add(n_stored);
         }
-        self.tally.samples_stored.add(n_stored);
-        for (_, outcome) in judged {
-            self.tally.count_refused(*outcome);
+        if commit.undo.len() < batch.len() {
+            for (_, outcome) in judged {
+                self.tally.count_refused(*outcome);
+            }
         }
         Ok(())
+    }
+
+    /// Half a block behind the newest sample: so a block's time is over some time after its end.
+    pub(super) fn oldest_accepted(&self) -> i64 {
+        self.head.max_time().unwrap_or(i64::MIN).saturating_sub(self.options.block_ms / 2)
+    }
+
+    /// Nothing before this time is in memory or will be: the blocks of a window that ends here are complete.
+    pub(super) fn settled_until(&self) -> i64 {
+        let oldest_in_head = self.head.min_time().unwrap_or(i64::MAX);
+        self.oldest_accepted().min(oldest_in_head)
+    }
+
+    fn cannot_encode(&self, source: io::Error) -> AppendError {
+        let path = place::wal(&self.options.dir);
+        WalError::Io { action: "compress a record for", path, source }.into()
     }
 }
 

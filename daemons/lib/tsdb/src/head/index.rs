@@ -1,51 +1,97 @@
 //! The head's series by slot and by label.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use cairn_model::Labels;
 use roaring::RoaringBitmap;
 
 use crate::postings::{LabelIndex, Postings};
-use crate::series::MemSeries;
+use crate::series::{MemSeries, Pair, SeriesLabels};
+
+/// A pair that is ordered and looked up by its value: the key within one name.
+#[derive(Debug)]
+struct ByValue(Arc<Pair>);
+
+impl Borrow<str> for ByValue {
+    fn borrow(&self) -> &str {
+        &self.0.value
+    }
+}
+
+impl PartialEq for ByValue {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.value == other.0.value
+    }
+}
+
+impl Eq for ByValue {}
+
+impl PartialOrd for ByValue {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByValue {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.value.cmp(&other.0.value)
+    }
+}
 
 /// Slots and postings. Slots are given again, so that the sets of numbers stay dense however many series come and go.
+/// The postings hold the label pairs that the series share: a pair without postings is in no series and gone.
 #[derive(Debug, Default)]
 pub(crate) struct HeadIndex {
     slots: Vec<Option<Arc<MemSeries>>>,
     free: Vec<u32>,
     /// By label name, then by value.
-    by_label: HashMap<Box<str>, BTreeMap<Box<str>, Postings>>,
+    by_label: HashMap<Arc<str>, BTreeMap<ByValue, Postings>>,
 }
 
 impl HeadIndex {
-    /// The slot that the next [`insert`](Self::insert) has to use.
-    pub(super) fn free_slot(&self) -> u32 {
-        match self.free.last() {
-            Some(&slot) => slot,
-            None => u32::try_from(self.slots.len()).expect("max_head_series is far below 2^32"),
-        }
-    }
-
-    pub(super) fn insert(&mut self, series: &Arc<MemSeries>) {
-        debug_assert_eq!(series.slot, self.free_slot());
-        match self.free.pop() {
-            Some(slot) => self.slots[slot as usize] = Some(Arc::clone(series)),
-            None => self.slots.push(Some(Arc::clone(series))),
-        }
-        for (name, value) in series.labels.iter() {
-            // Looked up before inserted: most names and many values are known, and a key would be allocated for nothing.
-            let values = match self.by_label.get_mut(name) {
-                Some(values) => values,
-                None => self.by_label.entry(name.into()).or_default(),
-            };
-            match values.get_mut(value) {
-                Some(postings) => postings.insert(series.slot),
-                None => {
-                    values.insert(value.into(), Postings::One(series.slot));
+    /// Adds a series in a free slot.
+    pub(super) fn insert(&mut self, id: u64, hash: u64, labels: &Labels) -> Arc<MemSeries> {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).expect("max_head_series is far below 2^32")
+        });
+        let mut pairs = Vec::with_capacity(labels.len());
+        for (name, value) in labels.iter() {
+            let (name, values) = match self.by_label.get_key_value(name) {
+                Some((name, _)) => {
+                    let name = Arc::clone(name);
+                    let values = self.by_label.get_mut(&name).expect("it was there in the line before");
+                    (name, values)
                 }
-            }
+                None => {
+                    let name: Arc<str> = name.into();
+                    (Arc::clone(&name), self.by_label.entry(name).or_default())
+                }
+            };
+            // A range instead of `get_mut`: it hands out the key, too, which is the shared pair.
+            let from = (Bound::Included(value), Bound::Unbounded);
+            let known = values.range_mut::<str, _>(from).next().filter(|(key, _)| *key.0.value == *value);
+            let pair = match known {
+                Some((key, postings)) => {
+                    postings.insert(slot);
+                    Arc::clone(&key.0)
+                }
+                None => {
+                    let pair = Arc::new(Pair { name, value: value.into() });
+                    values.insert(ByValue(Arc::clone(&pair)), Postings::One(slot));
+                    pair
+                }
+            };
+            pairs.push(pair);
         }
+        let series = Arc::new(MemSeries::new(id, slot, hash, SeriesLabels::new(pairs)));
+        self.slots[slot as usize] = Some(Arc::clone(&series));
+        series
     }
 
     pub(super) fn remove(&mut self, series: &MemSeries) {
@@ -62,6 +108,11 @@ impl HeadIndex {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn n_slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn series(&self) -> impl Iterator<Item = &Arc<MemSeries>> {
         self.slots.iter().flatten()
     }
@@ -76,7 +127,7 @@ impl HeadIndex {
 
     /// Values of a label, ascending, each with the series that have it.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = (&str, &Postings)> {
-        self.by_label.get(name).into_iter().flatten().map(|(value, postings)| (value.as_ref(), postings))
+        self.by_label.get(name).into_iter().flatten().map(|(key, postings)| (&*key.0.value, postings))
     }
 }
 

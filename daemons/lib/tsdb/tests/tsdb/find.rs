@@ -26,7 +26,10 @@ fn filled() -> (Db, Vec<Labels>) {
         append(&db, labels, 10 * BLOCK_MS, 1.0);
     }
     db.maintain(NOW).unwrap();
-    assert_eq!((db.blocks().len(), db.counters().head_series), (1, 25));
+    for labels in &all[15..] {
+        append(&db, labels, 10 * BLOCK_MS + 1, 1.0);
+    }
+    assert_eq!((db.blocks().len(), db.counters().head_series), (2, 25));
     (db, all)
 }
 
@@ -126,7 +129,7 @@ fn statistics_of_the_head() {
     let (db, _) = filled();
     let stats = db.head_stats(2);
     assert_eq!((stats.n_series, stats.n_chunks), (25, 25));
-    assert_eq!((stats.min_time_ms, stats.max_time_ms), (Some(10 * BLOCK_MS), Some(10 * BLOCK_MS)));
+    assert_eq!((stats.min_time_ms, stats.max_time_ms), (Some(10 * BLOCK_MS + 1), Some(10 * BLOCK_MS + 1)));
     assert_eq!(stats.n_label_pairs, 2 + 25 + 2);
     assert_eq!(stats.series_by_metric, [("requests".to_owned(), 16), ("up".to_owned(), 9)]);
     assert_eq!(stats.values_by_label, [("n".to_owned(), 25), ("__name__".to_owned(), 2)]);

@@ -2,7 +2,7 @@
 
 use cairn_disk::Format;
 use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
-use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_START};
+use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_SERIES_TABLE, TAG_START};
 use cairn_tsdb::chunk::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES};
 use cairn_tsdb::wal_record::{RECORD_VERSION, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
 
@@ -26,6 +26,7 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("TAG_SAMPLES", u64::from(TAG_SAMPLES)),
         ("TAG_START", u64::from(TAG_START)),
         ("TAG_HEAD_SERIES", u64::from(TAG_HEAD_SERIES)),
+        ("TAG_SERIES_TABLE", u64::from(TAG_SERIES_TABLE)),
         ("ENCODING_XOR", u64::from(ENCODING_XOR)),
         ("ENCODING_HISTOGRAM", u64::from(ENCODING_HISTOGRAM)),
         ("ENCODING_XOR_STARTS", u64::from(ENCODING_XOR_STARTS)),

@@ -20,6 +20,7 @@ enum Step {
     },
     Sync,
     Maintain,
+    Flush,
     Query(u16, u16),
     FailSync(u8),
     FailWrite(u8),
@@ -36,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1u8..6, 1u8..20).prop_map(|(series, steps)| Step::Scrape { series, steps }),
         4 => Just(Step::Sync),
         4 => Just(Step::Maintain),
+        2 => Just(Step::Flush),
         2 => (any::<u16>(), any::<u16>()).prop_map(|(from, to)| Step::Query(from, to)),
         1 => (1u8..6).prop_map(Step::FailSync),
         1 => (1u8..20).prop_map(Step::FailWrite),
@@ -65,7 +67,7 @@ impl World {
         self.stored.values().filter_map(|samples| samples.keys().last()).max().copied().unwrap_or(0)
     }
 
-    /// The rules, said plainly. `floor`: end of the last block.
+    /// The rules, said plainly.
     fn judge(&self, series: u8, time: i64, bits: u64, oldest_accepted: i64) -> Outcome {
         if time < oldest_accepted {
             return Outcome::TooOld;
@@ -88,10 +90,8 @@ impl World {
                 self.refs.insert(series, resolved);
             }
         }
-        let floor = self.db.blocks().iter().map(|block| block.max_time_ms).max().unwrap_or(i64::MIN);
-        let newest =
-            self.stored.values().flat_map(|samples| samples.keys()).filter(|&&time| time >= floor).max();
-        let oldest_accepted = newest.map_or(floor, |newest| (newest - BLOCK_MS / 2).max(floor));
+        let newest = self.stored.values().flat_map(|samples| samples.keys()).max();
+        let oldest_accepted = newest.map_or(i64::MIN, |newest| newest - BLOCK_MS / 2);
         let batch: Vec<Sample> = samples
             .iter()
             .map(|&(series, time_ms, value)| Sample {
@@ -154,6 +154,9 @@ impl World {
             }
             Step::Maintain => {
                 let _ = self.db.maintain(NOW);
+            }
+            Step::Flush => {
+                let _ = self.db.flush(NOW);
             }
             Step::Query(a, b) => {
                 let (start, end) = (i64::from(a.min(b)), i64::from(a.max(b)));

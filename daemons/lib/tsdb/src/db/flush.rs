@@ -1,0 +1,342 @@
+//! Writing the head to blocks, so that the log before it can go.
+//!
+//! A flush takes all samples that are in memory, whatever their time, and leaves the series: blocks of level 0, one for
+//! each window of time that is touched, which compaction merges later. So memory, the log and the time of the next start
+//! are bounded by what was appended since the last flush, not by two hours of it.
+//!
+//! The order, and what a crash in between costs:
+//!
+//! 1. Under the commit lock: the log is cut, and a new generation begins. What is in memory by now is in earlier segments,
+//!    and in chunks of earlier generations. Nothing is copied but the newest sample of each series.
+//! 2. The chunks of earlier generations are written to blocks, the last of which names the segment at which replay may
+//!    start. Up to there a crash replays the log as before; blocks without that mark hold samples twice for a while,
+//!    which selections see once.
+//! 3. In one step for every reader the blocks answer instead of those chunks.
+//! 4. The chunks are forgotten, and series that can get no further sample leave.
+//! 5. The series that are left go into a checkpoint, and the log before the cut goes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use cairn_disk::SegmentId;
+
+use super::Inner;
+use super::maintain::MaintainError;
+use super::{place, retain};
+use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
+use crate::checkpoint;
+use crate::chunk::Chunk;
+use crate::series::{Generation, MemSeries, Tip};
+
+/// A window of time is flushed when it ended this part of its length ago: late samples mostly have come by then.
+const BORDER_PART: i64 = 4;
+
+/// However small the limit on memory, so much for each series: a flush of a few samples each would cost more than it
+/// frees.
+const MIN_BYTES_PER_SERIES: usize = 112;
+
+/// A log this large is flushed, or one with so much for each series.
+const MAX_WAL_BYTES: u64 = 96 << 20;
+const MIN_WAL_BYTES_PER_SERIES: u64 = 64;
+
+/// Appenders flush themselves when memory is over the limit so many times: the maintenance does not keep up.
+const RELIEF_FACTOR: usize = 2;
+
+/// After a flush that failed appenders leave it alone for so long.
+const RETRY_MS: i64 = 10_000;
+
+/// Series leave in groups of this size, so that appenders wait for a group only.
+const DROP_GROUP: usize = 4096;
+
+/// What flushing remembers from one time to the next.
+#[derive(Debug)]
+pub(super) struct Flushing {
+    /// The last one failed: chunks wait although there are few of them.
+    is_unfinished: bool,
+    /// Not before this time by the callers' clock, unless maintenance asks.
+    retry_at_ms: i64,
+    /// The newest window of time whose end led to a flush.
+    last_border: i64,
+}
+
+impl Flushing {
+    pub(super) fn new() -> Self {
+        Self { is_unfinished: false, retry_at_ms: i64::MIN, last_border: i64::MIN }
+    }
+}
+
+/// What step 1 takes.
+struct Cut {
+    /// Chunks of earlier ones are flushed.
+    generation: Generation,
+    first_segment: SegmentId,
+    /// The newest samples at that moment, by slot.
+    tips: Vec<Tip>,
+    next_id: u64,
+}
+
+impl Inner {
+    /// Flushes if memory, the log or the time ask for it.
+    pub(super) fn flush_if_due(&self, now_ms: i64) -> Result<(), MaintainError> {
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let border = self.border();
+        let is_due = flushing.is_unfinished
+            || self.is_full()
+            || self.is_log_large()
+            || border.is_some_and(|border| border > flushing.last_border);
+        if !is_due {
+            return Ok(());
+        }
+        self.flush_locked(now_ms, &mut flushing)?;
+        flushing.last_border = flushing.last_border.max(border.unwrap_or(i64::MIN));
+        Ok(())
+    }
+
+    /// Flushes whatever there is.
+    pub(super) fn flush(&self, now_ms: i64) -> Result<(), MaintainError> {
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush_locked(now_ms, &mut flushing)
+    }
+
+    /// For appenders, who hold no lock: asks for maintenance when the head is full, and flushes right here when that
+    /// does not help. So memory stays bounded however fast samples come.
+    pub(super) fn relieve(&self, now_ms: i64) {
+        if !self.is_full() {
+            return;
+        }
+        self.pressure.ask();
+        if self.head.chunk_bytes() < self.max_chunk_bytes().saturating_mul(RELIEF_FACTOR) {
+            return;
+        }
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another appender may have done it meanwhile.
+        if self.is_full()
+            && flushing.retry_at_ms <= now_ms
+            && let Err(error) = self.flush_locked(now_ms, &mut flushing)
+        {
+            // Appending goes on as long as the log takes it, and maintenance tries again.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "a full head was not written to blocks");
+        }
+    }
+
+    fn max_chunk_bytes(&self) -> usize {
+        self.options.max_head_bytes.max(self.head.n_series().saturating_mul(MIN_BYTES_PER_SERIES))
+    }
+
+    /// Whether there is so much in memory or in the log that it has to go to blocks.
+    fn is_full(&self) -> bool {
+        self.head.chunk_bytes() >= self.max_chunk_bytes()
+            || self.head.n_samples() >= self.options.max_head_samples
+    }
+
+    fn is_log_large(&self) -> bool {
+        let per_series = (self.head.n_series() as u64).saturating_mul(MIN_WAL_BYTES_PER_SERIES);
+        self.wal.bytes_on_disk() >= MAX_WAL_BYTES.max(per_series)
+    }
+
+    /// The newest window of time that has samples in memory behind it.
+    fn border(&self) -> Option<i64> {
+        let block_ms = self.options.block_ms;
+        let newest = self.head.max_time()?.saturating_sub(block_ms / BORDER_PART).div_euclid(block_ms);
+        let oldest = self.head.min_time()?.div_euclid(block_ms);
+        (newest > oldest).then_some(newest)
+    }
+
+    fn flush_locked(&self, now_ms: i64, flushing: &mut Flushing) -> Result<(), MaintainError> {
+        flushing.is_unfinished = true;
+        flushing.retry_at_ms = now_ms.saturating_add(RETRY_MS);
+        let flushed = self.flush_steps(now_ms);
+        self.pressure.answered();
+        if flushed.is_ok() {
+            flushing.is_unfinished = false;
+            flushing.retry_at_ms = i64::MIN;
+        }
+        flushed
+    }
+
+    fn flush_steps(&self, now_ms: i64) -> Result<(), MaintainError> {
+        let cut = self.cut()?;
+        let mut all = self.head.all_series();
+        let windows = self.close_chunks(&all, cut.generation);
+        if !windows.is_empty() {
+            all.sort_by(|a, b| a.labels.cmp_labels(&b.labels));
+            let written = self.write_blocks(&all, &windows, &cut, now_ms)?;
+            self.publish(written, cut.generation);
+            self.tally.flushes.add(1);
+        }
+        self.forget(&all, cut.generation);
+        self.drop_ended(&all);
+        self.save_series(&all, &cut)
+    }
+
+    /// Step 1.
+    fn cut(&self) -> Result<Cut, MaintainError> {
+        // Most of what the cut has to make durable is so before anybody has to wait.
+        self.wal.sync(self.wal.appended())?;
+        // Whoever appends holds this lock from the log's record to the head's chunk: so all that is in earlier segments
+        // is in chunks by now.
+        let mut commit = self.commit();
+        let first_segment = self.wal.cut()?;
+        commit.samples.start_period();
+        commit.generation += 1;
+        self.head.begin_flush();
+        let next_id = self.head.next_id();
+        Ok(Cut { generation: commit.generation, first_segment, tips: commit.tips.clone(), next_id })
+    }
+
+    /// Closes chunks of earlier generations; answers the windows of time that they lie in.
+    fn close_chunks(&self, all: &[Arc<MemSeries>], generation: Generation) -> BTreeSet<i64> {
+        let mut windows = BTreeSet::new();
+        let mut grown = 0;
+        for series in all {
+            let mut chunks = series.lock();
+            grown += chunks.seal_before(generation);
+            windows.extend(
+                chunks.before(generation).map(|chunk| chunk.min_time.div_euclid(self.options.block_ms)),
+            );
+        }
+        self.head.resized(grown);
+        windows
+    }
+
+    /// Step 2.
+    fn write_blocks(
+        &self,
+        all: &[Arc<MemSeries>],
+        windows: &BTreeSet<i64>,
+        cut: &Cut,
+        now_ms: i64,
+    ) -> Result<Vec<Arc<Block>>, MaintainError> {
+        let dir = place::blocks(&self.options.dir);
+        let order = self.layout().blocks.iter().map(|block| block.meta.order).max().unwrap_or(0) + 1;
+        let mut written: Vec<BlockId> = Vec::new();
+        let mut blocks = Vec::new();
+        for &window in windows {
+            let id = BlockId::derive(now_ms, &[window.to_le_bytes(), order.to_le_bytes()].concat());
+            let wal_until = (Some(&window) == windows.last()).then_some(cut.first_segment.0);
+            let block = self.write_block(&dir, id, all, window, cut.generation, order, wal_until).and_then(|meta| {
+                written.push(id);
+                tracing::info!(block = %meta.id, series = meta.n_series, samples = meta.n_samples, bytes = meta.bytes(), "block written");
+                let damage = Arc::clone(&self.damage);
+                Ok(Block::open(&*self.options.fs, &dir.join(id.to_string()), damage)?)
+            });
+            match block {
+                Ok(block) => blocks.push(Arc::new(block)),
+                Err(error) => {
+                    // Best effort: gives space back on a full disk. What stays is an ordinary block that the next attempt
+                    // writes again, or a leftover that is removed when the database is opened.
+                    let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
+                    for id in written {
+                        let _ = retain::remove_block(&*self.options.fs, &dir, &id.to_string());
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(blocks)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is written, and what its description says of it")]
+    fn write_block(
+        &self,
+        dir: &Path,
+        id: BlockId,
+        all: &[Arc<MemSeries>],
+        window: i64,
+        generation: Generation,
+        order: u64,
+        wal_until: Option<u64>,
+    ) -> Result<BlockMeta, MaintainError> {
+        let io = |source| MaintainError::io("write a block in", dir, source);
+        let block_ms = self.options.block_ms;
+        let mut writer = BlockWriter::create(&self.options.fs, dir, id).map_err(io)?;
+        for series in all {
+            let chunks: Vec<Chunk> = series
+                .lock()
+                .before(generation)
+                .filter(|chunk| chunk.min_time.div_euclid(block_ms) == window)
+                .cloned()
+                .collect();
+            if !chunks.is_empty() {
+                writer.add(&series.labels.to_labels(), &chunks).map_err(io)?;
+            }
+        }
+        let start = window.saturating_mul(block_ms);
+        let origin = BlockOrigin {
+            min_time_ms: start,
+            max_time_ms: start.saturating_add(block_ms),
+            level: 0,
+            sources: vec![id],
+            parents: Vec::new(),
+            order,
+            wal_until,
+            n_tombstones: 0,
+        };
+        writer.finish(origin).map_err(io)
+    }
+
+    /// Step 3.
+    fn publish(&self, blocks: Vec<Arc<Block>>, generation: Generation) {
+        self.tally.blocks_cut.add(blocks.len() as u64);
+        let mut layout = self.layout_mut();
+        layout.flushed = generation;
+        layout.blocks.extend(blocks);
+        layout.blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
+        self.head.end_flush();
+    }
+
+    /// Step 4: the chunks.
+    fn forget(&self, all: &[Arc<MemSeries>], generation: Generation) {
+        for series in all {
+            let freed = series.lock().forget_before(generation);
+            if freed > 0 {
+                self.head.resized(-freed.cast_signed());
+            }
+        }
+    }
+
+    /// Step 4: series without a sample in memory that can get none without being out of order for everybody, or that
+    /// never got one.
+    fn drop_ended(&self, all: &[Arc<MemSeries>]) {
+        let accepted_from = self.oldest_accepted();
+        for group in all.chunks(DROP_GROUP) {
+            let mut gone = Vec::new();
+            {
+                let mut commit = self.commit();
+                for series in group {
+                    let tip = &mut commit.tips[series.slot as usize];
+                    if tip.id == series.id && tip.time < accepted_from && series.lock().is_empty() {
+                        *tip = Tip::EMPTY;
+                        series.mark_dropped();
+                        gone.push(Arc::clone(series));
+                    }
+                }
+                // While the lock is held: a slot that is free is not given to a new series by anybody.
+                self.head.remove(&gone);
+            }
+            self.tally.series_removed.add(gone.len() as u64);
+        }
+        self.head.shrink();
+    }
+
+    /// Step 5.
+    fn save_series(&self, all: &[Arc<MemSeries>], cut: &Cut) -> Result<(), MaintainError> {
+        let (fs, dir) = (&*self.options.fs, &self.options.dir);
+        let io = |action| move |source| MaintainError::io(action, dir, source);
+        let series = all.iter().filter(|series| !series.is_dropped()).filter_map(|series| {
+            let tip = cut.tips.get(series.slot as usize).filter(|tip| tip.id == series.id)?;
+            Some((&**series, *tip))
+        });
+        checkpoint::write(fs, dir, cut.first_segment, cut.next_id, series)
+            .map_err(io("write a checkpoint in"))?;
+        for (id, path) in checkpoint::list(fs, dir).map_err(io("list"))? {
+            if id < cut.first_segment {
+                fs.remove_file(&path).map_err(|source| MaintainError::io("remove", &path, source))?;
+            }
+        }
+        self.wal.drop_before(cut.first_segment)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! Checkpoint and log back into a head, on several threads.
+//!
+//! Reading the log is one thread's work: each record is a difference to the ones before it. Encoding the samples into
+//! chunks is not, since a series' samples only have to come in their order: each applying thread has its share of the
+//! series.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use cairn_model::Labels;
+
+use crate::checkpoint::SavedSeries;
+use crate::codec::Malformed;
+use crate::head::Head;
+use crate::series::{MemSeries, Tip};
+use crate::wal_record::{Visit, WalSeries};
+
+/// Samples are handed over in batches of this size.
+const BATCH: usize = 16_384;
+
+/// Batches that wait for a thread: a few MiB.
+const WAITING_BATCHES: usize = 8;
+
+/// More threads would wait for the one that reads.
+const MAX_THREADS: usize = 4;
+
+/// Ids are kept in pages of so many, since neighbours were created together.
+const PAGE: usize = 256;
+const NO_SLOT: u32 = u32::MAX;
+
+/// From id to slot.
+#[derive(Default)]
+struct Slots {
+    numbers: HashMap<u64, usize>,
+    pages: Vec<[u32; PAGE]>,
+    /// The page of the id before, which mostly has the next one, too.
+    last: Option<(u64, usize)>,
+}
+
+impl Slots {
+    fn place(id: u64) -> (u64, usize) {
+        let at = usize::try_from(id % PAGE as u64).expect("below PAGE");
+        (id / PAGE as u64, at)
+    }
+
+    fn get(&mut self, id: u64) -> Option<u32> {
+        let (page, at) = Self::place(id);
+        let number = match self.last {
+            Some((last, number)) if last == page => number,
+            _ => {
+                let number = *self.numbers.get(&page)?;
+                self.last = Some((page, number));
+                number
+            }
+        };
+        Some(self.pages[number][at]).filter(|&slot| slot != NO_SLOT)
+    }
+
+    fn insert(&mut self, id: u64, slot: u32) {
+        let (page, at) = Self::place(id);
+        let number = *self.numbers.entry(page).or_insert_with(|| {
+            self.pages.push([NO_SLOT; PAGE]);
+            self.pages.len() - 1
+        });
+        self.pages[number][at] = slot;
+    }
+}
+
+#[derive(Clone, Copy)]
+struct StoredSample {
+    slot: u32,
+    time: i64,
+    bits: u64,
+    start: i64,
+}
+
+/// What one thread gets: new series first, then samples.
+#[derive(Default)]
+struct Batch {
+    series: Vec<Arc<MemSeries>>,
+    samples: Vec<StoredSample>,
+}
+
+/// Takes batches and fills the chunks of its series.
+fn apply(batches: &Receiver<Batch>, n_threads: usize, head: &Head, block_ms: i64) {
+    let mut series: Vec<Option<Arc<MemSeries>>> = Vec::new();
+    for batch in batches {
+        for new in batch.series {
+            let place = new.slot as usize / n_threads;
+            if place >= series.len() {
+                series.resize(place + 1, None);
+            }
+            series[place] = Some(new);
+        }
+        let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
+        for &StoredSample { slot, time, bits, start } in &batch.samples {
+            let series = series[slot as usize / n_threads].as_ref().expect("it came before its samples");
+            grown += series.lock().push_float(time, bits, start, 0, block_ms);
+            (oldest, newest) = (oldest.min(time), newest.max(time));
+        }
+        if !batch.samples.is_empty() {
+            head.stored(oldest, newest, batch.samples.len() as u64, grown);
+        }
+    }
+}
+
+/// Puts what checkpoint and log say into a head.
+pub(super) struct Replay<'scope> {
+    head: &'scope Head,
+    threads: Vec<(SyncSender<Batch>, Batch)>,
+    handles: Vec<ScopedJoinHandle<'scope, ()>>,
+    slots: Slots,
+    tips: Vec<Tip>,
+    /// What comes now lies in blocks: only the newest samples are noted.
+    pub(super) is_in_blocks: bool,
+    /// Samples that were put into chunks.
+    pub(super) samples: u64,
+    /// Samples that refer to a damaged record.
+    pub(super) lost: u64,
+    /// Samples whose series no record names: its record was damaged.
+    pub(super) orphans: u64,
+}
+
+impl<'scope> Replay<'scope> {
+    pub(super) fn start(scope: &'scope Scope<'scope, '_>, head: &'scope Head, block_ms: i64) -> Self {
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let (mut threads, mut handles) = (Vec::new(), Vec::new());
+        for _ in 0..n_threads {
+            let (sender, batches) = sync_channel(WAITING_BATCHES);
+            threads.push((sender, Batch::default()));
+            handles.push(scope.spawn(move || apply(&batches, n_threads, head, block_ms)));
+        }
+        Self {
+            head,
+            threads,
+            handles,
+            slots: Slots::default(),
+            tips: Vec::new(),
+            is_in_blocks: false,
+            samples: 0,
+            lost: 0,
+            orphans: 0,
+        }
+    }
+
+    /// Waits until every sample is in its chunk; answers the newest samples by slot.
+    pub(super) fn finish(mut self) -> Vec<Tip> {
+        for thread in 0..self.threads.len() {
+            self.hand_over(thread);
+        }
+        drop(self.threads);
+        for handle in self.handles {
+            if let Err(panic) = handle.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.tips
+    }
+
+    fn hand_over(&mut self, thread: usize) {
+        let (sender, batch) = &mut self.threads[thread];
+        let next = Batch { series: Vec::new(), samples: Vec::with_capacity(BATCH) };
+        // It only fails if the thread panicked, which `finish` passes on.
+        let _ = sender.send(std::mem::replace(batch, next));
+    }
+
+    pub(super) fn restore(&mut self, saved: SavedSeries) -> Result<(), Malformed> {
+        let SavedSeries { id, labels, last, chunks } = saved;
+        let slot = self.series_for(id, &labels);
+        let mut samples = cairn_promql::source::SeriesData::default();
+        for chunk in chunks {
+            chunk.decode_range(i64::MIN, i64::MAX, &mut samples)?;
+        }
+        for (&time, value) in samples.times.iter().zip(&samples.values) {
+            self.store(slot, time, value.to_bits(), 0);
+        }
+        let tip = &mut self.tips[slot as usize];
+        if let Some((time, bits)) = last
+            && time > tip.time
+        {
+            (tip.time, tip.bits) = (time, bits);
+            self.head.saw_time(time);
+        }
+        Ok(())
+    }
+
+    /// A series that left the head and came back has two numbers in the log; both mean the same series here.
+    fn series_for(&mut self, id: u64, labels: &Labels) -> u32 {
+        let hash = labels.stable_hash();
+        let slot = match self.head.find(hash, |other| other == labels) {
+            Some(known) => {
+                self.head.reserve_ids_below(id.saturating_add(1));
+                known.slot
+            }
+            None => {
+                let series = self.head.insert(id, hash, labels);
+                let slot = series.slot;
+                if slot as usize >= self.tips.len() {
+                    self.tips.resize(slot as usize + 1, Tip::EMPTY);
+                }
+                self.tips[slot as usize] = Tip::of(id);
+                let thread = slot as usize % self.threads.len();
+                self.threads[thread].1.series.push(series);
+                slot
+            }
+        };
+        self.slots.insert(id, slot);
+        slot
+    }
+
+    /// Stores a sample if it is later than the newest one of its series.
+    fn store(&mut self, slot: u32, time: i64, bits: u64, start: i64) {
+        let tip = &mut self.tips[slot as usize];
+        if time <= tip.time {
+            return;
+        }
+        (tip.time, tip.bits) = (time, bits);
+        if self.is_in_blocks {
+            self.head.saw_time(time);
+            return;
+        }
+        self.samples += 1;
+        let thread = slot as usize % self.threads.len();
+        let samples = &mut self.threads[thread].1.samples;
+        samples.push(StoredSample { slot, time, bits, start });
+        if samples.len() >= BATCH {
+            self.hand_over(thread);
+        }
+    }
+}
+
+impl Visit for Replay<'_> {
+    fn series(&mut self, series: WalSeries) {
+        let WalSeries { id, labels } = series;
+        self.series_for(id, &labels);
+    }
+
+    fn tip(&mut self, id: u64) -> Option<&mut Tip> {
+        let Some(slot) = self.slots.get(id) else {
+            self.orphans += 1;
+            return None;
+        };
+        self.tips.get_mut(slot as usize)
+    }
+
+    fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64) {
+        if let Some(slot) = self.slots.get(id) {
+            self.store(slot, time, bits, start);
+        }
+    }
+
+    fn lost(&mut self) {
+        self.lost += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_ids_far_apart() {
+        let mut slots = Slots::default();
+        for (id, slot) in [(1, 0), (2, 1), (255, 2), (256, 3), (u64::MAX, 4), (1 << 40, 5)] {
+            slots.insert(id, slot);
+        }
+        let found: Vec<_> = [1, 2, 3, 255, 256, 1 << 40, u64::MAX, 1, 5000].map(|id| slots.get(id)).into();
+        let want = [Some(0), Some(1), None, Some(2), Some(3), Some(5), Some(4), Some(0), None];
+        assert_eq!(found, want);
+        assert_eq!(slots.pages.len(), 4);
+    }
+}
