@@ -162,6 +162,7 @@ mod tests {
             scrape_native_histograms: Some(_),
             always_scrape_classic_histograms: Some(_),
             convert_classic_histograms_to_nhcb: Some(_),
+            scrape_failure_log_file: Some(_),
             evaluation_interval: Some(_),
             rule_query_offset: None,
             external_labels: _,
@@ -173,7 +174,6 @@ mod tests {
             target_limit: Some(_),
             keep_dropped_targets: Some(_),
             query_log_file: _,
-            scrape_failure_log_file: _,
         } = read(&shown).global
         else {
             panic!(

@@ -7,10 +7,12 @@
 //! | `worker.rs` | the loop of one target |
 //! | [`schedule`] | when a target is due, which time its samples carry |
 //! | `fetch.rs` | the request, and which answers are worth reading |
+//! | `failure_log.rs` | failed scrapes, one a line |
 //! | [`ingest`] | one body into the database: labels, limits, report series, staleness |
 //! | `cache.rs` | from the text of a series to its place in the database |
 
 mod cache;
+mod failure_log;
 mod fetch;
 pub mod ingest;
 pub mod manager;

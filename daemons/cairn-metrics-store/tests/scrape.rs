@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Page, Store, Target, one_job};
+use support::{Page, Store, Target, TlsTarget, one_job};
 
 async fn start(target: &Target, keys: &str) -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
@@ -308,4 +308,43 @@ async fn without_a_configuration_it_scrapes_itself() {
     assert_eq!(config.pools[0].job_name, "prometheus");
     assert_eq!(config.pools[0].static_groups[0].targets, ["127.0.0.1:9090"]);
     assert_eq!(config.pools[0].interval.ms(), 15_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_with_credentials() {
+    let target = TlsTarget::serve("a 1\n").await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ca.pem"), "not yet").unwrap();
+    std::fs::write(dir.path().join("token"), "old").unwrap();
+    let yaml = format!(
+        "scrape_configs:
+  - job_name: app
+    scrape_interval: 100ms
+    scheme: https
+    authorization: {{credentials_file: token}}
+    tls_config: {{ca_file: ca.pem, server_name: inside.example}}
+    scrape_failure_log_file: failures.log
+    static_configs: [{{targets: ['{}']}}]
+",
+        target.address
+    );
+    let store = Store::start(dir.path(), &yaml).await;
+    let error = last_error(&store).await;
+    assert!(error.contains("ca.pem: no certificate in it"), "{error}");
+    let failures = std::fs::read_to_string(dir.path().join("failures.log")).unwrap();
+    assert!(failures.lines().all(|line| line.contains("no certificate in it")) && !failures.is_empty());
+    // What was wrong is put right without a reload.
+    std::fs::write(dir.path().join("ca.pem"), &target.authority).unwrap();
+    store.until_value("up", 1.0).await;
+    assert_eq!(store.value("a").await, Some(1.0));
+    std::fs::write(dir.path().join("token"), "new").unwrap();
+    store
+        .until("the new token", async || {
+            target.heads().iter().any(|head| head.contains("Bearer new")).then_some(())
+        })
+        .await;
+    let shown = store.get("/api/v1/targets").await.json()["data"]["activeTargets"][0].clone();
+    assert_eq!(shown["scrapeUrl"], format!("https://{}/metrics", target.address));
+    assert!(shown["globalUrl"].as_str().unwrap().starts_with("https://"));
+    store.stop().await;
 }

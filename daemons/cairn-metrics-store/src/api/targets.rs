@@ -56,11 +56,12 @@ fn active(pool: &PoolView, target: &Target, host: &str) -> ActiveTarget {
 
 /// The address under which others reach the target: a loopback host is replaced by the machine's name.
 fn global_url(url: &str, host: &str) -> String {
+    let Some((scheme, address)) = url.split_once("://") else { return url.to_owned() };
     for loopback in ["127.0.0.1", "localhost", "[::1]"] {
-        if let Some(rest) = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(loopback))
+        if let Some(rest) = address.strip_prefix(loopback)
             && (rest.is_empty() || rest.starts_with([':', '/', '?']))
         {
-            return format!("http://{host}{rest}");
+            return format!("{scheme}://{host}{rest}");
         }
     }
     url.to_owned()
@@ -211,7 +212,7 @@ mod tests {
     fn loopback_is_replaced_in_the_global_url() {
         for (url, want) in [
             ("http://127.0.0.1:9090/metrics", "http://box:9090/metrics"),
-            ("http://localhost/metrics", "http://box/metrics"),
+            ("https://localhost/metrics", "https://box/metrics"),
             ("http://localhost.org/metrics", "http://localhost.org/metrics"),
             ("http://10.0.0.1:1/metrics", "http://10.0.0.1:1/metrics"),
         ] {

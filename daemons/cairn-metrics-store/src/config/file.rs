@@ -93,6 +93,9 @@ pub struct Global {
     /// Whether classic histograms become native ones with custom buckets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub convert_classic_histograms_to_nhcb: Option<bool>,
+    /// File to which failed scrapes are logged, one JSON object a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrape_failure_log_file: Option<String>,
     /// Time between two evaluations of a rule, and the default step of subqueries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evaluation_interval: Option<PromDuration>,
@@ -125,8 +128,6 @@ pub struct Global {
     pub keep_dropped_targets: Option<u64>,
     #[serde(skip_serializing)]
     pub(super) query_log_file: nb::QueryLogFile,
-    #[serde(skip_serializing)]
-    pub(super) scrape_failure_log_file: nb::ScrapeFailureLogFile,
 }
 
 /// `storage:`

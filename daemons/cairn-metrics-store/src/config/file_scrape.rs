@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use cairn_http::with_client_keys;
 use serde::{Deserialize, Serialize};
 
 use super::file::or_default;
 use super::not_built as nb;
 use super::units::{PromDuration, PromSize};
 
+with_client_keys! {
 /// One job: a set of targets that are scraped in the same way.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,18 +64,15 @@ pub struct ScrapeConfig {
     /// Path of the page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_path: Option<String>,
-    /// `http`.
+    /// `http` or `https`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<String>,
     /// Whether gzip is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_compression: Option<bool>,
-    /// Whether a redirect is followed.
+    /// File to which failed scrapes are logged, one JSON object a line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub follow_redirects: Option<bool>,
-    /// Without effect: targets are asked over HTTP/1.1, which every target speaks.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_http2: Option<bool>,
+    pub scrape_failure_log_file: Option<String>,
     /// Parameters of the request.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, Vec<String>>,
@@ -110,28 +109,6 @@ pub struct ScrapeConfig {
     /// What is done to the labels of each sample before it is stored.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub metric_relabel_configs: Vec<RelabelConfig>,
-    #[serde(skip_serializing)]
-    pub(super) basic_auth: nb::BasicAuth,
-    #[serde(skip_serializing)]
-    pub(super) authorization: nb::Authorization,
-    #[serde(skip_serializing)]
-    pub(super) oauth2: nb::OAuth2,
-    #[serde(skip_serializing)]
-    pub(super) tls_config: nb::TlsConfig,
-    #[serde(skip_serializing)]
-    pub(super) bearer_token: nb::BearerToken,
-    #[serde(skip_serializing)]
-    pub(super) bearer_token_file: nb::BearerTokenFile,
-    #[serde(skip_serializing)]
-    pub(super) proxy_url: nb::ProxyUrl,
-    #[serde(skip_serializing)]
-    pub(super) no_proxy: nb::NoProxy,
-    #[serde(skip_serializing)]
-    pub(super) proxy_from_environment: nb::ProxyFromEnvironment,
-    #[serde(skip_serializing)]
-    pub(super) proxy_connect_header: nb::ProxyConnectHeader,
-    #[serde(skip_serializing)]
-    pub(super) http_headers: nb::HttpHeaders,
     #[serde(skip_serializing)]
     pub(super) azure_sd_configs: nb::AzureSd,
     #[serde(skip_serializing)]
@@ -188,6 +165,7 @@ pub struct ScrapeConfig {
     pub(super) uyuni_sd_configs: nb::UyuniSd,
     #[serde(skip_serializing)]
     pub(super) vultr_sd_configs: nb::VultrSd,
+}
 }
 
 /// `static_configs[]`

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use cairn_http::client::config::ClientConfig;
+use cairn_http::client::keys::ClientKeys;
 use cairn_model::Labels;
 use cairn_model::gotext::quote;
 
@@ -27,6 +30,9 @@ const CAIRN_SCRAPE_INTERVAL: PromDuration = PromDuration::from_ms(15_000);
 const SCRAPE_TIMEOUT: PromDuration = PromDuration::from_ms(10_000);
 const EVALUATION_INTERVAL: PromDuration = PromDuration::from_ms(60_000);
 const FILE_SD_REFRESH: PromDuration = PromDuration::from_ms(300_000);
+
+/// How long an unused connection to a target is kept: longer than any usual interval.
+const IDLE_TIME: Duration = Duration::from_secs(300);
 
 /// Largest body that is read when no `body_size_limit` is set. Prometheus has no bound there; a store that must not be
 /// killed by one target needs one, far above any real page.
@@ -88,8 +94,12 @@ pub struct PoolConfig {
     pub timeout: PromDuration,
     /// Path of the page.
     pub metrics_path: String,
-    /// `http`.
+    /// `http` or `https`.
     pub scheme: String,
+    /// Credentials, certificates, proxy: how targets are asked.
+    pub client: ClientConfig,
+    /// Where failed scrapes are logged.
+    pub failure_log: Option<PathBuf>,
     /// Parameters of the request.
     pub params: BTreeMap<String, Vec<String>>,
     /// Whether labels of the body win.
@@ -100,8 +110,6 @@ pub struct PoolConfig {
     pub track_timestamps_staleness: bool,
     /// Whether gzip is asked for.
     pub has_compression: bool,
-    /// Whether redirects are followed.
-    pub follow_redirects: bool,
     /// Value of the header `Accept`.
     pub accept: String,
     /// Formats that are wanted, most wanted first; those that this version does not read among them.
@@ -307,8 +315,7 @@ fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(
     raw.metrics_path.get_or_insert_with(|| "/metrics".to_owned());
     let scheme = raw.scheme.get_or_insert_with(|| "http".to_owned());
     match scheme.as_str() {
-        "http" => {}
-        "https" => return bad(place, "scheme https is not supported by this version; use http"),
+        "http" | "https" => {}
         other => return bad(place, format!("unsupported scheme {}", quote(other))),
     }
     for (value, default) in [
@@ -326,6 +333,9 @@ fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(
         ),
     ] {
         value.get_or_insert(default);
+    }
+    if raw.scrape_failure_log_file.is_none() {
+        raw.scrape_failure_log_file.clone_from(&global.scrape_failure_log_file);
     }
     raw.body_size_limit = raw.body_size_limit.or(global.body_size_limit);
     for (value, default) in [
@@ -379,12 +389,17 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
         timeout: raw.scrape_timeout.unwrap_or_default(),
         metrics_path: raw.metrics_path.clone().unwrap_or_default(),
         scheme: raw.scheme.clone().unwrap_or_default(),
+        client: client_config(raw.client_keys(), base, place)?,
+        failure_log: raw
+            .scrape_failure_log_file
+            .as_ref()
+            .filter(|file| !file.is_empty())
+            .map(|file| base.join(file)),
         params: raw.params.clone(),
         honor_labels: raw.honor_labels.unwrap_or_default(),
         honor_timestamps: raw.honor_timestamps.unwrap_or_default(),
         track_timestamps_staleness: raw.track_timestamps_staleness.unwrap_or_default(),
         has_compression: raw.enable_compression.unwrap_or_default(),
-        follow_redirects: raw.follow_redirects.unwrap_or_default(),
         accept: accept_header(&protocols, escaping),
         protocols,
         fallback_protocol: match raw.fallback_scrape_protocol.as_deref() {
@@ -415,6 +430,12 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs)?,
         raw: raw.clone(),
     })
+}
+
+/// How to ask, with connections kept from one scrape to the next.
+fn client_config(keys: ClientKeys, base: &Path, place: &str) -> Result<ClientConfig, BadValue> {
+    let config = keys.resolve(base).map_err(|message| BadValue { place: place.to_owned(), message })?;
+    Ok(ClientConfig { idle_time: IDLE_TIME, ..config })
 }
 
 /// Checks one group of targets, of the main file or of a discovered one.

@@ -27,7 +27,7 @@ pub(crate) async fn fetch(client: &Client, pool: &PoolConfig, target: &Target) -
     let timeout = target.timeout.std();
     let request = request(pool, target, timeout)?;
     let max_body = usize::try_from(pool.limits.max_body_bytes()).unwrap_or(usize::MAX);
-    let max_redirects = if pool.follow_redirects { MAX_REDIRECTS } else { 0 };
+    let max_redirects = if pool.client.follows_redirects { MAX_REDIRECTS } else { 0 };
     let options = CallOptions { timeout, max_body, max_redirects };
     let response = client.send_with(request, &options).await.map_err(|error| explain(&error, target))?;
     if response.status() != StatusCode::OK {
@@ -62,6 +62,10 @@ fn explain(error: &ClientError, target: &Target) -> ScrapeError {
         ClientError::Timeout { .. } => {
             ScrapeError::Fetch(format!("Get \"{}\": context deadline exceeded", target.url))
         }
+        ClientError::Redirects { limit, .. } => {
+            ScrapeError::Fetch(format!("Get \"{}\": stopped after {limit} redirects", target.url))
+        }
+        ClientError::Setup { reason, .. } => ScrapeError::Fetch(format!("Get \"{}\": {reason}", target.url)),
         other => {
             // The last cause is what the system said: "Connection refused" and its like.
             let mut cause: &dyn Error = other;

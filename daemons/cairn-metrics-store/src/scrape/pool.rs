@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use cairn_http::client::Client;
 use cairn_model::Labels;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,6 +15,7 @@ use super::worker::{Env, Phase, Worker};
 use crate::config::file::StaticConfig;
 use crate::config::resolve::PoolConfig;
 use crate::target::{Discovered, Status, Target, discover};
+use crate::version;
 
 /// Groups of targets with the meta labels of where they were found.
 pub(crate) type Groups = Vec<(StaticConfig, Vec<(&'static str, String)>)>;
@@ -50,6 +52,7 @@ impl Retired {
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) config: Arc<PoolConfig>,
+    client: Client,
     /// By source: the main file, or one pattern of files.
     groups: BTreeMap<String, Groups>,
     running: BTreeMap<u64, Running>,
@@ -66,6 +69,7 @@ impl Pool {
         let meta = Vec::new();
         let groups = config.static_groups.iter().map(|group| (group.clone(), meta.clone())).collect();
         Self {
+            client: Client::with_config(version::USER_AGENT, config.client.clone()),
             config,
             groups: BTreeMap::from([(String::new(), groups)]),
             running: BTreeMap::new(),
@@ -144,7 +148,7 @@ impl Pool {
                 let inherited = self.inherited.remove(&target.labels.stable_hash());
                 let (state, status) = inherited.unwrap_or_default();
                 target.set_status(status);
-                start(Arc::clone(&self.config), target, state, env, seed, tasks)
+                start(&self.client, Arc::clone(&self.config), target, state, env, seed, tasks)
             });
         }
         // Over the limit every target of the job fails: it cannot be told which of them are one too many.
@@ -174,6 +178,7 @@ fn retire(running: Running, phase: Phase) -> Retired {
 }
 
 fn start(
+    client: &Client,
     pool: Arc<PoolConfig>,
     target: Target,
     state: ScrapeState,
@@ -185,6 +190,7 @@ fn start(
     let (sender, receiver) = watch::channel(Phase::Run);
     let worker = Worker {
         env: Arc::clone(env),
+        client: client.clone(),
         pool,
         schedule: Schedule::new(target.interval.ms(), target.key(), seed),
         target: Arc::clone(&target),

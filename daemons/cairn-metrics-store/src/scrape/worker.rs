@@ -9,6 +9,7 @@ use cairn_model::TimeNs;
 use cairn_runtime::logging::Occasionally;
 use tokio::sync::{Semaphore, watch};
 
+use super::failure_log;
 use super::fetch::fetch;
 use super::ingest::{Counts, ScrapeError, ScrapeState, Scraped};
 use super::schedule::{Schedule, now_ms};
@@ -26,7 +27,6 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 /// What all loops share.
 #[derive(Debug)]
 pub(crate) struct Env {
-    client: Client,
     storage: Arc<Storage>,
     metrics: Arc<Metrics>,
     stores: Semaphore,
@@ -36,7 +36,6 @@ pub(crate) struct Env {
 impl Env {
     pub(crate) fn new(storage: Arc<Storage>, metrics: Arc<Metrics>) -> Self {
         Self {
-            client: Client::new(crate::version::USER_AGENT),
             storage,
             metrics,
             stores: Semaphore::new(MAX_CONCURRENT_STORES),
@@ -74,6 +73,8 @@ pub(crate) enum Phase {
 /// One target's loop.
 pub(crate) struct Worker {
     pub(crate) env: Arc<Env>,
+    /// The job's.
+    pub(crate) client: Client,
     pub(crate) pool: Arc<PoolConfig>,
     pub(crate) target: Arc<Target>,
     pub(crate) schedule: Schedule,
@@ -106,7 +107,7 @@ impl Worker {
             let body = tokio::select! {
                 biased;
                 phase = changed(&mut self.phase) => return self.leave(phase, state, due).await,
-                body = fetch(&self.env.client, &self.pool, &self.target) => body,
+                body = fetch(&self.client, &self.pool, &self.target) => body,
             };
             state = self.store(state, body, time, began, &warning).await;
             due = self.schedule.next_after(now_ms().max(due));
@@ -130,6 +131,9 @@ impl Worker {
             let (bytes, error) = body.map_or_else(|error| (Bytes::new(), Some(error)), |bytes| (bytes, None));
             let scraped = Scraped { body: error.map_or(Ok(&bytes[..]), Err), time, duration };
             let (counts, outcome) = state.store(scraped, &pool, &target, &storage);
+            if let (Err(error), Some(path)) = (&outcome, &pool.failure_log) {
+                failure_log::append(path, &pool.job_name, &target.url, error);
+            }
             (state, counts, outcome)
         });
         let (state, counts, outcome) = match work.await {

@@ -16,7 +16,14 @@ use cairn_runtime::{Failure, Lifecycle};
 use clap::Parser;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Method, Request, Response};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Longest wait for anything in these tests; a busy machine needs a fraction of it.
@@ -237,4 +244,68 @@ pub fn one_job(target: &Target, keys: &str) -> String {
         "global:\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\nscrape_configs:\n  - job_name: app\n{keys}    static_configs:\n      - targets: ['{}']\n",
         target.address
     )
+}
+
+/// A target over TLS that is named `inside.example` and always answers the same page.
+pub struct TlsTarget {
+    pub address: SocketAddr,
+    /// Who signed its certificate, as PEM.
+    pub authority: String,
+    heads: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for TlsTarget {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl TlsTarget {
+    pub async fn serve(body: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["inside.example".to_owned()]).unwrap();
+        let chain = vec![params.signed_by(&key, &authority).unwrap().der().clone()];
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let log = Arc::clone(&heads);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, log, answer) = (acceptor.clone(), Arc::clone(&log), answer.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let Ok(byte) = stream.read_u8().await else { return };
+                        head.push(byte);
+                    }
+                    log.lock().unwrap().push(String::from_utf8(head).unwrap());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Self { address, authority: authority.pem(), heads, task: task.abort_handle() }
+    }
+
+    /// The heads of all requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
 }

@@ -5,7 +5,7 @@
 //! * Every request passes the same steps, in the order of `pipeline.rs`: admission, body limit, time limit, panic guard,
 //!   compression, observation. TLS will be one step in `accept.rs`, authentication one in `pipeline.rs`.
 //! * [`health`], [`exposition`], [`process`] and [`request_metrics`] are what every daemon shows about itself.
-//! * [`client`] asks others, with a deadline and a cap on what comes back.
+//! * [`client`] asks others over HTTP and HTTPS, with a deadline and a cap on what comes back.
 //!
 //! No daemon's statuses or error bodies are decided here: a daemon hands in its words as [`RefusalText`].
 

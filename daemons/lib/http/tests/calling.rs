@@ -87,6 +87,6 @@ async fn errors_name_the_url_and_the_cause() {
     assert!(matches!(&refused, ClientError::Transport { is_connect: true, .. }), "{refused:?}");
     assert_eq!(refused.to_string(), format!("{nobody}: cannot connect"));
 
-    let https = client.send_with(request("https://localhost/"), &options()).await.unwrap_err();
-    assert_eq!(https.to_string(), "https://localhost/: https is not supported yet");
+    let ftp = client.send_with(request("ftp://localhost/"), &options()).await.unwrap_err();
+    assert_eq!(ftp.to_string(), "ftp://localhost/: expected a URL that starts with http:// or https://");
 }
