@@ -4,6 +4,7 @@
 //! buckets, spans of bucket indexes, exponential boundaries by schema or a list of custom ones. In memory buckets hold
 //! their own count ("absolute"), whatever a wire or a chunk format does with differences.
 
+mod layout;
 mod validate;
 
 use std::sync::Arc;

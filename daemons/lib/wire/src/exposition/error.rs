@@ -1,56 +1,35 @@
-//! Errors of the exposition parser, worded as Prometheus words them.
+//! Errors of the exposition parsers, worded as Prometheus words them.
 
 use std::fmt::Write;
+
+use super::lexer::{Lexer, Token};
 
 /// Longest piece of a body that an error repeats, in bytes. A hostile line must not become a hostile error text.
 const MAX_QUOTED_BYTES: usize = 512;
 
-/// A body that is not exposition text. Nothing of such a body is kept.
+/// A body that is not exposition text or protobuf. Nothing of such a body is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpositionError {
-    /// Number of the line, from 1. Not part of the text, which is Prometheus's.
-    pub line: usize,
+    /// Where the line (text) or family (protobuf) begins, in bytes from the start of the body. Not part of the text,
+    /// which is Prometheus's.
+    pub offset: usize,
     /// What is wrong, in Prometheus's words.
     pub message: String,
 }
 
-/// Names of what stood in the wrong place.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Token {
-    Invalid,
-    LineBreak,
-    Equal,
-    Comma,
-    BraceClose,
-    LabelName,
-}
-
-impl Token {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Invalid => "INVALID",
-            Self::LineBreak => "LINEBREAK",
-            Self::Equal => "EQUAL",
-            Self::Comma => "COMMA",
-            Self::BraceClose => "BCLOSE",
-            Self::LabelName => "LNAME",
+/// `expected label name, got "=\"" ("EQUAL") while parsing: "a{=\""`: the last token and the entry that began at
+/// `start`, both up to one byte past the token.
+pub(super) fn unexpected(expected: &str, lexer: &Lexer<'_>, start: usize, token: Token) -> String {
+    let end = (lexer.at + 1).min(lexer.end());
+    let quote = |from: usize| {
+        let mut bytes = lexer.slice(from, end.min(from + MAX_QUOTED_BYTES + 1)).to_vec();
+        if end > lexer.text.len() {
+            bytes.push(b'\n');
         }
-    }
-}
-
-/// `expected label name, got "=" ("EQUAL") while parsing: "a{="`: `expected`, the offending byte at `at`, and the
-/// line from `start` up to it. A place past the end is the line break that ended the line.
-pub(super) fn unexpected(expected: &str, line: &[u8], start: usize, at: usize, token: Token) -> String {
-    let (got, so_far) = match line.get(at) {
-        Some(_) => (quote_bytes(&line[at..=at]), quote_bytes(&line[start..=at])),
-        None => {
-            let mut text = line[start..].to_vec();
-            text.push(b'\n');
-            (String::from("\"\\n\""), quote_bytes(&text))
-        }
+        quote_bytes(&bytes)
     };
-    format!("{expected}, got {got} (\"{}\") while parsing: {so_far}", token.as_str())
+    format!("{expected}, got {} (\"{}\") while parsing: {}", quote(lexer.start), token.as_str(), quote(start))
 }
 
 /// Bytes in double quotes as Go's `%q` prints them; a long text is cut.
