@@ -8,14 +8,24 @@
 //! | [`schedule`] | when a target is due, which time its samples carry |
 //! | `fetch.rs` | the request, and which answers are worth reading |
 //! | `failure_log.rs` | failed scrapes, one a line |
-//! | [`ingest`] | one body into the database: labels, limits, report series, staleness |
-//! | `cache.rs` | from the text of a series to its place in the database |
+//! | `negotiate.rs` | which format an answer is in |
+//! | [`ingest`] | one page into the database: report series, staleness |
+//! | `body.rs` | one page to a list of samples, known series found by their keys |
+//! | `labels.rs` | labels and limits of a series that is not known |
+//! | `created.rs` | when counting began, as OpenMetrics says it |
+//! | `cache.rs` | from the key of a sample to its place in the database |
+//! | `metadata.rs` | type, help and unit of a target's families |
 
+mod body;
 mod cache;
+mod created;
 mod failure_log;
 mod fetch;
 pub mod ingest;
+mod labels;
 pub mod manager;
+pub(crate) mod metadata;
+mod negotiate;
 mod pool;
 pub mod schedule;
 mod worker;

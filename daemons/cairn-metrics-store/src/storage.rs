@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_disk::DirLock;
 use cairn_model::{Labels, TimeMs};
-use cairn_tsdb::{AppendError, Db, Outcome, Sample, SeriesRef};
+use cairn_tsdb::{AppendError, Db, Outcome, Sample, SampleOf, SeriesRef};
 
 use crate::scrape::schedule::now_ms;
 
@@ -44,6 +44,28 @@ impl Storage {
     /// [`AppendError`]
     pub fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
         self.db.series_ref(labels)
+    }
+
+    /// As [`resolve`](Self::resolve) for many, with one record of the log for those that are new.
+    ///
+    /// # Errors
+    /// [`AppendError`]
+    pub fn resolve_all(&self, labels: &[&Labels]) -> Result<Vec<SeriesRef>, AppendError> {
+        if labels.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.db.series_refs(labels)
+    }
+
+    /// Appends for a caller that keeps the series; one outcome for each row. A series that left the head is the caller's
+    /// to resolve again. Blocking, as [`append`](Self::append).
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_of(&self, rows: &[SampleOf<'_>]) -> Result<Vec<Outcome>, AppendError> {
+        let outcomes = self.db.append_of(rows, TimeMs(now_ms()))?;
+        self.is_dirty.store(true, Ordering::Release);
+        Ok(outcomes)
     }
 
     /// Appends; one outcome for each row. A series that left the head since it was resolved is resolved again, and its

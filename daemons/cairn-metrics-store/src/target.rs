@@ -1,12 +1,11 @@
 //! Targets: from what discovery found to what is scraped under which labels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cairn_model::gotext::quote;
-use cairn_model::{Labels, LabelsBuilder, TimeNs};
-use cairn_wire::exposition::MetricKind;
+use cairn_model::{Labels, LabelsBuilder, Metadata, TimeNs};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::config::file::StaticConfig;
@@ -14,12 +13,7 @@ use crate::config::protocol::HistogramKeys;
 use crate::config::resolve::PoolConfig;
 use crate::config::units::PromDuration;
 use crate::relabel;
-
-/// Families whose type and help are remembered for one target. Beyond it, metadata of further ones is left out.
-const MAX_METADATA_FAMILIES: usize = 20_000;
-
-/// A family's metadata is forgotten once it was missing from this many good scrapes in a row.
-const METADATA_KEPT_SCRAPES: u64 = 10;
+use crate::scrape::metadata::MetadataTable;
 
 /// What may not stand in the path of a URL.
 const NOT_IN_PATH: &AsciiSet = &CONTROLS
@@ -83,21 +77,6 @@ pub struct Status {
     pub last_duration: Duration,
 }
 
-/// What a target says about one of its metric families.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Metadata {
-    /// `counter`, `gauge`, ...
-    pub kind: &'static str,
-    /// The help text.
-    pub help: String,
-}
-
-#[derive(Debug, Default)]
-struct MetadataCache {
-    scrape: u64,
-    families: HashMap<String, (Metadata, u64)>,
-}
-
 /// One endpoint that is scraped.
 #[derive(Debug)]
 pub struct Target {
@@ -116,7 +95,7 @@ pub struct Target {
     /// Set while the target must not be scraped, with the reason that every scrape of it fails with.
     forced_error: Mutex<Option<String>>,
     status: Mutex<Status>,
-    metadata: Mutex<MetadataCache>,
+    metadata: Mutex<MetadataTable>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -152,41 +131,13 @@ impl Target {
 
     /// What the target says about its families, by name.
     pub fn metadata(&self) -> BTreeMap<String, Metadata> {
-        lock(&self.metadata).families.iter().map(|(name, (data, _))| (name.clone(), data.clone())).collect()
+        lock(&self.metadata).iter().map(|(name, data)| (name.to_owned(), data.clone())).collect()
     }
 
-    /// Notes what one good scrape said. A steady target costs a look-up for each family and no allocation.
-    pub fn note_metadata<'a>(&self, lines: impl Iterator<Item = (&'a str, MetadataLine<'a>)>) {
-        let mut cache = lock(&self.metadata);
-        cache.scrape += 1;
-        let scrape = cache.scrape;
-        for (name, line) in lines {
-            if !cache.families.contains_key(name) {
-                if cache.families.len() >= MAX_METADATA_FAMILIES {
-                    continue;
-                }
-                let blank = Metadata { kind: MetricKind::Unknown.as_str(), help: String::new() };
-                cache.families.insert(name.to_owned(), (blank, scrape));
-            }
-            let Some((data, seen)) = cache.families.get_mut(name) else { continue };
-            *seen = scrape;
-            match line {
-                MetadataLine::Kind(kind) => data.kind = kind.as_str(),
-                MetadataLine::Help(help) if data.help == help => {}
-                MetadataLine::Help(help) => help.clone_into(&mut data.help),
-            }
-        }
-        cache.families.retain(|_, (_, seen)| *seen + METADATA_KEPT_SCRAPES > scrape);
+    /// The same to be written to, by whoever reads a page of the target.
+    pub(crate) fn metadata_table(&self) -> MutexGuard<'_, MetadataTable> {
+        lock(&self.metadata)
     }
-}
-
-/// One line of metadata.
-#[derive(Clone, Copy, Debug)]
-pub enum MetadataLine<'a> {
-    /// `# TYPE`
-    Kind(MetricKind),
-    /// `# HELP`
-    Help(&'a str),
 }
 
 /// All targets of one group, one result for each address.
@@ -417,21 +368,5 @@ mod tests {
             with("{target_label: __always_scrape_classic_histograms__, replacement: 'maybe'}").unwrap_err(),
             "error parsing __always_scrape_classic_histograms__: \"maybe\" is neither true nor false"
         );
-    }
-
-    #[test]
-    fn metadata_follows_the_target() {
-        let Discovered::Kept(target) =
-            first("scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]").unwrap()
-        else {
-            panic!()
-        };
-        let lines = [("x", MetadataLine::Kind(MetricKind::Counter)), ("x", MetadataLine::Help("Help."))];
-        target.note_metadata(lines.into_iter());
-        assert_eq!(target.metadata()["x"], Metadata { kind: "counter", help: "Help.".to_owned() });
-        for _ in 0..METADATA_KEPT_SCRAPES {
-            target.note_metadata(std::iter::empty());
-        }
-        assert!(target.metadata().is_empty());
     }
 }

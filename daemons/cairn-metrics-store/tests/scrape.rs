@@ -47,7 +47,7 @@ async fn a_healthy_target() {
         headers["accept"]
             .to_str()
             .unwrap()
-            .starts_with("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6")
+            .starts_with("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,")
     );
 
     let data = store.get("/api/v1/targets?state=active").await.json()["data"].clone();
@@ -346,5 +346,23 @@ async fn over_tls_with_credentials() {
     let shown = store.get("/api/v1/targets").await.json()["data"]["activeTargets"][0].clone();
     assert_eq!(shown["scrapeUrl"], format!("https://{}/metrics", target.address));
     assert!(shown["globalUrl"].as_str().unwrap().starts_with("https://"));
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_metrics() {
+    let page = "# TYPE jobs counter\n# UNIT jobs \n# HELP jobs Jobs \\\"done\\\".\njobs_total{q=\"a\"} 5 # {trace_id=\"x\"} 1\n\
+                jobs_created{q=\"a\"} 1.5e9\n# EOF\n";
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let target = Target::serve(Page { content_type, ..Page::text(page) }).await;
+    let (_dir, store) = start(&target, "").await;
+    store.until_value("jobs_total", 5.0).await;
+    store.until_value("jobs_created", 1.5e9).await;
+    let metadata = store.get("/api/v1/metadata").await.json()["data"].clone();
+    assert_eq!(metadata, json!({"jobs": [{"type": "counter", "unit": "", "help": "Jobs \"done\"."}]}));
+    target.set(Page { content_type, ..Page::text("jobs_total{q=\"a\"} 6\n") });
+    assert_eq!(last_error(&store).await, "data does not end with # EOF");
+    target.set(Page::text("jobs_total{q=\"a\"} 7\n"));
+    store.until_value("jobs_total", 7.0).await;
     store.stop().await;
 }

@@ -12,7 +12,7 @@ use super::answer::Answered;
 use super::error::ApiError;
 use super::params::{Params, atoi};
 use crate::scrape::manager::PoolView;
-use crate::target::{Metadata, Target};
+use crate::target::Target;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,10 +130,11 @@ pub(super) async fn metadata(State(app): State<App>, params: Params) -> Result<A
     let limit = number(&params, "limit")?.filter(|limit| *limit >= 0);
     let per_metric = number(&params, "limit_per_metric")?.filter(|limit| *limit > 0);
     let metric = params.get("metric");
-    let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
+    let mut all: BTreeMap<String, BTreeSet<(&'static str, String, String)>> = BTreeMap::new();
     for target in app.running()?.manager.view().iter().flat_map(|pool| &pool.targets) {
         for (name, said) in target.metadata() {
             if metric.is_empty() || metric == name {
+                let said = (said.metric_type.as_str(), said.help, said.unit);
                 all.entry(name).or_default().insert(said);
             }
         }
@@ -145,7 +146,7 @@ pub(super) async fn metadata(State(app): State<App>, params: Params) -> Result<A
         .take(cut(limit))
         .map(|(name, said)| {
             let said = said.iter().take(cut(per_metric));
-            (name, said.map(|data| Said { kind: data.kind, unit: "", help: &data.help }).collect())
+            (name, said.map(|(kind, help, unit)| Said { kind, unit, help }).collect())
         })
         .collect();
     Ok(Answered::of(&shown))
@@ -172,7 +173,7 @@ pub(super) async fn target_metadata(State(app): State<App>, params: Params) -> R
                 continue;
             }
             let mut entry = json!({
-                "target": map(&target.labels), "type": said.kind, "help": said.help, "unit": "",
+                "target": map(&target.labels), "type": said.metric_type.as_str(), "help": said.help, "unit": said.unit,
             });
             if metric.is_empty() {
                 entry["metric"] = name.into();

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cairn_model::gotext::quote;
+use cairn_wire::exposition::Format;
 
 /// A format of a target's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +54,18 @@ impl ScrapeProtocol {
         }
     }
 
-    /// Whether this version reads it. What it does not read may stand in a configuration and is not asked for: a
-    /// target that knows OpenMetrics answers plain text then.
+    /// Whether this version reads it. What it does not read may stand in a configuration and is not asked for.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::PrometheusText1 | Self::PrometheusText0)
+        self != Self::PrometheusProto
+    }
+
+    /// What its bytes are.
+    pub fn format(self) -> Format {
+        match self {
+            Self::PrometheusProto => Format::Protobuf,
+            Self::OpenMetricsText1 | Self::OpenMetricsText0 => Format::OpenMetrics,
+            Self::PrometheusText1 | Self::PrometheusText0 => Format::Text,
+        }
     }
 
     /// Whether the version knows how to escape names, so that the scheme is named.
@@ -196,7 +205,9 @@ mod tests {
     fn only_what_can_be_read_is_asked_for() {
         assert_eq!(
             accept_header(&ScrapeProtocol::ALL, NameEscaping::AllowUtf8),
-            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.4"
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         );
     }
 

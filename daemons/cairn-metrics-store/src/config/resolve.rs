@@ -39,8 +39,12 @@ const IDLE_TIME: Duration = Duration::from_secs(300);
 const MAX_BODY_BYTES: u64 = 256 << 20;
 
 /// Formats asked for when nothing is said; with native histograms, protobuf comes first.
-const DEFAULT_PROTOCOLS: [ScrapeProtocol; 2] =
-    [ScrapeProtocol::PrometheusText1, ScrapeProtocol::PrometheusText0];
+const DEFAULT_PROTOCOLS: [ScrapeProtocol; 4] = [
+    ScrapeProtocol::OpenMetricsText1,
+    ScrapeProtocol::OpenMetricsText0,
+    ScrapeProtocol::PrometheusText1,
+    ScrapeProtocol::PrometheusText0,
+];
 
 /// A value that cannot be used: where it stands in the file, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_http::client::{CallOptions, Client, ClientError};
+use cairn_wire::exposition::Format;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 
 use super::ingest::ScrapeError;
+use super::negotiate::format_of;
 use crate::config::resolve::PoolConfig;
 use crate::target::Target;
 use crate::version;
@@ -16,11 +18,15 @@ use crate::version;
 /// Redirects followed, as many as Go's client follows.
 const MAX_REDIRECTS: usize = 10;
 
-/// Asks the target for its page. The answer is decompressed and its type is text.
+/// Asks the target for its page. The answer is decompressed, and its format known.
 ///
 /// # Errors
 /// [`ScrapeError`]
-pub(crate) async fn fetch(client: &Client, pool: &PoolConfig, target: &Target) -> Result<Bytes, ScrapeError> {
+pub(crate) async fn fetch(
+    client: &Client,
+    pool: &PoolConfig,
+    target: &Target,
+) -> Result<(Bytes, Format), ScrapeError> {
     if let Some(reason) = target.forced_error() {
         return Err(ScrapeError::Fetch(reason));
     }
@@ -36,8 +42,9 @@ pub(crate) async fn fetch(client: &Client, pool: &PoolConfig, target: &Target) -
         return Err(ScrapeError::Fetch(format!("server returned HTTP status {} {reason}", status.as_u16())));
     }
     let content_type = response.headers().get(CONTENT_TYPE).map(HeaderValue::to_str);
-    check_type(content_type.and_then(Result::ok).unwrap_or(""), pool.fallback_protocol.is_some())?;
-    Ok(response.into_body())
+    let content_type = content_type.and_then(Result::ok).unwrap_or("");
+    let format = format_of(content_type, pool.fallback_protocol).map_err(ScrapeError::Fetch)?;
+    Ok((response.into_body(), format))
 }
 
 fn request(pool: &PoolConfig, target: &Target, timeout: Duration) -> Result<Request<Bytes>, ScrapeError> {
@@ -75,50 +82,6 @@ fn explain(error: &ClientError, target: &Target) -> ScrapeError {
             let cause = cause.to_string();
             let own = other.to_string();
             ScrapeError::Fetch(if cause == own { own } else { format!("Get \"{}\": {cause}", target.url) })
-        }
-    }
-}
-
-/// Only `text/plain` is read. A blank or unknown type fails the scrape unless the job has a fallback.
-fn check_type(content_type: &str, reads_unknown_as_text: bool) -> Result<(), ScrapeError> {
-    let media = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    match media.as_str() {
-        "text/plain" => Ok(()),
-        // The fallback is for targets that do not say what they send, not for those that say something else.
-        "application/openmetrics-text" | "application/vnd.google.protobuf" => Err(ScrapeError::Fetch(format!(
-            "received Content-Type {content_type:?}, a format that was not asked for and is not read by this version"
-        ))),
-        _ if reads_unknown_as_text => Ok(()),
-        "" => Err(ScrapeError::Fetch(
-            "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target"
-                .to_owned(),
-        )),
-        _ => Err(ScrapeError::Fetch(format!(
-            "received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol specified for target"
-        ))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types() {
-        for (content_type, has_fallback, is_read) in [
-            ("text/plain; version=0.0.4; charset=utf-8", false, true),
-            ("Text/Plain", false, true),
-            ("text/html", false, false),
-            ("text/html", true, true),
-            ("", false, false),
-            ("", true, true),
-            ("application/openmetrics-text; version=1.0.0", true, false),
-        ] {
-            assert_eq!(
-                check_type(content_type, has_fallback).is_ok(),
-                is_read,
-                "{content_type} {has_fallback}"
-            );
         }
     }
 }

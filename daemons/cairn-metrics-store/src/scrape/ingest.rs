@@ -1,24 +1,22 @@
-//! One body into the database: lines, labels, limits, report series, staleness.
+//! One page into the database: rows, report series, staleness.
 //!
-//! A body counts as a whole: it is read to its end before anything is written, so a bad line, a limit or a missing name
+//! A page counts as a whole: it is read to its end before anything is written, so a bad line, a limit or a missing name
 //! keeps nothing of it and marks what the target showed before as stale.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::gotext::quote;
-use cairn_model::{Labels, LabelsBuilder};
-use cairn_tsdb::{AppendError, Outcome, Sample as StoredSample, SeriesRef};
-use cairn_wire::exposition::{ExpositionError, Item, Parser, Sample};
+use cairn_model::Labels;
+use cairn_tsdb::{AppendError, Outcome, Sample as StoredSample, SampleOf, SeriesRef};
+use cairn_wire::exposition::{ExpositionError, Format};
 
+pub use super::body::Page;
+use super::body::{Reader, Row, Rows};
 use super::cache::{Known, SeriesCache, SlotId};
+use crate::config::protocol::HistogramKeys;
 use crate::config::resolve::PoolConfig;
-use crate::relabel;
 use crate::storage::Storage;
-use crate::target::{MetadataLine, Target};
-
-/// Characters of a name or value that a limit's message repeats.
-const MAX_MESSAGE_CHARS: usize = 50;
+use crate::target::Target;
 
 /// Why nothing of a body was kept. The text is what the API shows as `lastError`.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +24,9 @@ pub enum ScrapeError {
     /// The request failed, or the answer is not one to read.
     #[error("{0}")]
     Fetch(String),
-    /// The body is not exposition text.
-    #[error(transparent)]
-    Text(#[from] ExpositionError),
+    /// The body is not in the format that it is said to be in.
+    #[error("{0}")]
+    Text(String),
     /// More samples than `sample_limit`.
     #[error("sample limit exceeded")]
     SampleLimit,
@@ -41,21 +39,30 @@ pub enum ScrapeError {
     /// Relabelling took the name away.
     #[error("missing metric name (__name__ label)")]
     NoName,
+    /// A name that the job's scheme does not allow.
+    #[error("invalid metric name or label names: {0}")]
+    InvalidName(String),
     /// The database did not take the samples.
     #[error("write samples: {0}")]
     Storage(#[from] AppendError),
 }
 
+impl From<ExpositionError> for ScrapeError {
+    fn from(error: ExpositionError) -> Self {
+        Self::Text(error.message)
+    }
+}
+
 /// Numbers of one scrape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Sample lines of the body.
+    /// Samples of the body.
     pub scraped: usize,
     /// Those that relabelling kept.
     pub kept: usize,
     /// Series that the target had not shown before.
     pub new_series: usize,
-    /// Samples dropped: another value at the same time is stored.
+    /// Samples dropped: another value at the same time is stored, or the page has the series twice.
     pub duplicates: usize,
     /// Samples dropped: older than what the series has.
     pub out_of_order: usize,
@@ -68,6 +75,8 @@ pub struct Counts {
 pub struct ScrapeState {
     cache: SeriesCache,
     reports: [Option<SeriesRef>; REPORTS.len()],
+    /// What the cached keys were read under.
+    shape: Option<(Arc<PoolConfig>, HistogramKeys)>,
 }
 
 /// The series that are written for every scrape, good or bad; the last three on request.
@@ -86,26 +95,12 @@ const N_USUAL_REPORTS: usize = 5;
 /// A scrape that has ended, one way or the other.
 #[derive(Debug)]
 pub struct Scraped<'a> {
-    /// The body, or why there is none.
-    pub body: Result<&'a [u8], ScrapeError>,
+    /// The page, or why there is none.
+    pub body: Result<Page<'a>, ScrapeError>,
     /// Time of the samples, in milliseconds.
     pub time: i64,
     /// How long the request took.
     pub duration: Duration,
-}
-
-/// A line that is going to be stored.
-struct Pending {
-    slot: SlotId,
-    series: SeriesOrLabels,
-    time: i64,
-    value: f64,
-    is_tracked: bool,
-}
-
-enum SeriesOrLabels {
-    Series(SeriesRef),
-    Labels(Labels),
 }
 
 impl ScrapeState {
@@ -115,20 +110,22 @@ impl ScrapeState {
     pub fn store(
         &mut self,
         scraped: Scraped<'_>,
-        pool: &PoolConfig,
+        pool: &Arc<PoolConfig>,
         target: &Target,
         storage: &Storage,
     ) -> (Counts, Result<(), ScrapeError>) {
+        self.take_shape(pool, target);
         let mut counts = Counts::default();
         let time = scraped.time;
         let body_bytes = match &scraped.body {
-            Ok(body) => to_f64(body.len()),
+            Ok(page) => to_f64(page.bytes.len()),
             Err(ScrapeError::BodySizeLimit) => -1.0,
             Err(_) => 0.0,
         };
-        self.cache.begin_scrape();
+        let format = scraped.body.as_ref().map_or(Format::Text, |page| page.format);
+        self.cache.begin_scrape(format);
         let outcome = match scraped.body {
-            Ok(body) => self.store_body(body, time, pool, target, storage, &mut counts),
+            Ok(page) => self.store_page(page, time, pool, target, storage, &mut counts),
             Err(error) => Err(error),
         };
         let stale = if outcome.is_ok() {
@@ -163,103 +160,100 @@ impl ScrapeState {
         storage.append(&mut rows).map(|_| ())
     }
 
-    fn store_body(
+    /// Forgets the keys when a changed configuration makes other series of them.
+    fn take_shape(&mut self, pool: &Arc<PoolConfig>, target: &Target) {
+        let is_same = self.shape.as_ref().is_none_or(|(known, histograms)| {
+            *histograms == target.histograms && (Arc::ptr_eq(known, pool) || shapes_alike(known, pool))
+        });
+        if !is_same {
+            self.cache.forget_keys();
+        }
+        if !is_same || !self.shape.as_ref().is_some_and(|(known, _)| Arc::ptr_eq(known, pool)) {
+            self.shape = Some((Arc::clone(pool), target.histograms));
+        }
+    }
+
+    fn store_page(
         &mut self,
-        body: &[u8],
+        page: Page<'_>,
         time: i64,
         pool: &PoolConfig,
         target: &Target,
         storage: &Storage,
         counts: &mut Counts,
     ) -> Result<(), ScrapeError> {
-        let mut pending = Vec::new();
-        let mut metadata = Vec::new();
-        for item in Parser::new(body) {
-            let sample = match item? {
-                Item::Sample(sample) => sample,
-                Item::Type { name, kind } => {
-                    metadata.push((name, Line::Kind(kind)));
-                    continue;
-                }
-                Item::Help { name, text } => {
-                    metadata.push((name, Line::Help(text)));
-                    continue;
-                }
-            };
-            counts.scraped += 1;
-            let (slot, known) = self.cache.find(sample.series);
-            let series = match known {
-                Known::Series(series) => SeriesOrLabels::Series(series),
-                Known::Dropped => {
-                    self.cache.see(slot, false);
-                    continue;
-                }
-                Known::Nothing => match series_labels(&sample, pool, target)? {
-                    Some(labels) => SeriesOrLabels::Labels(labels),
-                    None => {
-                        self.cache.learn(slot, Known::Dropped);
-                        self.cache.see(slot, false);
-                        continue;
-                    }
-                },
-            };
-            counts.kept += 1;
-            let own_time = sample.timestamp.filter(|_| pool.honor_timestamps);
-            pending.push(Pending {
-                slot,
-                series,
-                time: own_time.unwrap_or(time),
-                value: sample.value,
-                is_tracked: own_time.is_none() || pool.track_timestamps_staleness,
-            });
+        // A page without a byte is a good one in every format, as the peer has it.
+        if page.bytes.is_empty() {
+            return Ok(());
         }
-        if pool.limits.samples > 0 && counts.kept as u64 > pool.limits.samples {
-            return Err(ScrapeError::SampleLimit);
-        }
-        self.append_pending(pending, storage, counts)?;
-        target.note_metadata(metadata.iter().map(|(name, line)| {
-            let line = match line {
-                Line::Kind(kind) => MetadataLine::Kind(*kind),
-                Line::Help(text) => MetadataLine::Help(text),
-            };
-            (name.as_ref(), line)
-        }));
-        Ok(())
+        let rows = {
+            let mut metadata = target.metadata_table();
+            let reader = Reader { cache: &mut self.cache, metadata: &mut metadata, pool, target, time };
+            reader.read(page, counts)?
+        };
+        self.append_rows(&rows, storage, counts)
     }
 
-    fn append_pending(
+    fn append_rows(
         &mut self,
-        pending: Vec<Pending>,
+        rows: &Rows,
         storage: &Storage,
         counts: &mut Counts,
     ) -> Result<(), ScrapeError> {
-        let mut rows = Vec::with_capacity(pending.len());
-        for line in &pending {
-            let series = match &line.series {
-                SeriesOrLabels::Series(series) => series.clone(),
-                SeriesOrLabels::Labels(labels) => storage.resolve(labels)?,
+        let new = storage.resolve_all(&rows.new_labels.iter().collect::<Vec<_>>())?;
+        let sample = |row: &Row| SampleOf {
+            series: self.series_of(row.slot, &new),
+            time_ms: row.time,
+            value: row.value,
+            start_ms: row.start,
+        };
+        let samples: Vec<SampleOf<'_>> = rows.floats.iter().map(sample).collect();
+        let mut outcomes = storage.append_of(&samples)?;
+        // Series that left the head since they were resolved.
+        let is_dropped = |(_, outcome): &(usize, &Outcome)| **outcome == Outcome::SeriesDropped;
+        let dropped: Vec<usize> = outcomes.iter().enumerate().filter(is_dropped).map(|(at, _)| at).collect();
+        if !dropped.is_empty() {
+            let owned = |at: &usize| {
+                let SampleOf { series, time_ms, value, start_ms } = samples[*at];
+                StoredSample { series: series.clone(), time_ms, value, start_ms }
             };
-            rows.push(StoredSample { series, time_ms: line.time, value: line.value, start_ms: 0 });
+            let mut again: Vec<StoredSample> = dropped.iter().map(owned).collect();
+            let repeated = storage.append(&mut again)?;
+            for ((at, sample), outcome) in dropped.into_iter().zip(again).zip(repeated) {
+                outcomes[at] = outcome;
+                self.cache.learn(rows.floats[at].slot, Known::Series(sample.series));
+            }
         }
-        let outcomes = storage.append(&mut rows)?;
-        for ((line, row), outcome) in pending.iter().zip(rows).zip(outcomes) {
+        for (row, outcome) in rows.floats.iter().zip(outcomes) {
+            let index = self.cache.pending(row.slot);
             match outcome {
-                Outcome::Stored | Outcome::Duplicate => {
-                    counts.new_series += usize::from(self.cache.is_new(line.slot));
-                }
+                Outcome::Stored | Outcome::Duplicate => counts.new_series += usize::from(index.is_some()),
                 Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
                 Outcome::OutOfOrder => counts.out_of_order += 1,
                 Outcome::TooOld | Outcome::TooFarInFuture => counts.out_of_bounds += 1,
                 Outcome::SeriesDropped => {
-                    self.cache.learn(line.slot, Known::Nothing);
+                    self.cache.learn(row.slot, Known::Nothing);
                     continue;
                 }
             }
-            // The line was there: its series lives on, even where this sample was left out.
-            self.cache.learn(line.slot, Known::Series(row.series));
-            self.cache.see(line.slot, line.is_tracked);
+            // The sample was there: its series lives on, even where this one was left out.
+            if let Some(index) = index {
+                self.cache.learn(row.slot, Known::Series(new[index as usize].clone()));
+            }
+            self.cache.set_live(row.slot, row.is_tracked);
         }
         Ok(())
+    }
+
+    /// The series of a row; `new` are those of the list of labels.
+    fn series_of<'a>(&'a self, slot: SlotId, new: &'a [SeriesRef]) -> &'a SeriesRef {
+        match self.cache.known(slot) {
+            Known::Series(series) => series,
+            _ => {
+                let index = self.cache.pending(slot).expect("a row's series is known or on the list");
+                &new[index as usize]
+            }
+        }
     }
 
     /// Appends stale markers, then the report series.
@@ -289,9 +283,12 @@ impl ScrapeState {
     }
 }
 
-enum Line<'a> {
-    Kind(cairn_wire::exposition::MetricKind),
-    Help(Cow<'a, str>),
+/// Whether both make the same series of a page.
+fn shapes_alike(a: &PoolConfig, b: &PoolConfig) -> bool {
+    a.raw.metric_relabel_configs == b.raw.metric_relabel_configs
+        && a.honor_labels == b.honor_labels
+        && a.name_validation == b.name_validation
+        && a.limits == b.limits
 }
 
 fn report_labels(index: usize, target: &Target) -> Labels {
@@ -301,89 +298,11 @@ fn report_labels(index: usize, target: &Target) -> Labels {
 }
 
 fn stale_row(series: SeriesRef, time_ms: i64) -> StoredSample {
-    StoredSample { series, time_ms, value: f64::from_bits(cairn_promql::source::STALE_NAN_BITS), start_ms: 0 }
+    let value = f64::from_bits(cairn_promql::source::STALE_NAN_BITS);
+    StoredSample { series, time_ms, value, start_ms: 0 }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of one body are far below 2^53")]
 fn to_f64(count: usize) -> f64 {
     count as f64
-}
-
-/// Labels under which a sample is stored; `None` when relabelling drops it.
-fn series_labels(
-    sample: &Sample<'_>,
-    pool: &PoolConfig,
-    target: &Target,
-) -> Result<Option<Labels>, ScrapeError> {
-    let pairs = sample.pairs()?;
-    let mut labels = LabelsBuilder::new();
-    for (name, value) in &pairs {
-        labels.set(name, value);
-    }
-    if pool.honor_labels {
-        for (name, value) in target.labels.iter() {
-            // An empty label of the body wins too: it removes the target's.
-            if !pairs.iter().any(|(own, _)| own == name) {
-                labels.set(name, value);
-            }
-        }
-    } else {
-        for (name, value) in target.labels.iter() {
-            if let Some(own) = labels.get(name).map(str::to_owned) {
-                let mut renamed = format!("exported_{name}");
-                while labels.get(&renamed).is_some() || target.labels.get(&renamed).is_some() {
-                    renamed.insert_str(0, "exported_");
-                }
-                labels.set(&renamed, &own);
-            }
-            labels.set(name, value);
-        }
-    }
-    if !relabel::apply_all(&pool.metric_relabel, &mut labels) {
-        return Ok(None);
-    }
-    let labels = labels.build();
-    if labels.get("__name__").is_none() {
-        return Err(ScrapeError::NoName);
-    }
-    check_limits(&labels, pool)?;
-    Ok(Some(labels))
-}
-
-fn check_limits(labels: &Labels, pool: &PoolConfig) -> Result<(), ScrapeError> {
-    let limits = &pool.limits;
-    let over = |value: usize, limit: u64| limit > 0 && value as u64 > limit;
-    let metric = cut(labels.value("__name__"));
-    let refuse = |message: String| Err(ScrapeError::LabelLimit(message));
-    if over(labels.len(), limits.labels) {
-        return refuse(format!(
-            "label_limit exceeded (metric: {metric}, number of labels: {}, limit: {})",
-            labels.len(),
-            limits.labels
-        ));
-    }
-    for (name, value) in labels.iter() {
-        if over(name.len(), limits.label_name_bytes) {
-            return refuse(format!(
-                "label_name_length_limit exceeded (metric: {metric}, label name: {}, length: {}, limit: {})",
-                cut(name),
-                name.len(),
-                limits.label_name_bytes
-            ));
-        }
-        if over(value.len(), limits.label_value_bytes) {
-            return refuse(format!(
-                "label_value_length_limit exceeded (metric: {metric}, label name: {}, value: {}, length: {}, limit: {})",
-                cut(name),
-                quote(cut(value)),
-                value.len(),
-                limits.label_value_bytes
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn cut(text: &str) -> &str {
-    text.char_indices().nth(MAX_MESSAGE_CHARS).map_or(text, |(end, _)| &text[..end])
 }

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use cairn_http::client::Client;
 use cairn_model::TimeNs;
 use cairn_runtime::logging::Occasionally;
+use cairn_wire::exposition::Format;
 use tokio::sync::{Semaphore, watch};
 
 use super::failure_log;
 use super::fetch::fetch;
-use super::ingest::{Counts, ScrapeError, ScrapeState, Scraped};
+use super::ingest::{Counts, Page, ScrapeError, ScrapeState, Scraped};
 use super::schedule::{Schedule, now_ms};
 use crate::config::resolve::PoolConfig;
 use crate::metrics::Metrics;
@@ -117,7 +118,7 @@ impl Worker {
     async fn store(
         &self,
         mut state: ScrapeState,
-        body: Result<Bytes, ScrapeError>,
+        body: Result<(Bytes, Format), ScrapeError>,
         time: i64,
         began: Instant,
         warning: &Occasionally,
@@ -128,8 +129,12 @@ impl Worker {
         let (pool, target) = (Arc::clone(&self.pool), Arc::clone(&self.target));
         let storage = Arc::clone(&self.env.storage);
         let work = tokio::task::spawn_blocking(move || {
-            let (bytes, error) = body.map_or_else(|error| (Bytes::new(), Some(error)), |bytes| (bytes, None));
-            let scraped = Scraped { body: error.map_or(Ok(&bytes[..]), Err), time, duration };
+            let (bytes, format) = match body {
+                Ok((bytes, format)) => (bytes, Ok(format)),
+                Err(error) => (Bytes::new(), Err(error)),
+            };
+            let body = format.map(|format| Page { bytes: &bytes, format });
+            let scraped = Scraped { body, time, duration };
             let (counts, outcome) = state.store(scraped, &pool, &target, &storage);
             if let (Err(error), Some(path)) = (&outcome, &pool.failure_log) {
                 failure_log::append(path, &pool.job_name, &target.url, error);

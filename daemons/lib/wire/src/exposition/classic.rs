@@ -169,8 +169,12 @@ const MAX_EMPTY_BUCKETS: usize = 2;
 fn as_whole(count: f64) -> Option<u64> {
     // 2^63: the peer converts to a signed integer.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and in range")]
-    (count >= 0.0 && count < LIMIT && count.fract() == 0.0).then_some(count as u64)
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be whole and in range"
+    )]
+    ((0.0..LIMIT).contains(&count) && count.fract() == 0.0).then_some(count as u64)
 }
 
 #[cfg(test)]

@@ -229,7 +229,9 @@ impl<'a> Lexer<'a> {
         if word > self.at + 1 {
             for (text, token) in [(&b"HELP"[..], Token::Help), (b"TYPE", Token::Type)] {
                 let after = self.skip_blanks(word + text.len());
-                if self.text.get(word..).is_some_and(|rest| rest.starts_with(text)) && after > word + text.len() {
+                if self.text.get(word..).is_some_and(|rest| rest.starts_with(text))
+                    && after > word + text.len()
+                {
                     self.at = after;
                     self.state = State::Family;
                     return token;
@@ -248,7 +250,8 @@ impl<'a> Lexer<'a> {
         let word = self.at + 2;
         let rest = self.text.get(word..).unwrap_or_default();
         let mut longest = 0;
-        for (text, token) in [(&b"HELP "[..], Token::Help), (b"TYPE ", Token::Type), (b"UNIT ", Token::Unit)] {
+        for (text, token) in [(&b"HELP "[..], Token::Help), (b"TYPE ", Token::Type), (b"UNIT ", Token::Unit)]
+        {
             let same = rest.iter().zip(text).take_while(|(a, b)| a == b).count();
             if same == text.len() {
                 self.at = word + same;

@@ -1,14 +1,12 @@
 //! The walk over the two text formats, 0.0.4 and OpenMetrics.
 
-use std::borrow::Cow;
-
 use cairn_model::MetricType;
 
 use super::error::{quote_bytes, unexpected};
 use super::lexer::{Lexer, State, Token};
 use super::number::{read_float, read_value, short_decimal};
 use super::series;
-use super::{ExpositionError, Item, Sample, Source, Value};
+use super::{ExpositionError, Item, LabelPair, Sample, Source, Value};
 
 /// An exemplar as it stands on a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,11 +34,7 @@ struct Rest<'a> {
 
 impl<'a> LineParser<'a> {
     pub(super) fn new(body: &'a [u8], is_open_metrics: bool) -> Self {
-        Self {
-            lexer: Lexer::new(body, is_open_metrics),
-            metric_type: MetricType::Unknown,
-            is_done: false,
-        }
+        Self { lexer: Lexer::new(body, is_open_metrics), metric_type: MetricType::Unknown, is_done: false }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Item<'a>, ExpositionError>> {
@@ -219,7 +213,8 @@ impl<'a> LineParser<'a> {
             }
             _ => {
                 let is_suffix = raw_name.strip_suffix(text).is_some_and(|rest| rest.last() == Some(&b'_'));
-                let Some(unit) = std::str::from_utf8(text).ok().filter(|_| text.is_empty() || is_suffix) else {
+                let Some(unit) = std::str::from_utf8(text).ok().filter(|_| text.is_empty() || is_suffix)
+                else {
                     return Err(format!(
                         "unit {} not a suffix of metric {}",
                         quote_bytes(text),
@@ -401,7 +396,10 @@ impl<'a> LineParser<'a> {
         if !seconds.is_finite() {
             return Err(format!("invalid {what} {}", cairn_model::number::plain_float(seconds)));
         }
-        #[expect(clippy::cast_possible_truncation, reason = "fractions of a millisecond go, years beyond i64 stay at its end")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "fractions of a millisecond go, years beyond i64 stay at its end"
+        )]
         let ms = (seconds * 1000.0) as i64;
         Ok(ms)
     }
@@ -414,6 +412,6 @@ impl<'a> LineParser<'a> {
 const NO_EOF: &str = "data does not end with # EOF";
 
 /// Labels of a series text; see [`Sample::pairs`](super::Sample::pairs).
-pub(super) fn exemplar_pairs<'a>(raw: &RawExemplar<'a>) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, String> {
+pub(super) fn exemplar_pairs<'a>(raw: &RawExemplar<'a>) -> Result<Vec<LabelPair<'a>>, String> {
     series::parse_exemplar(raw.labels)
 }

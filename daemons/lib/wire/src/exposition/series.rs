@@ -53,7 +53,8 @@ pub(super) fn parse_exemplar(text: &[u8]) -> Result<Vec<LabelPair<'_>>, String> 
 }
 
 fn read_pairs<'a>(lexer: &mut Lexer<'a>, pairs: &mut Vec<LabelPair<'a>>) -> Result<(), String> {
-    let invalid = |lexer: &Lexer<'a>| format!("invalid metric name or label names: {}", quote_bytes(lexer.text));
+    let invalid =
+        |lexer: &Lexer<'a>| format!("invalid metric name or label names: {}", quote_bytes(lexer.text));
     let mut name: Option<(&'a [u8], bool)> = None;
     loop {
         match lexer.next() {

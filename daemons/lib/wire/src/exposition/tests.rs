@@ -75,10 +75,7 @@ fn reads_a_page() {
     .unwrap();
     assert_eq!(
         metadata,
-        [
-            "http_requests_total: Requests, by \\\"code\\\" \\ line\nbreak.",
-            "http_requests_total counter"
-        ]
+        ["http_requests_total: Requests, by \\\"code\\\" \\ line\nbreak.", "http_requests_total counter"]
     );
     let mut parser = Parser::new(body.as_bytes(), Format::Text, Options::default());
     parser.next();

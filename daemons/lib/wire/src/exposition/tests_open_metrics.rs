@@ -17,7 +17,10 @@ fn items(body: &str) -> Vec<String> {
                     text.push_str(&format!(" @{time}"));
                 }
                 for exemplar in exemplars {
-                    text.push_str(&format!(" # {} {} {:?}", exemplar.labels, exemplar.value, exemplar.time_ms));
+                    text.push_str(&format!(
+                        " # {} {} {:?}",
+                        exemplar.labels, exemplar.value, exemplar.time_ms
+                    ));
                 }
                 text
             }
@@ -83,7 +86,10 @@ fn errors_are_in_the_words_of_prometheus() {
         ("9 1\n# EOF\n", r#"expected a valid start token, got "9" ("INVALID") while parsing: "9""#),
         ("# EOF\na 1\n", "unexpected data after # EOF"),
         ("# EOF\n\n", "unexpected data after # EOF"),
-        ("# a comment\n# EOF\n", r##"expected a valid start token, got "# a" ("INVALID") while parsing: "# a""##),
+        (
+            "# a comment\n# EOF\n",
+            r##"expected a valid start token, got "# a" ("INVALID") while parsing: "# a""##,
+        ),
         ("#TYPE a gauge\n", r##"expected a valid start token, got "#T" ("INVALID") while parsing: "#T""##),
         ("# TYPE a untyped\n# EOF\n", r#"invalid metric type "untyped""#),
         ("# TYPE a gauge \n# EOF\n", r#"invalid metric type "gauge ""#),
@@ -98,11 +104,11 @@ fn errors_are_in_the_words_of_prometheus() {
         ("# UNIT aseconds seconds\n# EOF\n", r#"unit "seconds" not a suffix of metric "aseconds""#),
         ("a\t1\n# EOF\n", r#"expected value after metric, got "\t" ("INVALID") while parsing: "a\t""#),
         ("a  1\n# EOF\n", r#"expected value after metric, got "  " ("INVALID") while parsing: "a  ""#),
+        ("a 1\t2\n# EOF\n", r#"strconv.ParseFloat: parsing "1\t2": invalid syntax while parsing: "a 1\t2""#),
         (
-            "a 1\t2\n# EOF\n",
-            r#"strconv.ParseFloat: parsing "1\t2": invalid syntax while parsing: "a 1\t2""#,
+            "a 1 2 \n# EOF\n",
+            r#"expected next entry after timestamp, got " \n" ("INVALID") while parsing: "a 1 2 \n""#,
         ),
-        ("a 1 2 \n# EOF\n", r#"expected next entry after timestamp, got " \n" ("INVALID") while parsing: "a 1 2 \n""#),
         (
             "a 1 2 3\n# EOF\n",
             r#"expected next entry after timestamp, got " 3\n" ("TIMESTAMP") while parsing: "a 1 2 3\n""#,
@@ -112,7 +118,10 @@ fn errors_are_in_the_words_of_prometheus() {
         ("a 1 # {} 1 -Inf\n# EOF\n", "invalid exemplar timestamp -Inf"),
         ("a 1 \n# EOF\n", r#"expected a valid start token, got "\n#" ("LINEBREAK") while parsing: "\n#""#),
         ("a 1 # x\n# EOF\n", r#"expected a valid start token, got "x" ("INVALID") while parsing: "x""#),
-        ("a{b=\"c\", d=\"e\"} 1\n", r#"expected label name, got " " ("INVALID") while parsing: "a{b=\"c\", ""#),
+        (
+            "a{b=\"c\", d=\"e\"} 1\n",
+            r#"expected label name, got " " ("INVALID") while parsing: "a{b=\"c\", ""#,
+        ),
         (
             "a{b=\"c\"d=\"e\"} 1\n",
             r#"expected comma or brace close, got "d=" ("LNAME") while parsing: "a{b=\"c\"d=""#,

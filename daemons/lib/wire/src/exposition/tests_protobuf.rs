@@ -168,7 +168,13 @@ fn body(families: &[c::MetricFamily]) -> Vec<u8> {
 }
 
 fn family(name: &str, kind: i32, metric: Vec<c::Metric>) -> c::MetricFamily {
-    c::MetricFamily { name: name.into(), help: format!("Help of {name}"), r#type: kind, metric, unit: String::new() }
+    c::MetricFamily {
+        name: name.into(),
+        help: format!("Help of {name}"),
+        r#type: kind,
+        metric,
+        unit: String::new(),
+    }
 }
 
 fn label(name: &str, value: &str) -> c::LabelPair {
@@ -201,7 +207,10 @@ fn items(body: &[u8], options: Options) -> Vec<String> {
                     text.push_str(&format!(" since {start}"));
                 }
                 for exemplar in exemplars {
-                    text.push_str(&format!(" # {} {} {:?}", exemplar.labels, exemplar.value, exemplar.time_ms));
+                    text.push_str(&format!(
+                        " # {} {} {:?}",
+                        exemplar.labels, exemplar.value, exemplar.time_ms
+                    ));
                 }
                 text
             }
@@ -259,7 +268,8 @@ fn simple_families() {
         }),
         ..c::Metric::default()
     };
-    let gauge = c::Metric { gauge: Some(c::Gauge { value: f64::NAN }), timestamp_ms: -5, ..c::Metric::default() };
+    let gauge =
+        c::Metric { gauge: Some(c::Gauge { value: f64::NAN }), timestamp_ms: -5, ..c::Metric::default() };
     let untyped = c::Metric { untyped: Some(c::Gauge { value: -1.0 }), ..c::Metric::default() };
     let mut families = [
         family("c_total", 0, vec![counter]),
@@ -288,7 +298,8 @@ fn simple_families() {
 
 #[test]
 fn summaries() {
-    let quantile = vec![c::Quantile { quantile: 0.5, value: 1.0 }, c::Quantile { quantile: 1.0, value: f64::NAN }];
+    let quantile =
+        vec![c::Quantile { quantile: 0.5, value: 1.0 }, c::Quantile { quantile: 1.0, value: f64::NAN }];
     let summary = c::Summary { sample_count: 4, sample_sum: 1.5, quantile, start_timestamp: None };
     let metric = c::Metric { summary: Some(summary), timestamp_ms: 9, ..c::Metric::default() };
     assert_eq!(
@@ -335,7 +346,9 @@ fn what_a_native_histogram_holds() {
     let mut parser = Parser::new(&page, Format::Protobuf, NATIVE);
     parser.next();
     parser.next();
-    let Some(Ok(Item::Sample(Sample { value: Value::Histogram(read), .. }))) = parser.next() else { panic!() };
+    let Some(Ok(Item::Sample(Sample { value: Value::Histogram(read), .. }))) = parser.next() else {
+        panic!()
+    };
     assert_eq!(
         *read,
         Histogram {
@@ -426,7 +439,11 @@ fn keys_tell_series_apart_and_stay() {
         ..c::Metric::default()
     };
     let page = body(&[
-        family("h", 4, vec![with(&[]), with(&[("a", "b")]), with(&[("a", ""), ("b", "")]), with(&[("ab", "")])]),
+        family(
+            "h",
+            4,
+            vec![with(&[]), with(&[("a", "b")]), with(&[("a", ""), ("b", "")]), with(&[("ab", "")])],
+        ),
         family("h2", 4, vec![with(&[])]),
     ]);
     let keys = || {

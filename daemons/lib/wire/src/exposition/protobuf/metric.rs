@@ -237,8 +237,7 @@ pub(super) fn read_labels<'a>(message: &'a [u8], pairs: &mut Vec<LabelPair<'a>>)
 pub(super) fn read_exemplar(message: &[u8]) -> Result<Exemplar, String> {
     let mut pairs = Vec::new();
     read_labels(message, &mut pairs)?;
-    let mut exemplar =
-        Exemplar { labels: Labels::from_pairs(sort(pairs)?), value: 0.0, time_ms: None };
+    let mut exemplar = Exemplar { labels: Labels::from_pairs(sort(pairs)?), value: 0.0, time_ms: None };
     for field in Fields::new(message) {
         match field.map_err(|error| error.0)? {
             (2, field) => exemplar.value = field.double("Value").map_err(|error| error.0)?,
