@@ -25,6 +25,8 @@ mod status;
 mod targets;
 mod write;
 
+pub(crate) use params::parse_time;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -10,9 +10,10 @@ use crate::config::Source;
 use crate::config::resolve::Config;
 use crate::config::units::{PromDuration, PromSize};
 use crate::engine::EngineOptions;
+use crate::exchange::Command;
 
 /// Folder of the database when nobody says otherwise.
-const DEFAULT_DATA_DIR: &str = "/var/lib/cairn-metrics-store";
+pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/cairn-metrics-store";
 /// Prometheus's default, taken when its own flag names the configuration.
 const PROMETHEUS_DATA_DIR: &str = "data/";
 /// Loopback: only a deployment's configuration opens an address.
@@ -25,9 +26,13 @@ const DEFAULT_RETENTION: PromDuration = PromDuration::from_ms(15 * 24 * 3_600_00
 #[command(
     name = "cairn-metrics-store",
     version,
-    about = "Metrics store with Prometheus's configuration and API"
+    about = "Metrics store with Prometheus's configuration and API",
+    args_conflicts_with_subcommands = true
 )]
 pub struct Args {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// The flags that every daemon has.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -91,6 +96,9 @@ pub struct Args {
 /// Reads the process's arguments; bad usage ends the process with exit code 64.
 pub fn parse() -> Args {
     let mut args: Args = args::parse();
+    if let Some(command) = &args.command {
+        args.common = command.common();
+    }
     args.common.log_level = args.common.log_level.or(args.prometheus_log_level);
     args.common.log_format = args.common.log_format.or(args.prometheus_log_format);
     args

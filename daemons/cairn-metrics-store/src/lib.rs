@@ -17,6 +17,7 @@ mod discovery;
 pub mod scrape;
 
 pub mod engine;
+pub mod exchange;
 pub mod remote_write;
 pub mod storage;
 

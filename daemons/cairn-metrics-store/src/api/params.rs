@@ -145,7 +145,7 @@ impl Params {
 }
 
 /// Seconds since the epoch with a fraction, or RFC 3339. Rounded to milliseconds.
-fn parse_time(text: &str) -> Result<TimeMs, String> {
+pub(crate) fn parse_time(text: &str) -> Result<TimeMs, String> {
     if let Some(seconds) = parse_float(text)
         && !seconds.is_nan()
     {

@@ -3,6 +3,7 @@
 mod catalogue;
 mod compact;
 mod flush;
+mod import;
 mod join;
 mod maintain;
 mod open;
@@ -27,6 +28,7 @@ use crate::options::Options;
 use crate::series::{Generation, SeriesLabels, SeriesRef};
 use crate::stats::{Counters, HeadStats};
 
+pub use import::BlockImport;
 pub use maintain::MaintainError;
 pub use open::{OpenError, OpenReport, Progress};
 pub use view::{SelectError, View};

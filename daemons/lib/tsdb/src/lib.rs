@@ -14,6 +14,7 @@
 //! | `db/write` | how does a sample get in (the only place that appends) |
 //! | `db/maintain`, `db/flush`, `db/compact`, `db/retain` | what happens in the background |
 //! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |
+//! | `db/view/export`, `db/import` | how do samples leave for another store, and come from one |
 //! | [`append`] | what became of a sample |
 //! | [`series`], `head` | what is in memory |
 //! | [`chunk`] | how are samples compressed |
@@ -38,7 +39,7 @@ pub mod wal_record;
 
 pub use append::{AppendError, Outcome, Sample, SampleOf};
 pub use block::{BlockId, BlockMeta};
-pub use db::{Db, MaintainError, OpenError, OpenReport, Progress, View};
+pub use db::{BlockImport, Db, MaintainError, OpenError, OpenReport, Progress, View};
 pub use options::Options;
 pub use series::{SeriesLabels, SeriesRef};
 pub use stats::{Counters, HeadStats};

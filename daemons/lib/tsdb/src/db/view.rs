@@ -1,5 +1,7 @@
 //! Selections: matching series of blocks and head as one, each time once.
 
+mod export;
+
 use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher};
