@@ -183,6 +183,11 @@ impl ChunkBuilder {
         self.bits.capacity()
     }
 
+    /// Where the last byte of the encoded samples lies.
+    pub(crate) fn end_address(&self) -> usize {
+        self.bits.bytes().last().map_or(0, crate::prefetch::address_of)
+    }
+
     /// The samples so far as a closed chunk.
     pub(crate) fn snapshot(&self) -> Chunk {
         Chunk {

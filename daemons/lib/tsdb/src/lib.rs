@@ -20,6 +20,7 @@
 //! | [`chunk`] | how are samples compressed |
 //! | [`wal_record`], [`checkpoint`], `db/replay` | how does the head survive a restart |
 //! | [`block`] | how do samples lie on disk |
+//! | `prefetch` | how is memory asked for before it is used |
 //! | `postings` | which series pass these matchers |
 //! | [`stats`] | figures for status pages and metrics |
 
@@ -33,6 +34,7 @@ pub mod db;
 mod head;
 pub mod options;
 mod postings;
+mod prefetch;
 pub mod series;
 pub mod stats;
 pub mod wal_record;

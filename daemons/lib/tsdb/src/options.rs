@@ -34,7 +34,7 @@ pub struct Options {
     /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; at least some hundred
     /// for each series count as nothing.
     pub max_head_bytes: usize,
-    /// Samples in memory beyond which it is, too: they are what a start has to replay.
+    /// Samples in memory beyond which it is, too, or some dozens for each series: they are what a start has to replay.
     pub max_head_samples: u64,
     /// Samples that one selection may load.
     pub max_select_samples: usize,
@@ -54,7 +54,7 @@ impl Options {
             retention_bytes: None,
             max_head_series: 2_000_000,
             max_head_bytes: 48 << 20,
-            max_head_samples: 24_000_000,
+            max_head_samples: 12_000_000,
             max_select_samples: 50_000_000,
             wal_segment_bytes: 32 << 20,
         }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cairn_model::Labels;
 
 use crate::chunk::{Chunk, OpenChunk};
+use crate::prefetch::{address_of, prefetch, prefetch_two};
 
 pub(crate) use labels::Pair;
 pub use labels::SeriesLabels;
@@ -104,6 +105,12 @@ impl MemSeries {
         self.is_dropped.store(true, Ordering::Release);
     }
 
+    /// Asks for what an appender reads and writes of the series itself.
+    #[inline]
+    pub(crate) fn prefetch(self: &Arc<Self>) {
+        prefetch_two(Arc::as_ptr(self).addr());
+    }
+
     pub(crate) fn to_labels(&self) -> Arc<Labels> {
         Arc::new(self.labels.to_labels())
     }
@@ -129,6 +136,21 @@ struct Open {
 pub(crate) struct SeriesChunks {
     sealed: Vec<Sealed>,
     open: Option<Box<Open>>,
+}
+
+/// Addresses that the next sample of a series needs, as a hint that may be out of date.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    open: usize,
+    end: usize,
+}
+
+impl Place {
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        prefetch_two(self.open);
+        prefetch(self.end);
+    }
 }
 
 /// What a series costs besides its samples, roughly: for the decision when to flush.
@@ -207,6 +229,14 @@ impl SeriesChunks {
             freed += OPEN_CHUNK_BYTES + open.chunk.heap_bytes();
         }
         freed
+    }
+
+    /// Where the open chunk lies, and where the end of its data.
+    pub(crate) fn place(&self) -> Place {
+        self.open.as_ref().map_or(Place::default(), |open| Place {
+            open: address_of(&**open),
+            end: open.chunk.end_address(),
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -33,22 +33,27 @@ impl BitWriter {
     }
 
     /// Appends the low `width` bits (at most 64) of `value`.
-    pub(super) fn write(&mut self, value: u64, mut width: u32) {
-        while width > 0 {
-            if self.free == 0 {
-                if self.bytes.len() == self.bytes.capacity() {
-                    self.bytes.reserve_exact(GROWTH_BYTES);
-                }
-                self.bytes.push(0);
-                self.free = 8;
+    pub(super) fn write(&mut self, value: u64, width: u32) {
+        debug_assert!(width <= 64);
+        // The bits at the top, none above them: so both parts are one shift each.
+        let Some(mut top) = value.checked_shl(64 - width) else { return };
+        let mut left = width;
+        if self.free > 0 {
+            let last = self.bytes.last_mut().expect("bits are free in it");
+            *last |= top.wrapping_shr(64 - self.free).to_le_bytes()[0];
+            if left <= self.free {
+                self.free -= left;
+                return;
             }
-            let take = width.min(self.free);
-            let part = (value >> (width - take)) & ((1 << take) - 1);
-            let last = self.bytes.last_mut().expect("a byte was pushed above");
-            *last |= u8::try_from(part << (self.free - take)).expect("at most 8 bits, shifted within a byte");
-            self.free -= take;
-            width -= take;
+            top <<= self.free;
+            left -= self.free;
         }
+        let n_bytes = left.div_ceil(8) as usize;
+        if self.bytes.capacity() - self.bytes.len() < n_bytes {
+            self.bytes.reserve_exact(GROWTH_BYTES);
+        }
+        self.bytes.extend_from_slice(&top.to_be_bytes()[..n_bytes]);
+        self.free = left.wrapping_neg() % 8;
     }
 
     pub(super) fn write_prefixed(&mut self, prefix: u64, prefix_width: u32, value: u64, width: u32) {

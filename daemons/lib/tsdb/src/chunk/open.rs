@@ -79,6 +79,14 @@ impl OpenChunk {
         }
     }
 
+    /// Where the next sample will be written; 0 where that is not worth knowing.
+    pub(crate) fn end_address(&self) -> usize {
+        match self {
+            Self::Floats(builder) => builder.end_address(),
+            Self::FloatsWithStarts(_) | Self::Histograms(_) => 0,
+        }
+    }
+
     /// The samples so far as a closed chunk.
     pub(crate) fn snapshot(&self) -> Chunk {
         match self {

@@ -36,6 +36,9 @@ const BORDER_PART: i64 = 4;
 /// frees.
 const MIN_BYTES_PER_SERIES: usize = 112;
 
+/// Nor is a chunk of fewer samples worth its place in a block.
+const MIN_SAMPLES_PER_SERIES: u64 = 32;
+
 /// A log this large is flushed, or one with so much for each series.
 const MAX_WAL_BYTES: u64 = 96 << 20;
 const MIN_WAL_BYTES_PER_SERIES: u64 = 64;
@@ -125,10 +128,14 @@ impl Inner {
         self.options.max_head_bytes.max(self.head.n_series().saturating_mul(MIN_BYTES_PER_SERIES))
     }
 
+    fn max_samples(&self) -> u64 {
+        let per_series = (self.head.n_series() as u64).saturating_mul(MIN_SAMPLES_PER_SERIES);
+        self.options.max_head_samples.max(per_series)
+    }
+
     /// Whether there is so much in memory or in the log that it has to go to blocks.
     fn is_full(&self) -> bool {
-        self.head.chunk_bytes() >= self.max_chunk_bytes()
-            || self.head.n_samples() >= self.options.max_head_samples
+        self.head.chunk_bytes() >= self.max_chunk_bytes() || self.head.n_samples() >= self.max_samples()
     }
 
     fn is_log_large(&self) -> bool {

@@ -14,11 +14,14 @@ use cairn_model::Labels;
 use crate::checkpoint::SavedSeries;
 use crate::codec::Malformed;
 use crate::head::Head;
-use crate::series::{MemSeries, Tip};
+use crate::series::{MemSeries, Place, Tip};
 use crate::wal_record::{Visit, WalSeries};
 
 /// Samples are handed over in batches of this size.
 const BATCH: usize = 16_384;
+
+/// So many samples ahead memory is asked for.
+const LOOK_AHEAD: usize = 12;
 
 /// Batches that wait for a thread: a few MiB.
 const WAITING_BATCHES: usize = 8;
@@ -85,19 +88,28 @@ struct Batch {
 
 /// Takes batches and fills the chunks of its series.
 fn apply(batches: &Receiver<Batch>, n_threads: usize, head: &Head, block_ms: i64) {
-    let mut series: Vec<Option<Arc<MemSeries>>> = Vec::new();
+    let mut series: Vec<Option<(Arc<MemSeries>, Place)>> = Vec::new();
     for batch in batches {
         for new in batch.series {
             let place = new.slot as usize / n_threads;
             if place >= series.len() {
                 series.resize(place + 1, None);
             }
-            series[place] = Some(new);
+            series[place] = Some((new, Place::default()));
         }
         let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
-        for &StoredSample { slot, time, bits, start } in &batch.samples {
-            let series = series[slot as usize / n_threads].as_ref().expect("it came before its samples");
-            grown += series.lock().push_float(time, bits, start, 0, block_ms);
+        for (index, &StoredSample { slot, time, bits, start }) in batch.samples.iter().enumerate() {
+            if let Some(later) = batch.samples.get(index + LOOK_AHEAD)
+                && let Some((series, place)) = &series[later.slot as usize / n_threads]
+            {
+                series.prefetch();
+                place.prefetch();
+            }
+            let (series, place) =
+                series[slot as usize / n_threads].as_mut().expect("it came before its samples");
+            let mut chunks = series.lock();
+            grown += chunks.push_float(time, bits, start, 0, block_ms);
+            *place = chunks.place();
             (oldest, newest) = (oldest.min(time), newest.max(time));
         }
         if !batch.samples.is_empty() {

@@ -11,12 +11,15 @@ use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 use super::{Inner, place};
 use crate::append::{AppendError, Outcome, Row};
 use crate::options::MAX_FUTURE_MS;
-use crate::series::{Generation, MemSeries, SeriesRef, Tip};
+use crate::series::{Generation, MemSeries, Place, SeriesRef, Tip};
 use crate::wal_record::{MAX_BATCH, SamplesEncoder, SeriesEncoder};
 
 /// Bytes in the names and values of one series. The daemons' own limits are far below; this one keeps every label set
 /// within a record.
 const MAX_LABELS_BYTES: usize = 1 << 20;
+
+/// So many samples ahead memory is asked for: a few hundred nanoseconds.
+const LOOK_AHEAD: usize = 12;
 
 /// State of whoever appends.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(super) struct Commit {
     pub(super) generation: Generation,
     pub(super) samples: SamplesEncoder,
     series: SeriesEncoder,
+    /// Where the open chunks lie, by slot; hints.
+    places: Vec<Place>,
     /// Tips as they were before the record that is being made.
     undo: Vec<(u32, Tip)>,
 }
@@ -39,6 +44,7 @@ impl Commit {
             generation: 0,
             samples: SamplesEncoder::new(record)?,
             series: SeriesEncoder::new()?,
+            places: Vec::new(),
             undo: Vec::new(),
         })
     }
@@ -200,7 +206,11 @@ impl Inner {
         let first_outcome = outcomes.len();
         commit.samples.begin(self.head.n_series());
         commit.undo.clear();
-        for row in batch {
+        commit.places.resize(commit.tips.len(), Place::default());
+        for (index, row) in batch.iter().enumerate() {
+            if let Some(later) = batch.get(index + LOOK_AHEAD) {
+                later.series().0.prefetch();
+            }
             let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
             let judged = if time > newest_accepted {
                 Err(Outcome::TooFarInFuture)
@@ -231,13 +241,23 @@ impl Inner {
             }
             commit.samples.written();
             let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
-            for (row, outcome) in judged.clone() {
+            let mut n_stored = 0;
+            for (index, (row, outcome)) in judged.clone().enumerate() {
+                if let Some(later) = batch.get(index + LOOK_AHEAD) {
+                    // Once more: of a large batch the processor has forgotten it by now.
+                    later.series().0.prefetch();
+                }
                 if *outcome == Outcome::Stored {
+                    if let Some((slot, _)) = commit.undo.get(n_stored + LOOK_AHEAD) {
+                        commit.places[*slot as usize].prefetch();
+                    }
+                    n_stored += 1;
                     let time = row.time_ms();
                     let bits = normal_bits(row.value());
                     let mut chunks = row.series().0.lock();
                     let start = row.start_ms();
                     grown += chunks.push_float(time, bits, start, commit.generation, self.options.block_ms);
+                    commit.places[row.series().0.slot as usize] = chunks.place();
                     (oldest, newest) = (oldest.min(time), newest.max(time));
                 }
             }

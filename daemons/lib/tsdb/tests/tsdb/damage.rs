@@ -159,6 +159,42 @@ fn damage_in_a_checkpoint_costs_its_series_at_most() {
 }
 
 #[test]
+fn every_flipped_byte_of_the_log_costs_what_depends_on_it_and_is_named() {
+    let (fs, content) = filled();
+    let dir = Path::new("/data/wal");
+    let segments = fs.list(dir).unwrap();
+    assert!(segments.len() > 1, "damage in the middle and at the end: {segments:?}");
+    let in_blocks = 4 * 40;
+    for segment in segments {
+        let path = dir.join(&segment.name);
+        let whole = read(&fs, &path);
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            overwrite(&fs, &path, &flipped);
+            let context = format!("{}, byte {at}", segment.name);
+            match Db::open(options(&fs), &|_| {}) {
+                Ok((db, report)) => {
+                    let found = everything(&db);
+                    assert_part_of(&found, &content, &context);
+                    assert!(n_samples(&found) >= in_blocks, "{context}");
+                    let is_named = !report.damage.is_empty() || report.torn_bytes > 0;
+                    assert!(is_named || found == content, "{context}: lost without a word");
+                }
+                // A version that does not exist stops the start instead.
+                Err(error) => assert!(error.to_string().contains("version"), "{context}: {error}"),
+            }
+            // Opening removes what has no whole record.
+            if !fs.exists(&path) {
+                fs.create_new(&path).unwrap();
+            }
+            overwrite(&fs, &path, &whole);
+        }
+    }
+    assert_eq!(everything(&open(&fs).0), content);
+}
+
+#[test]
 fn a_damaged_block_is_not_merged_and_keeps_what_can_be_read() {
     let fs = TwinFs::new();
     let (db, _) = open(&fs);

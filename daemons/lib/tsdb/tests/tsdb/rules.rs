@@ -1,5 +1,8 @@
 //! What becomes of a sample.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use cairn_disk::TwinFs;
 use cairn_model::TimeMs;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
@@ -146,4 +149,62 @@ fn many_threads_append_scrape_by_scrape() {
     drop(db);
     fs.crash();
     assert!(everything(&open(&fs).0) == before, "other content after the crash");
+}
+
+#[test]
+fn many_series_at_once_each_one_once() {
+    let fs = TwinFs::new();
+    let (db, _) = Db::open(Options { max_head_series: 600, ..options(&fs) }, &|_| {}).unwrap();
+    let known = db.series_ref(&labels("m", 3)).unwrap();
+    let all: Vec<_> = (0..500u16).map(|n| labels(&format!("m{}", n / 250), (n % 250) as u8)).collect();
+    let mut wanted: Vec<_> = all.iter().collect();
+    let (again, first) = (labels("m0", 7), labels("m", 3));
+    wanted.extend([&again, &first]);
+    let found = db.series_refs(&wanted).unwrap();
+    for (series, labels) in found.iter().zip(&wanted) {
+        assert!(*series.labels() == **labels, "{series:?} for {labels}");
+    }
+    assert_eq!((found[500].number(), found[501].number()), (found[7].number(), known.number()));
+    assert_eq!(db.counters().head_series, 501);
+    let more: Vec<_> = (0..100u8).map(|n| labels("more", n)).collect();
+    let error = db.series_refs(&more.iter().collect::<Vec<_>>()).unwrap_err();
+    assert!(matches!(error, AppendError::TooManySeries { limit: 600 }), "{error}");
+    assert_eq!(db.counters().head_series, 600, "those before it are there");
+    db.sync().unwrap();
+    for series in &found[..500] {
+        let sample = cairn_tsdb::SampleOf { series, time_ms: 10, value: 1.0, start_ms: 0 };
+        assert_eq!(db.append_of(&[sample], NOW).unwrap(), [Outcome::Stored]);
+    }
+    drop(db);
+    assert_eq!(everything(&open(&fs).0).len(), 500);
+}
+
+#[test]
+fn a_full_head_asks_once_and_then_helps_itself() {
+    let fs = TwinFs::new();
+    let limits = Options { max_head_bytes: 2000, max_head_samples: 100, ..options(&fs) };
+    let (db, _) = Db::open(limits, &|_| {}).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    db.on_pressure(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    for time in 0..99 {
+        append(&db, &labels("m", 1), time, 1.0);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+    append(&db, &labels("m", 1), 99, 1.0);
+    append(&db, &labels("m", 1), 100, 1.0);
+    assert_eq!((asked.load(Ordering::Relaxed), db.counters().flushes), (1, 0));
+    db.relieve(NOW).unwrap();
+    assert_eq!((db.counters().flushes, db.counters().head_samples, db.blocks().len()), (1, 0, 1));
+    // Nobody comes: memory stays bounded all the same.
+    for time in 101..400 {
+        for instance in 0..40 {
+            append(&db, &labels("n", instance), time, f64::from(u32::try_from(time).unwrap()).sqrt());
+        }
+        assert!(db.counters().head_chunk_bytes < 4 * 40 * 112, "{:?}", db.counters());
+    }
+    assert!(db.counters().flushes > 3 && asked.load(Ordering::Relaxed) > 3);
+    assert_eq!(crate::n_samples(&everything(&db)), 101 + 299 * 40);
 }
