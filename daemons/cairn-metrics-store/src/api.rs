@@ -7,7 +7,8 @@
 //! | `answer.rs` | the envelope, times and values as text |
 //! | `clean_path.rs` | where to send whoever asks with a slash too many |
 //! | `params.rs` | parameters from query string and form |
-//! | `query.rs` | `query`, `query_range`, `query_exemplars`, `format_query` |
+//! | `query.rs` | `query`, `query_range`, `format_query` |
+//! | `exemplars.rs` | `query_exemplars` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
 //! | `targets.rs` | `targets`, `metadata`, `scrape_pools`, `alertmanagers`, `rules`, `alerts` |
 //! | `write.rs` | `write` |
@@ -17,6 +18,7 @@
 mod answer;
 mod clean_path;
 pub mod error;
+mod exemplars;
 mod labels;
 mod lifecycle;
 mod params;
@@ -61,7 +63,7 @@ pub fn router(app: App) -> Router {
     let api = Router::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
-        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
+        .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(query::format).post(query::format))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/series", get(labels::series).post(labels::series))

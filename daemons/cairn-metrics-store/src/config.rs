@@ -112,6 +112,7 @@ mod tests {
             pools,
             retention_time: _,
             retention_size: _,
+            max_exemplars,
             alertmanagers,
             yaml: _,
         } = config;
@@ -119,7 +120,7 @@ mod tests {
             "{external_labels:?} {evaluation_interval:?} {alertmanagers:?} {has_remote_write_receiver}\n"
         );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
-        out += &format!("{:?}\n", args.retention(config));
+        out += &format!("{:?} {max_exemplars}\n", args.retention(config));
         for pool in pools {
             let mut pool = resolve::PoolConfig::clone(pool);
             pool.raw = ScrapeConfig::default();

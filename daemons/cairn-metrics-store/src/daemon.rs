@@ -145,6 +145,7 @@ async fn open(app: App, dir: &Path, retention: Retention) -> Result<Db, Failure>
     let mut options = Options::new(dir, Arc::new(RealFs));
     options.retention_ms = retention.time_ms;
     options.retention_bytes = retention.bytes;
+    options.max_exemplars = app.config().max_exemplars;
     let opening = tokio::task::spawn_blocking(move || {
         let blocks = Progress::new("open blocks", "blocks");
         let head = Progress::new("read checkpoint", "series");

@@ -307,6 +307,13 @@ fn encode_storage(encoder: &mut DescriptorEncoder<'_>, storage: &Storage) -> fmt
     gauge("head_max_time", "Newest sample of the head, milliseconds", max as f64)?;
     gauge("head_min_time_seconds", "Oldest sample of the head", (min / 1000) as f64)?;
     gauge("head_max_time_seconds", "Newest sample of the head", (max / 1000) as f64)?;
+    gauge("exemplar_exemplars_in_storage", "Exemplars that are kept", counters.exemplars as f64)?;
+    gauge(
+        "exemplar_series_with_exemplars_in_storage",
+        "Series that have exemplars",
+        counters.exemplar_series as f64,
+    )?;
+    gauge("exemplar_max_exemplars", "Exemplars that can be kept", counters.max_exemplars as f64)?;
     gauge("blocks_loaded", "Blocks that are served", counters.blocks as f64)?;
     gauge("storage_blocks_bytes", "Bytes of blocks on disk", counters.blocks_bytes as f64)?;
     gauge("wal_storage_size_bytes", "Bytes of the write-ahead log", counters.wal_bytes as f64)?;
@@ -314,6 +321,12 @@ fn encode_storage(encoder: &mut DescriptorEncoder<'_>, storage: &Storage) -> fmt
         ("head_series_created", "Series created", counters.series_created),
         ("head_series_removed", "Series that left the head", counters.series_removed),
         ("out_of_order_samples", "Samples refused as out of order", counters.samples_out_of_order),
+        ("exemplar_exemplars_appended", "Exemplars stored", counters.exemplars_stored),
+        (
+            "exemplar_out_of_order_exemplars",
+            "Exemplars refused as out of order",
+            counters.exemplars_out_of_order,
+        ),
         ("too_old_samples", "Samples refused as too old", counters.samples_too_old),
         ("out_of_bound_samples", "Samples refused as out of bounds", counters.samples_too_far_in_future),
         (

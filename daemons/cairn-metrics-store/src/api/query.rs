@@ -1,13 +1,12 @@
-//! `query`, `query_range`, `query_exemplars`, `format_query`.
+//! `query`, `query_range`, `format_query`.
 
 use std::fmt::Write;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use cairn_model::TimeMs;
 
 use super::answer::{Answered, push_value};
-use super::error::{ApiError, no_data};
+use super::error::ApiError;
 use super::params::Params;
 use super::{App, Running};
 use crate::engine::{Query, Timings, When, truncate};
@@ -88,21 +87,6 @@ fn push_stats(out: &mut String, timings: &Timings, stats: &cairn_promql::Stats) 
          \"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
         stats.samples_read, stats.samples_read, stats.peak_samples
     );
-}
-
-/// `/api/v1/query_exemplars`: checks its parameters and finds nothing, since scraped text carries no exemplars. A query
-/// without any selector has no data at all.
-pub(super) async fn exemplars(params: Params) -> Result<Response, ApiError> {
-    let start = params.time_or("start", TimeMs::MIN)?;
-    let end = params.time_or("end", TimeMs::MAX)?;
-    if end < start {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
-    }
-    let expr = cairn_promql::parse(params.get("query")).map_err(|error| ApiError::param("query", error))?;
-    if expr.selectors().is_empty() {
-        return Ok(no_data());
-    }
-    Ok(Answered::new("[]".to_owned()).into_response())
 }
 
 /// `/api/v1/format_query`

@@ -137,8 +137,18 @@ pub struct Storage {
     /// The database.
     #[serde(deserialize_with = "or_default")]
     pub tsdb: StorageTsdb,
-    #[serde(skip_serializing)]
-    pub(super) exemplars: nb::Exemplars,
+    /// Exemplars.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Exemplars::is_empty")]
+    pub exemplars: Exemplars,
+}
+
+/// `storage.exemplars:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exemplars {
+    /// How many are kept, of all series together, at most about a million; 0, and as with Prometheus less: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_exemplars: Option<i64>,
 }
 
 /// `storage.tsdb:`
@@ -205,6 +215,12 @@ pub struct Alertmanager {
 impl Alerting {
     fn is_empty(&self) -> bool {
         self.alertmanagers.is_empty()
+    }
+}
+
+impl Exemplars {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

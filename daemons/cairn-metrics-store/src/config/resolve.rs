@@ -10,6 +10,7 @@ use cairn_http::client::config::ClientConfig;
 use cairn_http::client::keys::ClientKeys;
 use cairn_model::Labels;
 use cairn_model::gotext::quote;
+use cairn_tsdb::options::MAX_EXEMPLARS;
 
 use super::file::{Alertmanager, ConfigFile, Global, ScrapeConfig, StaticConfig};
 use super::protocol::{HistogramKeys, NameEscaping, NameValidation, ScrapeProtocol, accept_header};
@@ -79,6 +80,8 @@ pub struct Config {
     pub retention_time: Option<PromDuration>,
     /// Retention by size, where the file sets it.
     pub retention_size: Option<PromSize>,
+    /// Exemplars that are kept.
+    pub max_exemplars: usize,
     /// Addresses that alerts would go to.
     pub alertmanagers: Vec<String>,
     /// The file with every default filled in, as YAML.
@@ -225,6 +228,11 @@ impl Config {
             has_remote_write_receiver: file.enable_remote_write_receiver.unwrap_or(false),
             retention_time: file.storage.tsdb.retention.time,
             retention_size: file.storage.tsdb.retention.size,
+            max_exemplars: file
+                .storage
+                .exemplars
+                .max_exemplars
+                .map_or(MAX_EXEMPLARS, |max| usize::try_from(max.max(0)).unwrap_or(usize::MAX)),
             alertmanagers,
             yaml,
         })

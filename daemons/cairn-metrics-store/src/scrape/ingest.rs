@@ -231,7 +231,7 @@ impl ScrapeState {
                 Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
                 Outcome::OutOfOrder => counts.out_of_order += 1,
                 Outcome::TooOld | Outcome::TooFarInFuture => counts.out_of_bounds += 1,
-                Outcome::SeriesDropped => {
+                Outcome::SeriesDropped | Outcome::InvalidHistogram => {
                     self.cache.learn(row.slot, Known::Nothing);
                     continue;
                 }

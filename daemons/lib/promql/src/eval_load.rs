@@ -84,6 +84,10 @@ fn read(
     let found = evaluator.source.select(&selection).map_err(EvalError::Source)?;
     let mut series = Vec::with_capacity(found.len());
     for one in found {
+        // Native histograms are not evaluated: a series that has nothing else in the range is none.
+        if one.times.is_empty() {
+            continue;
+        }
         let n = one.times.len();
         evaluator.samples_read += n as u64;
         evaluator.hold(n)?;

@@ -358,3 +358,33 @@ proptest! {
         }
     }
 }
+
+/// One series of native histograms alone, beside one of floats.
+struct WithHistograms(Source);
+
+impl SampleSource for WithHistograms {
+    fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        let mut found = self.0.select(selection)?;
+        let histogram = Arc::new(cairn_model::Histogram::without_observations(1.0, false));
+        let point =
+            |time| cairn_promql::source::HistogramPoint { time, start: 0, histogram: Arc::clone(&histogram) };
+        found.push(SeriesData {
+            labels: Arc::new(Labels::from_pairs([("__name__", "z")])),
+            histograms: (0..240).map(|i| point(i * 15_000)).collect(),
+            ..SeriesData::default()
+        });
+        Ok(found)
+    }
+}
+
+#[test]
+fn series_of_native_histograms_alone_are_passed_over() {
+    let source = WithHistograms(Source::usual());
+    for query in QUERIES {
+        let expr = parse(query).unwrap();
+        let run = |source: &dyn SampleSource| {
+            eval_range(source, &expr, TimeMs(0), TimeMs(600_000), 60_000, &Options::default()).unwrap().value
+        };
+        assert_eq!(format!("{:?}", run(&source)), format!("{:?}", run(&source.0)), "{query}");
+    }
+}

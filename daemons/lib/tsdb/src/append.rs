@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use cairn_disk::WalError;
+use cairn_model::Histogram;
 
 use crate::series::SeriesRef;
 
@@ -31,6 +33,20 @@ pub struct SampleOf<'a> {
     pub value: f64,
     /// As [`Sample::start_ms`].
     pub start_ms: i64,
+}
+
+/// A native histogram for a series that was resolved before.
+#[derive(Clone, Debug)]
+pub struct HistogramSample {
+    /// The series, from [`Db::series_ref`](crate::Db::series_ref).
+    pub series: SeriesRef,
+    /// Milliseconds since the Unix epoch.
+    pub time_ms: i64,
+    /// As [`Sample::start_ms`].
+    pub start_ms: i64,
+    /// The value; a staleness marker when its sum is one, whatever else is in it. [`Histogram::validate`] says what is
+    /// wrong with one that is refused.
+    pub histogram: Arc<Histogram>,
 }
 
 /// A sample in one of the two shapes.
@@ -89,6 +105,8 @@ pub enum Outcome {
     TooOld,
     /// More than [`MAX_FUTURE_MS`](crate::options::MAX_FUTURE_MS) later than the caller's clock.
     TooFarInFuture,
+    /// A histogram whose parts do not fit together.
+    InvalidHistogram,
     /// The series left the head since its reference was resolved; resolve it again and repeat.
     SeriesDropped,
 }
@@ -110,6 +128,7 @@ impl fmt::Display for Outcome {
             Self::OutOfOrder => "out of order sample",
             Self::TooOld => "out of bounds",
             Self::TooFarInFuture => "out of bounds: timestamp is too far in the future",
+            Self::InvalidHistogram => "invalid histogram",
             Self::SeriesDropped => "series left the head",
         })
     }

@@ -2,7 +2,9 @@
 
 mod catalogue;
 mod compact;
+mod exemplars;
 mod flush;
+mod histograms;
 mod import;
 mod join;
 mod maintain;
@@ -17,17 +19,19 @@ mod write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_disk::{Wal, WalError};
-use cairn_model::{Labels, Matcher, TimeMs};
+use cairn_model::{Exemplar, Labels, Matcher, TimeMs};
 use cairn_promql::source::SourceError;
 
-use crate::append::{AppendError, Outcome, Sample, SampleOf};
+use crate::append::{AppendError, HistogramSample, Outcome, Sample, SampleOf};
 use crate::block::{Block, BlockMeta};
 use crate::damage::DamageLog;
+use crate::exemplars::{ExemplarOutcome, ExemplarRing, ExemplarSample};
 use crate::head::Head;
 use crate::options::Options;
 use crate::series::{Generation, SeriesLabels, SeriesRef};
 use crate::stats::{Counters, HeadStats};
 
+pub use exemplars::{EXEMPLARS_FILE, EXEMPLARS_FORMAT};
 pub use import::BlockImport;
 pub use maintain::MaintainError;
 pub use open::{OpenError, OpenReport, Progress};
@@ -59,6 +63,8 @@ struct Inner {
     /// Held through a flush, which appenders may start, too.
     flushing: Mutex<Flushing>,
     pressure: Pressure,
+    /// Taken after `commit` by whoever takes both.
+    exemplars: Mutex<ExemplarRing>,
     tally: Tally,
     damage: Arc<DamageLog>,
 }
@@ -134,6 +140,46 @@ impl Db {
     /// As there.
     pub fn append_of(&self, samples: &[SampleOf<'_>], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
         self.inner.append(samples, now.0)
+    }
+
+    /// Appends native histograms; otherwise as [`append`](Self::append).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_histograms(
+        &self,
+        samples: &[HistogramSample],
+        now: TimeMs,
+    ) -> Result<Vec<Outcome>, AppendError> {
+        self.inner.append_histograms(samples, now.0)
+    }
+
+    /// Appends exemplars; answers one outcome for each, in their order. What is stored can be queried at once, and is
+    /// durable after [`sync`](Self::sync), until newer ones of any series push it out.
+    ///
+    /// # Errors
+    /// [`AppendError`] when the log cannot be written. Repeating the call is safe.
+    pub fn append_exemplars(
+        &self,
+        exemplars: &[ExemplarSample],
+    ) -> Result<Vec<ExemplarOutcome>, AppendError> {
+        self.inner.append_exemplars(exemplars)
+    }
+
+    /// Exemplars in the range of series that pass all matchers of one of the sets, ascending by labels, then by time.
+    /// Answered from memory.
+    pub fn exemplars(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        start: TimeMs,
+        end: TimeMs,
+    ) -> Vec<(Arc<Labels>, Vec<Exemplar>)> {
+        self.inner.exemplars(matcher_sets, start.0, end.0)
+    }
+
+    /// Keeps so many exemplars from now on; the newest stay.
+    pub fn set_max_exemplars(&self, max_exemplars: usize) {
+        self.inner.exemplar_ring().resize(max_exemplars);
     }
 
     /// Makes everything appended so far durable. Callers at the same time share one sync of the disk.

@@ -11,12 +11,14 @@
 //! |---|---|
 //! | [`options`] | what can be chosen |
 //! | [`db`] | how is a database opened, what can it do |
+//! | `db/histograms` | how does a native histogram |
 //! | `db/write` | how does a sample get in (the only place that appends) |
 //! | `db/maintain`, `db/flush`, `db/compact`, `db/retain` | what happens in the background |
 //! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |
 //! | `db/view/export`, `db/import` | how do samples leave for another store, and come from one |
 //! | [`append`] | what became of a sample |
 //! | [`series`], `head` | what is in memory |
+//! | [`exemplars`], `db/exemplars` | what examples are kept of which series |
 //! | [`chunk`] | how are samples compressed |
 //! | [`wal_record`], [`checkpoint`], `db/replay` | how does the head survive a restart |
 //! | [`block`] | how do samples lie on disk |
@@ -31,6 +33,7 @@ pub mod chunk;
 pub mod codec;
 mod damage;
 pub mod db;
+pub mod exemplars;
 mod head;
 pub mod options;
 mod postings;
@@ -39,9 +42,10 @@ pub mod series;
 pub mod stats;
 pub mod wal_record;
 
-pub use append::{AppendError, Outcome, Sample, SampleOf};
+pub use append::{AppendError, HistogramSample, Outcome, Sample, SampleOf};
 pub use block::{BlockId, BlockMeta};
 pub use db::{BlockImport, Db, MaintainError, OpenError, OpenReport, Progress, View};
+pub use exemplars::{ExemplarOutcome, ExemplarSample};
 pub use options::Options;
 pub use series::{SeriesLabels, SeriesRef};
 pub use stats::{Counters, HeadStats};

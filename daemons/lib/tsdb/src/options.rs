@@ -15,6 +15,9 @@ pub const RETENTION_MS: i64 = 15 * 24 * 3600 * 1000;
 /// forward and with it lock out everybody else.
 pub const MAX_FUTURE_MS: i64 = 10 * 60 * 1000;
 
+/// How many exemplars are kept unless somebody says otherwise, as the peer has it: about 30 MB.
+pub const MAX_EXEMPLARS: usize = 100_000;
+
 /// Everything a database needs to know when it is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -36,6 +39,8 @@ pub struct Options {
     pub max_head_bytes: usize,
     /// Samples in memory beyond which it is, too, or some dozens for each series: they are what a start has to replay.
     pub max_head_samples: u64,
+    /// Exemplars that are kept, of all series together, at most [`MAX_RING`](crate::exemplars::MAX_RING); 0: none.
+    pub max_exemplars: usize,
     /// Samples that one selection may load.
     pub max_select_samples: usize,
     /// Segment size of the write-ahead log.
@@ -55,6 +60,7 @@ impl Options {
             max_head_series: 2_000_000,
             max_head_bytes: 48 << 20,
             max_head_samples: 12_000_000,
+            max_exemplars: MAX_EXEMPLARS,
             max_select_samples: 50_000_000,
             wal_segment_bytes: 32 << 20,
         }

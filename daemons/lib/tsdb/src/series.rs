@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_model::Labels;
+use cairn_promql::source::HistogramPoint;
 
 use crate::chunk::{Chunk, OpenChunk};
 use crate::prefetch::{address_of, prefetch, prefetch_two};
@@ -49,6 +50,10 @@ impl fmt::Debug for SeriesRef {
 /// Counts flushes: chunks of a generation below the layout's `flushed` are in blocks.
 pub(crate) type Generation = u32;
 
+/// Stands for the value of a sample that is a histogram: a NaN that no float has, since all but the staleness marker become
+/// the ordinary one. Checkpoints hold it, so it stays.
+pub(crate) const HISTOGRAM_BITS: u64 = 0x7ff0_0000_0000_0003;
+
 /// The newest sample of a series, for judging and for logging the next one. One per slot of the head, in the hands of
 /// whoever holds the commit lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +76,15 @@ impl Tip {
 
     pub(crate) fn of(id: u64) -> Self {
         Self { id, ..Self::EMPTY }
+    }
+
+    /// The newest sample is a histogram. The next float in the log stands alone.
+    pub(crate) fn of_histogram(id: u64, time: i64) -> Self {
+        Self { id, time, bits: HISTOGRAM_BITS, record: 0 }
+    }
+
+    pub(crate) fn is_histogram(self) -> bool {
+        self.bits == HISTOGRAM_BITS && self.time != Self::NEVER
     }
 }
 
@@ -175,6 +189,22 @@ impl SeriesChunks {
             }
         }
         self.begin(OpenChunk::with_float(time, bits, start), generation)
+    }
+
+    /// As [`push_float`](Self::push_float), for a histogram.
+    pub(crate) fn push_histogram(
+        &mut self,
+        point: &HistogramPoint,
+        generation: Generation,
+        block_ms: i64,
+    ) -> isize {
+        if let Some(open) = self.open_for(point.time, generation, block_ms) {
+            let before = open.heap_bytes();
+            if open.push_histogram(point) {
+                return open.heap_bytes().cast_signed() - before.cast_signed();
+            }
+        }
+        self.begin(OpenChunk::with_histogram(point), generation)
     }
 
     /// The open chunk if a sample of this time and generation may go into it.

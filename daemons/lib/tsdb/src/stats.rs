@@ -38,6 +38,18 @@ pub struct Counters {
     pub samples_too_old: u64,
     /// Samples refused as too far in the future.
     pub samples_too_far_in_future: u64,
+    /// Native histograms stored; [`samples_stored`](Self::samples_stored) counts floats.
+    pub histograms_stored: u64,
+    /// Exemplars stored.
+    pub exemplars_stored: u64,
+    /// Exemplars refused as out of order.
+    pub exemplars_out_of_order: u64,
+    /// Exemplars that are kept.
+    pub exemplars: u64,
+    /// Series that have one.
+    pub exemplar_series: u64,
+    /// Exemplars that can be kept.
+    pub max_exemplars: u64,
     /// Series created.
     pub series_created: u64,
     /// Series that left the head.

@@ -17,6 +17,8 @@
 //!    `db/compact.rs`.
 //! 6. `FORMAT.md` (`tests/tsdb/format_page.rs` compares), and the repository's CHANGELOG.md.
 
+mod exemplars;
+mod histograms;
 mod samples;
 mod value;
 
@@ -26,10 +28,14 @@ use std::sync::Arc;
 use cairn_disk::Format;
 use cairn_disk::compress::{Compressor, Decompressor};
 use cairn_model::Labels;
+use cairn_promql::source::HistogramPoint;
 
 use crate::codec::{Malformed, Reader, put_labels, put_uvarint};
+use crate::exemplars::Stored;
 use crate::series::Tip;
 
+pub(crate) use exemplars::push_exemplar;
+pub(crate) use histograms::HistogramsEncoder;
 pub(crate) use samples::{SamplesDecoder, SamplesEncoder};
 
 /// Kind and version of the log's segments. Not raised for a new field or tag, which is what [`RECORD_VERSION`] is for:
@@ -69,7 +75,11 @@ const COMPRESSED: u8 = 1;
 /// What is being read, for errors.
 const WHAT: &str = "write-ahead log record";
 
-// Tags: 3 tombstones, 4 exemplars, 5 metadata, 6 and 7 integer and float histograms: reserved for what they name.
+/// Second byte. Exemplars: series and exemplar, until the record ends.
+pub const TAG_EXEMPLARS: u8 = 4;
+/// Second byte. Native histograms of either kind: series, each with its samples as a chunk.
+pub const TAG_HISTOGRAMS: u8 = 6;
+// Tags: 3 tombstones, 5 metadata, 7: reserved for what they name.
 
 /// Why a record cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,6 +140,12 @@ impl SeriesEncoder {
     }
 }
 
+/// Starts a record of exemplars.
+pub(crate) fn start_exemplars(record: &mut Vec<u8>) {
+    record.clear();
+    record.extend_from_slice(&[RECORD_VERSION, TAG_EXEMPLARS]);
+}
+
 /// Appends a body as it is if it is short, else as a zstd frame.
 fn put_body(compressor: &mut Compressor, body: &[u8], record: &mut Vec<u8>) -> io::Result<()> {
     if body.len() < MIN_COMPRESSED_BYTES {
@@ -167,6 +183,11 @@ pub(crate) trait Visit {
     /// A sample of a series that [`tip`](Self::tip) knows. `start` is 0 when unknown.
     fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64);
 
+    fn exemplar(&mut self, id: u64, exemplar: Stored);
+
+    /// A native histogram. That no record named its series is for the visitor to find out.
+    fn histogram(&mut self, id: u64, point: HistogramPoint);
+
     /// A sample could not be read, since one that it refers to was damaged.
     fn lost(&mut self);
 }
@@ -202,6 +223,13 @@ pub(crate) fn read(
             }
         }
         (_, TAG_SAMPLES) => samples.read(reader, visit)?,
+        (2.., TAG_HISTOGRAMS) => {
+            let body = body(&mut samples.decompressor, reader, &mut samples.body)?;
+            histograms::read_histograms(body, |id, point| visit.histogram(id, point))?;
+        }
+        (2.., TAG_EXEMPLARS) => {
+            exemplars::read_exemplars(&mut reader, |id, exemplar| visit.exemplar(id, exemplar))?;
+        }
         _ => return Err(reader.malformed().into()),
     }
     Ok(())
@@ -219,6 +247,7 @@ fn read_series(mut reader: Reader<'_>, visit: &mut impl Visit) -> Result<(), Mal
 mod tests {
     use std::collections::BTreeMap;
 
+    use cairn_model::histogram::{Buckets, CUSTOM_BUCKETS_SCHEMA, Counts, Histogram, ResetHint, Span};
     use cairn_promql::source::STALE_NAN_BITS;
     use proptest::prelude::*;
 
@@ -233,6 +262,8 @@ mod tests {
     struct Seen {
         series: Vec<WalSeries>,
         samples: Vec<Sample>,
+        exemplars: Vec<(u64, Stored)>,
+        histograms: Vec<(u64, HistogramPoint)>,
         tips: BTreeMap<u64, Tip>,
         lost: usize,
     }
@@ -248,6 +279,12 @@ mod tests {
             self.samples.push((id, time, bits, start));
             let tip = self.tips.get_mut(&id).unwrap();
             tip.time = tip.time.max(time);
+        }
+        fn exemplar(&mut self, id: u64, exemplar: Stored) {
+            self.exemplars.push((id, exemplar));
+        }
+        fn histogram(&mut self, id: u64, point: HistogramPoint) {
+            self.histograms.push((id, point));
         }
         fn lost(&mut self) {
             self.lost += 1;
@@ -318,6 +355,82 @@ mod tests {
             let seen = read_all(&[series, samples]).unwrap();
             assert_eq!(seen.series, some_series());
             assert_eq!(seen.samples, some_samples());
+        }
+    }
+
+    /// The exemplars that every frozen record of them holds.
+    fn some_exemplars() -> [(u64, Stored); 2] {
+        let time_ms = 1_700_000_000_000;
+        let labels = Labels::from_pairs([("trace_id", "4bf92f3577b34da6")]);
+        [
+            (300, Stored { labels, value: 0.25, time_ms }),
+            (7, Stored { labels: Labels::empty(), value: f64::NAN, time_ms: -1 }),
+        ]
+    }
+
+    /// The histograms that every frozen record of them holds: of both kinds, a marker, a start timestamp.
+    fn some_histograms() -> Vec<(u64, HistogramPoint)> {
+        let time = 1_700_000_000_000;
+        let int = Histogram {
+            reset_hint: ResetHint::NoReset,
+            schema: 3,
+            zero_threshold: 0.001,
+            positive_spans: vec![Span { offset: -2, length: 2 }, Span { offset: 1, length: 1 }],
+            counts: Counts::Int(Buckets {
+                count: 9,
+                zero_count: 1,
+                positive: vec![5, 0, 3],
+                negative: vec![],
+            }),
+            ..Histogram::without_observations(1.25, false)
+        };
+        let float = Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            custom_bounds: [0.5].into(),
+            counts: Counts::Float(Buckets {
+                count: 1.5,
+                zero_count: 0.0,
+                positive: vec![0.5, 1.0],
+                negative: vec![],
+            }),
+            ..Histogram::without_observations(-0.0, true)
+        };
+        let marker = Histogram::without_observations(f64::from_bits(STALE_NAN_BITS), false);
+        let point = |time, start, histogram| HistogramPoint { time, start, histogram: Arc::new(histogram) };
+        vec![
+            (300, point(time, 0, int.clone())),
+            (300, point(time + 15_000, 0, marker)),
+            (300, point(time + 30_000, 7, int)),
+            (2, point(-5, 0, float)),
+        ]
+    }
+
+    #[test]
+    fn exemplars_and_histograms_of_every_version_are_read_for_ever() {
+        let mut exemplars = Vec::new();
+        start_exemplars(&mut exemplars);
+        some_exemplars().iter().for_each(|(id, exemplar)| push_exemplar(&mut exemplars, *id, exemplar));
+        let mut histograms = HistogramsEncoder::new().unwrap();
+        histograms.begin();
+        some_histograms().iter().for_each(|(id, point)| histograms.push(*id, point));
+        let histograms = histograms.finish().unwrap();
+        for version in 2..=RECORD_VERSION {
+            let is_current = version == RECORD_VERSION;
+            let exemplars = frozen(&format!("wal-exemplars-v{version}.hex"), &exemplars, is_current);
+            let histograms = frozen(&format!("wal-histograms-v{version}.hex"), histograms, is_current);
+            let seen = read_all(&[exemplars.clone(), histograms.clone()]).unwrap();
+            assert_eq!(format!("{:?}", seen.exemplars), format!("{:?}", some_exemplars()));
+            assert_eq!(seen.histograms.len(), some_histograms().len());
+            for ((id, a), (want_id, b)) in seen.histograms.iter().zip(some_histograms()) {
+                assert_eq!((*id, a.time, a.start), (want_id, b.time, b.start));
+                assert!(a.histogram.is_identical(&b.histogram));
+            }
+            for record in [exemplars, histograms] {
+                for len in 0..record.len() {
+                    let _ = read_all(&[record[..len].to_vec()]);
+                }
+            }
         }
     }
 

@@ -165,7 +165,7 @@ impl BlockWriter {
             n_series: u64::from(self.n_series),
             n_chunks: self.n_chunks,
             n_samples: self.n_samples,
-            n_histogram_samples: 0,
+            n_histogram_samples: self.n_histogram_samples,
             n_tombstones,
             chunks_bytes: self.chunks.finish()?,
             index_bytes: self.index.finish()?,

@@ -23,6 +23,7 @@ use cairn_disk::SegmentId;
 
 use super::Inner;
 use super::maintain::MaintainError;
+use super::write::Commit;
 use super::{place, retain};
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::checkpoint;
@@ -187,6 +188,8 @@ impl Inner {
         let mut commit = self.commit();
         let first_segment = self.wal.cut()?;
         commit.samples.start_period();
+        let Commit { tips, histograms, .. } = &mut *commit;
+        histograms.tidy(tips);
         commit.generation += 1;
         self.head.begin_flush();
         let next_id = self.head.next_id();
@@ -336,6 +339,7 @@ impl Inner {
             let tip = cut.tips.get(series.slot as usize).filter(|tip| tip.id == series.id)?;
             Some((&**series, *tip))
         });
+        self.save_exemplars()?;
         checkpoint::write(fs, dir, cut.first_segment, cut.next_id, series)
             .map_err(io("write a checkpoint in"))?;
         for (id, path) in checkpoint::list(fs, dir).map_err(io("list"))? {

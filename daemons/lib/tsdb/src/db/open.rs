@@ -1,6 +1,7 @@
 //! Opening: blocks, checkpoint, log. Damage is set aside and named; a newer version stops the start.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -8,12 +9,12 @@ use std::sync::{Arc, Mutex, RwLock};
 use cairn_disk::checked::remove_temporaries;
 use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::RecordFileError;
-use cairn_disk::{Fs, SegmentId, Wal, WalError, WalOptions, create_dir_durably};
+use cairn_disk::{CheckedError, Fs, SegmentId, Wal, WalError, WalOptions, create_dir_durably};
 
 use super::flush::Flushing;
 use super::maintain::Maintenance;
 use super::pressure::Pressure;
-use super::replay::Replay;
+use super::replay::{Replay, Replayed};
 use super::status::Tally;
 use super::write::Commit;
 use super::{Inner, Layout, place};
@@ -68,6 +69,9 @@ pub enum OpenError {
     /// A checkpoint is of a newer version, or the system failed while reading it.
     #[error("read checkpoint")]
     Checkpoint(#[source] RecordFileError),
+    /// The file of exemplars is of a newer version, or the system failed while reading it.
+    #[error("read exemplars")]
+    Exemplars(#[source] CheckedError),
     /// A block length that no time can be divided by.
     #[error("a block length of {block_ms} ms; it must be at least 1 ms")]
     BlockLength {
@@ -127,8 +131,10 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
     report.blocks = blocks.len();
 
     let head = Head::new();
-    let (wal, tips, next_record) = std::thread::scope(|scope| {
-        let mut replay = Replay::start(scope, &head, options.block_ms);
+    let exemplars = super::exemplars::load(&*fs, &dir, options.max_exemplars, &mut report.damage)
+        .map_err(OpenError::Exemplars)?;
+    let (wal, replayed, next_record) = std::thread::scope(|scope| {
+        let mut replay = Replay::start(scope, &head, exemplars, options.block_ms);
         let first_segment = restore_checkpoint(&*fs, &dir, &head, &mut replay, progress, &mut report)?;
         let range = Range { first_segment, in_blocks_before: in_blocks_before.unwrap_or(first_segment) };
         let (wal, next_record) = replay_log(&options, range, &mut replay, progress, &mut report)?;
@@ -137,7 +143,9 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
         Ok::<_, OpenError>((wal, replay.finish(), next_record))
     })?;
     report.series = head.n_series();
-    let commit = Commit::new(tips, next_record).map_err(io("allocate buffers for", &dir))?;
+    let Replayed { tips, newest_histograms, exemplars } = replayed;
+    let commit =
+        Commit::new(tips, newest_histograms, next_record).map_err(io("allocate buffers for", &dir))?;
 
     let inner = Inner {
         commit: Mutex::new(commit),
@@ -145,6 +153,7 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
         flushing: Mutex::new(Flushing::new()),
         pressure: Pressure::default(),
         maintenance: Mutex::new(Maintenance::default()),
+        exemplars: Mutex::new(exemplars),
         tally: Tally::default(),
         options,
         head,
@@ -197,7 +206,7 @@ fn open_blocks(
 }
 
 /// Renames what cannot be read, so that the database starts without it and a person finds it.
-fn set_aside(fs: &dyn Fs, path: &Path, error: &dyn std::error::Error, damage: &mut Vec<String>) {
+pub(super) fn set_aside(fs: &dyn Fs, path: &Path, error: &dyn fmt::Display, damage: &mut Vec<String>) {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(DAMAGED_SUFFIX);
     let aside = path.with_file_name(name);

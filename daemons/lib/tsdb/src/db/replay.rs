@@ -10,11 +10,14 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use cairn_model::Labels;
+use cairn_promql::source::HistogramPoint;
 
+use super::histograms::NewestHistograms;
 use crate::checkpoint::SavedSeries;
 use crate::codec::Malformed;
+use crate::exemplars::{ExemplarRing, Stored};
 use crate::head::Head;
-use crate::series::{MemSeries, Place, Tip};
+use crate::series::{HISTOGRAM_BITS, MemSeries, Place, Tip};
 use crate::wal_record::{Visit, WalSeries};
 
 /// Samples are handed over in batches of this size.
@@ -72,6 +75,7 @@ impl Slots {
 }
 
 #[derive(Clone, Copy)]
+/// A float, or with [`HISTOGRAM_BITS`] a histogram: then `start` is its place in the batch's list.
 struct StoredSample {
     slot: u32,
     time: i64,
@@ -84,6 +88,7 @@ struct StoredSample {
 struct Batch {
     series: Vec<Arc<MemSeries>>,
     samples: Vec<StoredSample>,
+    histograms: Vec<HistogramPoint>,
 }
 
 /// Takes batches and fills the chunks of its series.
@@ -108,7 +113,12 @@ fn apply(batches: &Receiver<Batch>, n_threads: usize, head: &Head, block_ms: i64
             let (series, place) =
                 series[slot as usize / n_threads].as_mut().expect("it came before its samples");
             let mut chunks = series.lock();
-            grown += chunks.push_float(time, bits, start, 0, block_ms);
+            grown += if bits == HISTOGRAM_BITS {
+                let index = usize::try_from(start).expect("a place in this batch");
+                chunks.push_histogram(&batch.histograms[index], 0, block_ms)
+            } else {
+                chunks.push_float(time, bits, start, 0, block_ms)
+            };
             *place = chunks.place();
             (oldest, newest) = (oldest.min(time), newest.max(time));
         }
@@ -118,6 +128,14 @@ fn apply(batches: &Receiver<Batch>, n_threads: usize, head: &Head, block_ms: i64
     }
 }
 
+/// What a replay leaves besides series and chunks.
+pub(super) struct Replayed {
+    /// The newest samples by slot.
+    pub(super) tips: Vec<Tip>,
+    pub(super) newest_histograms: NewestHistograms,
+    pub(super) exemplars: ExemplarRing,
+}
+
 /// Puts what checkpoint and log say into a head.
 pub(super) struct Replay<'scope> {
     head: &'scope Head,
@@ -125,6 +143,8 @@ pub(super) struct Replay<'scope> {
     handles: Vec<ScopedJoinHandle<'scope, ()>>,
     slots: Slots,
     tips: Vec<Tip>,
+    newest_histograms: NewestHistograms,
+    exemplars: ExemplarRing,
     /// What comes now lies in blocks: only the newest samples are noted.
     pub(super) is_in_blocks: bool,
     /// Samples that were put into chunks.
@@ -136,7 +156,13 @@ pub(super) struct Replay<'scope> {
 }
 
 impl<'scope> Replay<'scope> {
-    pub(super) fn start(scope: &'scope Scope<'scope, '_>, head: &'scope Head, block_ms: i64) -> Self {
+    /// `exemplars`: those of the file, to which those of the log are added.
+    pub(super) fn start(
+        scope: &'scope Scope<'scope, '_>,
+        head: &'scope Head,
+        exemplars: ExemplarRing,
+        block_ms: i64,
+    ) -> Self {
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let (mut threads, mut handles) = (Vec::new(), Vec::new());
         for _ in 0..n_threads {
@@ -150,6 +176,8 @@ impl<'scope> Replay<'scope> {
             handles,
             slots: Slots::default(),
             tips: Vec::new(),
+            newest_histograms: NewestHistograms::new(),
+            exemplars,
             is_in_blocks: false,
             samples: 0,
             lost: 0,
@@ -157,8 +185,8 @@ impl<'scope> Replay<'scope> {
         }
     }
 
-    /// Waits until every sample is in its chunk; answers the newest samples by slot.
-    pub(super) fn finish(mut self) -> Vec<Tip> {
+    /// Waits until every sample is in its chunk.
+    pub(super) fn finish(mut self) -> Replayed {
         for thread in 0..self.threads.len() {
             self.hand_over(thread);
         }
@@ -168,12 +196,12 @@ impl<'scope> Replay<'scope> {
                 std::panic::resume_unwind(panic);
             }
         }
-        self.tips
+        Replayed { tips: self.tips, newest_histograms: self.newest_histograms, exemplars: self.exemplars }
     }
 
     fn hand_over(&mut self, thread: usize) {
         let (sender, batch) = &mut self.threads[thread];
-        let next = Batch { series: Vec::new(), samples: Vec::with_capacity(BATCH) };
+        let next = Batch { samples: Vec::with_capacity(BATCH), ..Batch::default() };
         // It only fails if the thread panicked, which `finish` passes on.
         let _ = sender.send(std::mem::replace(batch, next));
     }
@@ -260,6 +288,41 @@ impl Visit for Replay<'_> {
     fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64) {
         if let Some(slot) = self.slots.get(id) {
             self.store(slot, time, bits, start);
+        }
+    }
+
+    fn exemplar(&mut self, id: u64, exemplar: Stored) {
+        // One whose series left the head at the last flush is in the file; one whose series was in a damaged record is
+        // not worth a word of its own.
+        let series = self.slots.get(id).and_then(|slot| self.head.index().series_in(slot).cloned());
+        let Some(series) = series else { return };
+        // What the file has already is not after the newest one of its series.
+        self.exemplars.offer(&series.to_labels(), exemplar);
+    }
+
+    fn histogram(&mut self, id: u64, point: HistogramPoint) {
+        let Some(slot) = self.slots.get(id) else {
+            self.orphans += 1;
+            return;
+        };
+        let tip = &mut self.tips[slot as usize];
+        if point.time <= tip.time {
+            return;
+        }
+        *tip = Tip::of_histogram(tip.id, point.time);
+        self.newest_histograms.insert(slot, (tip.id, Arc::clone(&point.histogram)));
+        if self.is_in_blocks {
+            self.head.saw_time(point.time);
+            return;
+        }
+        self.samples += 1;
+        let thread = slot as usize % self.threads.len();
+        let batch = &mut self.threads[thread].1;
+        let (time, start) = (point.time, i64::try_from(batch.histograms.len()).expect("a batch has few"));
+        batch.histograms.push(point);
+        batch.samples.push(StoredSample { slot, time, bits: HISTOGRAM_BITS, start });
+        if batch.samples.len() >= BATCH {
+            self.hand_over(thread);
         }
     }
 

@@ -28,6 +28,9 @@ impl Count {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) samples_stored: Count,
+    pub(super) histograms_stored: Count,
+    pub(super) exemplars_stored: Count,
+    pub(super) exemplars_out_of_order: Count,
     duplicate: Count,
     duplicate_other_value: Count,
     out_of_order: Count,
@@ -45,7 +48,7 @@ impl Tally {
     /// Counts an outcome that is not [`Outcome::Stored`].
     pub(super) fn count_refused(&self, outcome: Outcome) {
         match outcome {
-            Outcome::Stored | Outcome::SeriesDropped => {}
+            Outcome::Stored | Outcome::SeriesDropped | Outcome::InvalidHistogram => {}
             Outcome::Duplicate => self.duplicate.add(1),
             Outcome::DuplicateOtherValue { .. } => self.duplicate_other_value.add(1),
             Outcome::OutOfOrder => self.out_of_order.add(1),
@@ -57,6 +60,10 @@ impl Tally {
 
 impl Inner {
     pub(super) fn counters(&self) -> Counters {
+        let (exemplars, exemplar_series, max_exemplars) = {
+            let ring = self.exemplar_ring();
+            (ring.len() as u64, ring.n_series() as u64, ring.capacity() as u64)
+        };
         let (blocks, blocks_bytes) = {
             let layout = self.layout();
             (layout.blocks.len() as u64, layout.blocks.iter().map(|block| block.meta.bytes()).sum())
@@ -69,6 +76,12 @@ impl Inner {
             samples_out_of_order: tally.out_of_order.get(),
             samples_too_old: tally.too_old.get(),
             samples_too_far_in_future: tally.too_far_in_future.get(),
+            histograms_stored: tally.histograms_stored.get(),
+            exemplars_stored: tally.exemplars_stored.get(),
+            exemplars_out_of_order: tally.exemplars_out_of_order.get(),
+            exemplars,
+            exemplar_series,
+            max_exemplars,
             series_created: tally.series_created.get(),
             series_removed: tally.series_removed.get(),
             head_series: self.head.n_series() as u64,

@@ -123,7 +123,7 @@ impl Inner {
                     }
                 }
                 budget.take(&part)?;
-                if !part.times.is_empty() {
+                if !is_empty(&part) {
                     parts.push(part);
                 }
                 Ok(())
@@ -138,7 +138,7 @@ impl Inner {
                 }
             }
             budget.take(&part)?;
-            if !part.times.is_empty() {
+            if !is_empty(&part) {
                 parts.push(part);
             }
         }
@@ -161,6 +161,10 @@ pub(super) fn visit_matching(
 
 fn empty(labels: Arc<Labels>) -> SeriesData {
     SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
+}
+
+fn is_empty(part: &SeriesData) -> bool {
+    part.times.is_empty() && part.histograms.is_empty()
 }
 
 struct Budget {

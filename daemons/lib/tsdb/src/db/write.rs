@@ -8,6 +8,7 @@ use cairn_disk::WalError;
 use cairn_model::Labels;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
+use super::histograms::{HistogramCommit, NewestHistograms};
 use super::{Inner, place};
 use crate::append::{AppendError, Outcome, Row};
 use crate::options::MAX_FUTURE_MS;
@@ -29,6 +30,7 @@ pub(super) struct Commit {
     /// What is stored now belongs to this one.
     pub(super) generation: Generation,
     pub(super) samples: SamplesEncoder,
+    pub(super) histograms: HistogramCommit,
     series: SeriesEncoder,
     /// Where the open chunks lie, by slot; hints.
     places: Vec<Place>,
@@ -38,11 +40,12 @@ pub(super) struct Commit {
 
 impl Commit {
     /// `record`: number of the next record of samples.
-    pub(super) fn new(tips: Vec<Tip>, record: u64) -> io::Result<Self> {
+    pub(super) fn new(tips: Vec<Tip>, newest_histograms: NewestHistograms, record: u64) -> io::Result<Self> {
         Ok(Self {
             tips,
             generation: 0,
             samples: SamplesEncoder::new(record)?,
+            histograms: HistogramCommit::new(newest_histograms)?,
             series: SeriesEncoder::new()?,
             places: Vec::new(),
             undo: Vec::new(),
@@ -72,6 +75,12 @@ impl Commit {
         } else {
             Outcome::DuplicateOtherValue { existing: f64::from_bits(tip.bits) }
         })
+    }
+
+    /// Whether the newest sample of a series is a histogram.
+    fn has_histogram(&self, series: &MemSeries) -> bool {
+        let tip = self.tips.get(series.slot as usize);
+        tip.is_some_and(|tip| tip.id == series.id && tip.is_histogram())
     }
 
     fn take_back(&mut self) {
@@ -187,35 +196,48 @@ impl Inner {
     pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
         let mut outcomes = Vec::with_capacity(rows.len());
         for batch in rows.chunks(MAX_BATCH) {
-            self.append_batch(batch, now_ms, &mut outcomes)?;
+            let mut commit = self.commit();
+            let times = self.accepted_times(now_ms);
+            let end = outcomes.len() + batch.len();
+            while outcomes.len() < end {
+                let rest = &batch[batch.len() - (end - outcomes.len())..];
+                self.append_some(&mut commit, rest, &times, &mut outcomes)?;
+            }
         }
         self.relieve(now_ms);
         Ok(outcomes)
     }
 
-    fn append_batch<R: Row>(
+    /// Appends a batch, or its beginning; answers an outcome for each row of that.
+    fn append_some<R: Row>(
         &self,
+        commit: &mut Commit,
         batch: &[R],
-        now_ms: i64,
+        times: &AcceptedTimes,
         outcomes: &mut Vec<Outcome>,
     ) -> Result<(), AppendError> {
-        let mut commit = self.commit();
-        let commit = &mut *commit;
-        let oldest_accepted = self.oldest_accepted();
-        let newest_accepted = now_ms.saturating_add(MAX_FUTURE_MS);
         let first_outcome = outcomes.len();
         commit.samples.begin(self.head.n_series());
         commit.undo.clear();
         commit.places.resize(commit.tips.len(), Place::default());
+        // Places in `outcomes` of markers that end a series of histograms, which become histograms, and those series.
+        let (mut markers, mut ended) = (Vec::new(), HashSet::new());
         for (index, row) in batch.iter().enumerate() {
             if let Some(later) = batch.get(index + LOOK_AHEAD) {
                 later.series().0.prefetch();
             }
             let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
-            let judged = if time > newest_accepted {
-                Err(Outcome::TooFarInFuture)
-            } else if time < oldest_accepted {
-                Err(Outcome::TooOld)
+            if !markers.is_empty() && ended.contains(&series.id) {
+                // Behind the marker, which is stored last.
+                break;
+            }
+            let judged = if let Err(outcome) = times.judge(time) {
+                Err(outcome)
+            } else if bits == STALE_NAN_BITS && commit.has_histogram(series) {
+                markers.push(outcomes.len());
+                ended.insert(series.id);
+                // Until it is known, below.
+                Err(Outcome::SeriesDropped)
             } else {
                 commit.judge(series, time, bits).map(|tip| *tip)
             };
@@ -265,12 +287,25 @@ impl Inner {
             self.head.stored(oldest, newest, n_stored, grown);
             self.tally.samples_stored.add(n_stored);
         }
-        if commit.undo.len() < batch.len() {
+        if commit.undo.len() < outcomes.len() - first_outcome {
             for (_, outcome) in judged {
                 self.tally.count_refused(*outcome);
             }
         }
+        if !markers.is_empty() {
+            let rows = markers.iter().map(|at| &batch[at - first_outcome]);
+            let rows = rows.map(|row| (row.series(), row.time_ms()));
+            let found = self.append_histogram_markers(commit, rows, times)?;
+            for (at, outcome) in markers.into_iter().zip(found) {
+                outcomes[at] = outcome;
+            }
+        }
         Ok(())
+    }
+
+    /// Which times are accepted at this moment. One answer for all rows of a batch, in whatever order they come.
+    pub(super) fn accepted_times(&self, now_ms: i64) -> AcceptedTimes {
+        AcceptedTimes { oldest: self.oldest_accepted(), newest: now_ms.saturating_add(MAX_FUTURE_MS) }
     }
 
     /// Half a block behind the newest sample: so a block's time is over some time after its end.
@@ -287,6 +322,24 @@ impl Inner {
     fn cannot_encode(&self, source: io::Error) -> AppendError {
         let path = place::wal(&self.options.dir);
         WalError::Io { action: "compress a record for", path, source }.into()
+    }
+}
+
+/// Times at which samples are accepted.
+pub(super) struct AcceptedTimes {
+    oldest: i64,
+    newest: i64,
+}
+
+impl AcceptedTimes {
+    pub(super) fn judge(&self, time: i64) -> Result<(), Outcome> {
+        if time > self.newest {
+            Err(Outcome::TooFarInFuture)
+        } else if time < self.oldest {
+            Err(Outcome::TooOld)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -117,6 +117,10 @@ impl HeadIndex {
         self.slots.iter().flatten()
     }
 
+    pub(crate) fn series_in(&self, slot: u32) -> Option<&Arc<MemSeries>> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
     pub(crate) fn series_at(&self, slots: &RoaringBitmap) -> impl Iterator<Item = &Arc<MemSeries>> {
         slots.iter().filter_map(|slot| self.slots.get(slot as usize)?.as_ref())
     }

@@ -4,7 +4,10 @@ use cairn_disk::Format;
 use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
 use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_SERIES_TABLE, TAG_START};
 use cairn_tsdb::chunk::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES};
-use cairn_tsdb::wal_record::{RECORD_VERSION, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT};
+use cairn_tsdb::db::EXEMPLARS_FORMAT;
+use cairn_tsdb::wal_record::{
+    RECORD_VERSION, TAG_EXEMPLARS, TAG_HISTOGRAMS, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT,
+};
 
 const PAGE: &str = include_str!("../../FORMAT.md");
 
@@ -13,6 +16,7 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
     for (file, Format { magic, version, oldest: _ }) in [
         ("wal/*.wal", WAL_FORMAT),
         ("checkpoint-*", CHECKPOINT_FORMAT),
+        ("exemplars", EXEMPLARS_FORMAT),
         ("blocks/*/meta", META_FORMAT),
         ("blocks/*/index", INDEX_FORMAT),
         ("blocks/*/chunks", CHUNKS_FORMAT),
@@ -24,6 +28,8 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("RECORD_VERSION", u64::from(RECORD_VERSION)),
         ("TAG_SERIES", u64::from(TAG_SERIES)),
         ("TAG_SAMPLES", u64::from(TAG_SAMPLES)),
+        ("TAG_EXEMPLARS", u64::from(TAG_EXEMPLARS)),
+        ("TAG_HISTOGRAMS", u64::from(TAG_HISTOGRAMS)),
         ("TAG_START", u64::from(TAG_START)),
         ("TAG_HEAD_SERIES", u64::from(TAG_HEAD_SERIES)),
         ("TAG_SERIES_TABLE", u64::from(TAG_SERIES_TABLE)),

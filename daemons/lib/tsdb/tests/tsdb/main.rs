@@ -4,9 +4,11 @@
 
 mod crash;
 mod damage;
+mod exemplars;
 mod find;
 mod format_page;
 mod full_disk;
+mod histograms;
 mod model;
 mod rules;
 mod upkeep;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use cairn_disk::{Fs, TwinFs};
 use cairn_model::{Labels, Matcher, TimeMs};
-use cairn_promql::source::{SampleSource, Selection};
+use cairn_promql::source::{HistogramPoint, SampleSource, Selection, is_stale};
 use cairn_tsdb::{Db, OpenReport, Options, Outcome, Sample};
 
 /// Blocks of one second: a test makes dozens of them.
@@ -43,7 +45,11 @@ fn append(db: &Db, labels: &Labels, time_ms: i64, value: f64) -> Outcome {
     db.append(&[Sample { series, time_ms, value, start_ms: 0 }], NOW).unwrap()[0]
 }
 
-/// All samples by series: what the model of each test is compared with. Values as bits, so that NaN equals itself.
+/// Bits that stand for [`histograms::histogram`] of their lowest ones: a NaN that no float has.
+const HISTOGRAM_TAG: u64 = 0xffff_0000_0000_0000;
+
+/// All samples by series: what the model of each test is compared with. Values as bits, so that NaN equals itself;
+/// histograms as [`HISTOGRAM_TAG`] says, the marker among them as that of floats.
 type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
 fn select(db: &Db, matchers: &[Matcher], start: i64, end: i64) -> Content {
@@ -55,10 +61,24 @@ fn select(db: &Db, matchers: &[Matcher], start: i64, end: i64) -> Content {
         .map(|series| {
             assert_eq!(series.times.len(), series.values.len());
             assert!(series.times.is_sorted_by(|a, b| a < b), "{}: {:?}", series.labels, series.times);
-            let samples = series.times.into_iter().zip(series.values.into_iter().map(f64::to_bits));
-            ((*series.labels).clone(), samples.collect())
+            assert!(series.histograms.is_sorted_by(|a, b| a.time < b.time));
+            let n_samples = series.times.len() + series.histograms.len();
+            let floats = series.times.into_iter().zip(series.values.into_iter().map(f64::to_bits));
+            let histograms = series.histograms.iter().map(|point| (point.time, bits_of(point)));
+            let samples: BTreeMap<i64, u64> = floats.chain(histograms).collect();
+            assert_eq!(samples.len(), n_samples, "{}: each time once", series.labels);
+            ((*series.labels).clone(), samples)
         })
         .collect()
+}
+
+fn bits_of(point: &HistogramPoint) -> u64 {
+    let sum = point.histogram.sum;
+    if is_stale(sum) {
+        return sum.to_bits();
+    }
+    let n = (0..10).find(|n| point.histogram.is_identical(&histograms::histogram(*n)));
+    HISTOGRAM_TAG | n.unwrap_or_else(|| panic!("never stored: {:?}", point.histogram))
 }
 
 fn everything(db: &Db) -> Content {
