@@ -32,6 +32,16 @@ impl Labels {
         builder.build()
     }
 
+    /// As [`from_pairs`](Self::from_pairs), without sorting when the pairs ascend by name, as those of a stored set do.
+    pub fn from_sorted(pairs: &[(&str, &str)]) -> Self {
+        let is_sorted =
+            pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty());
+        if !is_sorted {
+            return Self::from_pairs(pairs.iter().copied());
+        }
+        freeze(pairs.iter().copied())
+    }
+
     /// Number of labels.
     pub fn len(&self) -> usize {
         self.ends.len() / 2
@@ -183,21 +193,26 @@ impl LabelsBuilder {
     /// # Panics
     /// If the text of all labels passes 4 GiB, which every caller's limits exclude by far.
     pub fn build(&self) -> Labels {
-        let bytes = self.pairs.iter().map(|(n, v)| n.len() + v.len()).sum();
-        let mut text = String::with_capacity(bytes);
-        let mut ends = Vec::with_capacity(self.pairs.len() * 2);
-        for (name, value) in &self.pairs {
-            for part in [name, value] {
-                text.push_str(part);
-                ends.push(u32::try_from(text.len()).expect("label text is limited far below 4 GiB"));
-            }
-        }
-        Labels { text: text.into_boxed_str(), ends: ends.into_boxed_slice() }
+        freeze(self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     fn position(&self, name: &str) -> Result<usize, usize> {
         self.pairs.binary_search_by(|(n, _)| n.as_str().cmp(name))
     }
+}
+
+/// The set of pairs that ascend by name and have no empty values.
+fn freeze<'a>(pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone) -> Labels {
+    let bytes = pairs.clone().map(|(name, value)| name.len() + value.len()).sum();
+    let mut text = String::with_capacity(bytes);
+    let mut ends = Vec::with_capacity(pairs.len() * 2);
+    for (name, value) in pairs {
+        for part in [name, value] {
+            text.push_str(part);
+            ends.push(u32::try_from(text.len()).expect("label text is limited far below 4 GiB"));
+        }
+    }
+    Labels { text: text.into_boxed_str(), ends: ends.into_boxed_slice() }
 }
 
 #[cfg(test)]
@@ -209,6 +224,10 @@ mod tests {
         let labels = Labels::from_pairs([("job", "x"), ("env", "dev"), ("job", "app"), ("gone", "")]);
         assert_eq!(labels.to_string(), r#"{env="dev", job="app"}"#);
         assert_eq!(labels.len(), 2);
+        assert_eq!(Labels::from_sorted(&[("env", "dev"), ("job", "app")]), labels);
+        for unsorted in [[("job", "app"), ("env", "dev")], [("env", "dev"), ("job", "")]] {
+            assert_eq!(Labels::from_sorted(&unsorted), Labels::from_pairs(unsorted));
+        }
         assert_eq!(labels.value("gone"), "");
         assert_eq!(labels.get("job"), Some("app"));
     }
