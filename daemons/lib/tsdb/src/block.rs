@@ -4,17 +4,22 @@
 
 mod id;
 mod index;
+mod index_v1;
 mod meta;
+mod pages;
 mod read;
+mod samples;
+mod series_batch;
+mod times;
 mod write;
 
 pub use id::BlockId;
 pub use index::INDEX_FORMAT;
 pub use meta::{BlockMeta, META_FORMAT};
-pub use write::CHUNKS_FORMAT;
+pub use write::{CHUNKS_FORMAT, MAX_COLUMN_SAMPLES};
 
-pub(crate) use index::{ChunkPlace, SeriesEntry};
 pub(crate) use read::{Block, BlockError};
+pub(crate) use samples::SampleReader;
 pub(crate) use write::{BlockOrigin, BlockWriter};
 
 /// Name of the checked file that describes a block.
@@ -23,3 +28,43 @@ pub const META_FILE: &str = "meta";
 pub const INDEX_FILE: &str = "index";
 /// Name of the file with the samples.
 pub const CHUNKS_FILE: &str = "chunks";
+
+/// Where a chunk lies in time and in the file `chunks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkPlace {
+    pub(crate) min_time: i64,
+    pub(crate) max_time: i64,
+    pub(crate) n_samples: u16,
+    at: ChunkAt,
+}
+
+/// Where a chunk lies in the file `chunks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChunkAt {
+    /// Version 1: a record of its own, of encoding byte and data.
+    Record {
+        /// Where its frame starts.
+        offset: u64,
+        /// Length of the record.
+        len: u32,
+    },
+    /// A piece of a page.
+    Page {
+        /// Number of the page.
+        page: u32,
+        /// Number of the piece.
+        slot: u32,
+        /// Number of the column with its times; `None` when the chunk has them itself.
+        times: Option<u32>,
+    },
+}
+
+/// One series of a block.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeriesEntry {
+    pub(crate) labels: cairn_model::Labels,
+    pub(crate) chunks: Vec<ChunkPlace>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! The byte in front of a chunk's data on disk is its [`Encoding`]; other encodings can follow without a new file format.
 
 mod bits;
+pub mod column;
 mod encoding;
 mod fields;
 pub(crate) mod histogram;
@@ -17,7 +18,7 @@ mod starts;
 use bits::{BitReader, BitWriter};
 use cairn_promql::source::SeriesData;
 
-pub use encoding::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS};
+pub use encoding::{ENCODING_COLUMNS, ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS};
 
 pub(crate) use encoding::Encoding;
 pub(crate) use open::{OpenChunk, encode};

@@ -101,6 +101,12 @@ impl<'a> Reader<'a> {
         if count > self.bytes.len() { Err(self.malformed()) } else { Ok(count) }
     }
 
+    /// A number of at most `limit`.
+    pub(crate) fn count_up_to(&mut self, limit: usize) -> Result<usize, Malformed> {
+        let count = usize::try_from(self.uvarint()?).map_err(|_| self.malformed())?;
+        if count > limit { Err(self.malformed()) } else { Ok(count) }
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.uvarint()?).map_err(|_| self.malformed())
     }

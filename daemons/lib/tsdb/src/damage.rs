@@ -21,15 +21,29 @@ impl DamageLog {
     /// Counts and logs a damaged place, the first time it is met.
     pub(crate) fn note(&self, error: &dyn Error, offset: u64) {
         self.met.fetch_add(1, Ordering::Relaxed);
+        if self.is_first(error, offset) {
+            tracing::warn!(error = %error, offset, "left out a damaged part of a block");
+        }
+    }
+
+    /// Counts and logs a damaged place of which there is a copy: no answer lacks anything.
+    pub(crate) fn note_healed(&self, error: &dyn Error, offset: u64) {
+        if self.is_first(error, offset) {
+            tracing::warn!(error = %error, offset, "read the copy of a damaged part of a block");
+        }
+    }
+
+    fn is_first(&self, error: &dyn Error, offset: u64) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_REMEMBERED {
             seen.clear();
         }
         // The text names the file.
-        if seen.insert((error.to_string(), offset)) {
+        let is_first = seen.insert((error.to_string(), offset));
+        if is_first {
             self.count.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(error = %error, offset, "left out a damaged part of a block");
         }
+        is_first
     }
 
     /// How often damage was met, each place as often as it was met.

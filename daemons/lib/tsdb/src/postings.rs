@@ -68,11 +68,12 @@ pub(crate) trait LabelIndex {
     /// The series with this label pair; `None` when that part of the index is damaged.
     fn pair(&self, name: &str, value: &str) -> Result<Option<RoaringBitmap>, Self::Error>;
 
-    /// The series that have this label with a value for which `keep` answers true; `None` when part of the index is
-    /// damaged.
+    /// The series that have this label with a value that begins with `prefix` and for which `keep` answers true; `None`
+    /// when part of the index is damaged.
     fn pairs_where(
         &self,
         name: &str,
+        prefix: &str,
         keep: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Option<RoaringBitmap>, Self::Error>;
 }
@@ -92,7 +93,7 @@ pub(crate) fn select<I: LabelIndex>(
     for matcher in keeping {
         let found = match matcher.op() {
             cairn_model::MatchOp::Equal => index.pair(matcher.name(), matcher.value())?,
-            _ => index.pairs_where(matcher.name(), &mut |value| matcher.matches(value))?,
+            _ => index.pairs_where(matcher.name(), "", &mut |value| matcher.matches(value))?,
         };
         match (found, &mut selected) {
             (None, _) => is_exact = false,
@@ -108,7 +109,7 @@ pub(crate) fn select<I: LabelIndex>(
         None => index.all()?,
     };
     for matcher in taking {
-        match index.pairs_where(matcher.name(), &mut |value| !matcher.matches(value))? {
+        match index.pairs_where(matcher.name(), "", &mut |value| !matcher.matches(value))? {
             Some(refused) => selected -= refused,
             None => is_exact = false,
         }

@@ -9,11 +9,11 @@ use cairn_disk::record_file::{RecordFileError, open_record_file, read_record_at}
 use cairn_disk::{CheckedError, Fs, FsFile, read_checked_versioned};
 use roaring::RoaringBitmap;
 
-use super::index::{self, Contents, Place, SeriesEntry};
+use super::index::{self, Contents, Place, Wanted};
 use super::{
-    BlockMeta, CHUNKS_FILE, CHUNKS_FORMAT, ChunkPlace, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT,
+    BlockMeta, CHUNKS_FILE, CHUNKS_FORMAT, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT, SampleReader,
+    SeriesEntry, index_v1, series_batch,
 };
-use crate::chunk::{Chunk, Encoding};
 use crate::codec::Malformed;
 use crate::damage::DamageLog;
 use crate::postings::{LabelIndex, Postings};
@@ -75,11 +75,12 @@ impl BlockError {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) meta: BlockMeta,
-    index_path: PathBuf,
-    chunks_path: PathBuf,
-    index: Box<dyn FsFile>,
-    chunks: Box<dyn FsFile>,
-    contents: Contents,
+    pub(super) index_path: PathBuf,
+    pub(super) chunks_path: PathBuf,
+    pub(super) index: Box<dyn FsFile>,
+    index_version: u16,
+    pub(super) chunks: Box<dyn FsFile>,
+    pub(super) contents: Contents,
     damage: Arc<DamageLog>,
 }
 
@@ -94,9 +95,8 @@ impl Block {
             source,
         })?;
         let (index_path, chunks_path) = (dir.join(INDEX_FILE), dir.join(CHUNKS_FILE));
-        // The first version is the only one so far. A second one of `index` has to be kept for whoever reads it; in
-        // `chunks` each record begins with its encoding.
-        let (index, _) = open_record_file(fs, &index_path, INDEX_FORMAT)?;
+        let (index, index_version) = open_record_file(fs, &index_path, INDEX_FORMAT)?;
+        // A chunk's place in the index says how it is stored, so the version of `chunks` follows from that of `index`.
         let (chunks, _) = open_record_file(fs, &chunks_path, CHUNKS_FORMAT)?;
         for (path, file, expected) in
             [(&index_path, &index, meta.index_bytes), (&chunks_path, &chunks, meta.chunks_bytes)]
@@ -107,12 +107,10 @@ impl Block {
             }
         }
         let record = read_record_at(&*index, &index_path, meta.toc_offset, meta.toc_len)?;
-        let contents = Contents::from_record(&record).map_err(|source| BlockError::Malformed {
-            path: index_path.clone(),
-            offset: meta.toc_offset,
-            source,
+        let contents = Contents::from_record(index_version, &record).map_err(|source| {
+            BlockError::Malformed { path: index_path.clone(), offset: meta.toc_offset, source }
         })?;
-        Ok(Self { meta, index_path, chunks_path, index, chunks, contents, damage })
+        Ok(Self { meta, index_path, chunks_path, index, index_version, chunks, contents, damage })
     }
 
     /// Whether samples may lie in `start..=end`.
@@ -134,14 +132,10 @@ impl Block {
             if first >= next_first || wanted.range_cardinality(first..next_first) == 0 {
                 continue;
             }
-            let read = self.index_record(place).and_then(|record| {
-                index::read_series(&record).map_err(|source| self.malformed_index(place, source))
-            });
-            let Some(entries) = self.note(read)? else { continue };
-            for (id, entry) in (first..next_first).zip(entries) {
-                if wanted.contains(id) {
-                    visit(entry)?;
-                }
+            let is_wanted = |at: u32| wanted.contains(first.saturating_add(at));
+            let read = self.read_batch(place, is_wanted);
+            for entry in self.note(read)?.into_iter().flatten() {
+                visit(entry)?;
             }
         }
         Ok(())
@@ -149,62 +143,61 @@ impl Block {
 
     /// Series one after the other, a batch in memory at a time; for compaction, which stops at any damage.
     pub(crate) fn all_series(&self) -> impl Iterator<Item = Result<SeriesEntry, BlockError>> + '_ {
-        self.contents.series.iter().flat_map(move |&(_, place)| {
-            let read = self.index_record(place).and_then(|record| {
-                index::read_series(&record).map_err(|source| self.malformed_index(place, source))
-            });
-            match read {
-                Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
-                Err(error) => vec![Err(error)],
-            }
+        self.contents.series.iter().flat_map(move |&(_, place)| match self.read_batch(place, |_| true) {
+            Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
         })
     }
 
-    /// One chunk's samples, or `None` when they are damaged.
-    pub(crate) fn chunk(&self, place: &ChunkPlace) -> Result<Option<Chunk>, BlockError> {
-        self.note(self.checked_chunk(place))
+    /// The series of a batch that are wanted, by their place in it.
+    fn read_batch(
+        &self,
+        place: Place,
+        mut is_wanted: impl FnMut(u32) -> bool,
+    ) -> Result<Vec<SeriesEntry>, BlockError> {
+        let record = self.index_record(place)?;
+        let malformed = |source| self.malformed_index(place, source);
+        if self.index_version == 1 {
+            let entries = index_v1::read_series(&record).map_err(malformed)?;
+            return Ok((0..).zip(entries).filter(|(at, _)| is_wanted(*at)).map(|(_, entry)| entry).collect());
+        }
+        let mut entries = Vec::new();
+        series_batch::read_series(&record, is_wanted, |entry| entries.push(entry)).map_err(malformed)?;
+        Ok(entries)
     }
 
-    /// One chunk's samples; damage is an error.
-    pub(crate) fn checked_chunk(&self, place: &ChunkPlace) -> Result<Chunk, BlockError> {
-        let malformed =
-            |source| BlockError::Malformed { path: self.chunks_path.clone(), offset: place.offset, source };
-        let mut record = read_record_at(&*self.chunks, &self.chunks_path, place.offset, place.len as usize)?;
-        // A record without a byte has no encoding, and 0 is none.
-        let encoding = Encoding::from_number(record.first().copied().unwrap_or(0)).map_err(malformed)?;
-        record.remove(0);
-        Ok(Chunk {
-            min_time: place.min_time,
-            max_time: place.max_time,
-            n_samples: place.n_samples,
-            encoding,
-            data: record.into(),
-        })
-    }
-
-    /// Notes that a chunk whose checksum holds could not be decoded.
-    pub(crate) fn note_undecodable(&self, place: &ChunkPlace, source: Malformed) {
-        let path = self.chunks_path.clone();
-        self.damage.note(&BlockError::Malformed { path, offset: place.offset, source }, place.offset);
+    /// Reads samples of this block.
+    pub(crate) fn samples(&self) -> SampleReader<'_> {
+        SampleReader::new(self)
     }
 
     pub(crate) fn label_names(&self) -> impl Iterator<Item = &str> {
         self.contents.labels.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Hands over the values of a label, ascending, each with its series. Answers false when some of them are damaged and
-    /// missing.
+    /// Hands over the values of a label that begin with `prefix` and that `is_wanted`, ascending, each with its series.
+    /// Answers false when some of them are damaged and missing.
     pub(crate) fn visit_values(
         &self,
         name: &str,
+        prefix: &str,
+        is_wanted: &mut dyn FnMut(&str) -> bool,
         visit: &mut dyn FnMut(&str, Postings),
     ) -> Result<bool, BlockError> {
+        let batches = self.value_batches(name);
         let mut is_whole = true;
-        for (_, place) in self.value_batches(name) {
-            is_whole &= self.visit_batch(*place, &mut |value, postings| {
-                visit(value, postings);
-                true
-            })?;
+        // From the last batch that does not start after the prefix on.
+        let first = batches.partition_point(|(first, _)| first.as_str() <= prefix).saturating_sub(1);
+        for (first_value, place) in &batches[first..] {
+            if first_value.as_str() > prefix && !first_value.starts_with(prefix) {
+                break;
+            }
+            let mut wanted = |value: &str| match () {
+                () if value.starts_with(prefix) && is_wanted(value) => Wanted::Yes,
+                () if value > prefix && !value.starts_with(prefix) => Wanted::End,
+                () => Wanted::No,
+            };
+            is_whole &= self.visit_batch(*place, &mut wanted, visit)?;
         }
         Ok(is_whole)
     }
@@ -219,10 +212,11 @@ impl Block {
     fn visit_batch(
         &self,
         place: Place,
-        visit: &mut dyn FnMut(&str, Postings) -> bool,
+        is_wanted: &mut dyn FnMut(&str) -> Wanted,
+        visit: &mut dyn FnMut(&str, Postings),
     ) -> Result<bool, BlockError> {
         let read = self.index_record(place).and_then(|record| {
-            index::read_values(&record, self.meta.n_series, visit)
+            index::read_values(self.index_version, &record, self.meta.n_series, is_wanted, visit)
                 .map_err(|source| self.malformed_index(place, source))
         });
         Ok(self.note(read)?.is_some())
@@ -236,8 +230,17 @@ impl Block {
         BlockError::Malformed { path: self.index_path.clone(), offset: place.offset, source }
     }
 
+    pub(super) fn malformed_chunks(&self, offset: u64, source: Malformed) -> BlockError {
+        BlockError::Malformed { path: self.chunks_path.clone(), offset, source }
+    }
+
+    /// Notes damage of which there was a copy.
+    pub(super) fn note_healed(&self, error: &BlockError, offset: u64) {
+        self.damage.note_healed(error, offset);
+    }
+
     /// Turns damage into a note and `None`; leaves input and output errors as they are.
-    fn note<T>(&self, read: Result<T, BlockError>) -> Result<Option<T>, BlockError> {
+    pub(super) fn note<T>(&self, read: Result<T, BlockError>) -> Result<Option<T>, BlockError> {
         match read {
             Ok(value) => Ok(Some(value)),
             Err(error) if error.is_io() => Err(error),
@@ -270,11 +273,8 @@ impl LabelIndex for Block {
         let Some(at) = batches.partition_point(|(first, _)| first.as_str() <= value).checked_sub(1) else {
             return Ok(Some(found));
         };
-        let is_whole = self.visit_batch(batches[at].1, &mut |other, postings| {
-            if other == value {
-                postings.add_to(&mut found);
-            }
-            other < value
+        let is_whole = self.visit_batch(batches[at].1, &mut index::only(value), &mut |_, postings| {
+            postings.add_to(&mut found)
         })?;
         Ok(is_whole.then_some(found))
     }
@@ -282,14 +282,12 @@ impl LabelIndex for Block {
     fn pairs_where(
         &self,
         name: &str,
+        prefix: &str,
         keep: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Option<RoaringBitmap>, BlockError> {
         let mut found = RoaringBitmap::new();
-        let is_whole = self.visit_values(name, &mut |value, postings| {
-            if keep(value) {
-                postings.add_to(&mut found);
-            }
-        })?;
+        let is_whole =
+            self.visit_values(name, prefix, keep, &mut |_, postings| postings.add_to(&mut found))?;
         Ok(is_whole.then_some(found))
     }
 }

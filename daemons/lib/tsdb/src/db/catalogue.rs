@@ -65,7 +65,7 @@ impl Inner {
             let (ids, is_exact) = postings::select(&*block, matchers)?;
             let mut found = Vec::new();
             let is_whole = is_exact
-                && block.visit_values(name, &mut |value, postings| {
+                && block.visit_values(name, "", &mut |_| true, &mut |value, postings| {
                     if postings.intersects(&ids) {
                         found.push(value.to_owned());
                     }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use cairn_promql::source::SeriesData;
 
 use super::Inner;
+use super::join::join_group;
 use super::maintain::{MaintainError, Maintenance};
 use super::place;
 use super::retain;
 use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockOrigin, BlockWriter, SeriesEntry};
-use crate::chunk::{self, Chunk};
 
 /// Each level is so many times as long as the one below.
 const LEVEL_FACTOR: i64 = 4;
@@ -110,10 +110,11 @@ fn level_ranges(block_ms: i64, retention_ms: Option<i64>) -> Vec<i64> {
         .collect()
 }
 
-/// The first group of blocks to merge: two or more that lie in one aligned window of a level which the head has left
-/// behind, so that no block can join them later.
+/// The first group of blocks to merge, shortest windows first: two or more that lie in one aligned window of a level
+/// which the head has left behind, so that no block can join them later. So the parts of a window that were flushed one
+/// after the other become one block, then such blocks a longer one.
 fn due_group(blocks: &[Arc<Block>], ranges: &[i64], head_from: i64) -> Option<Vec<Arc<Block>>> {
-    for &range in &ranges[1..] {
+    for &range in ranges {
         let mut windows: BTreeMap<i64, Vec<Arc<Block>>> = BTreeMap::new();
         for block in blocks {
             let window = block.meta.min_time_ms.div_euclid(range);
@@ -134,9 +135,14 @@ enum MergeError {
     Write(std::io::Error),
 }
 
-/// Walks all blocks by ascending labels at once.
+/// Walks all blocks by ascending labels at once. In memory are a batch of the index and a page of each block, and the
+/// samples of one series. Samples are encoded anew, so that small chunks become full ones.
 fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), MergeError> {
-    let mut inputs: Vec<_> = group.iter().map(|block| (block, block.all_series().peekable())).collect();
+    let mut group: Vec<&Arc<Block>> = group.iter().collect();
+    // Where blocks overlap, what was written first stays.
+    group.sort_by_key(|block| block.meta.order);
+    let mut inputs: Vec<_> =
+        group.iter().map(|block| (block.samples(), block.all_series().peekable())).collect();
     loop {
         let mut next: Option<cairn_model::Labels> = None;
         for (_, series) in &mut inputs {
@@ -150,60 +156,37 @@ fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), Merg
             }
         }
         let Some(labels) = next else { return Ok(()) };
-        let mut chunks: Vec<Chunk> = Vec::new();
-        for (block, series) in &mut inputs {
+        let mut parts: Vec<SeriesData> = Vec::with_capacity(inputs.len());
+        for (samples, series) in &mut inputs {
             let is_it = |entry: &Result<SeriesEntry, BlockError>| {
                 entry.as_ref().is_ok_and(|entry| entry.labels == labels)
             };
             if let Some(Ok(entry)) = series.next_if(is_it) {
+                let mut part = SeriesData::default();
                 for place in &entry.chunks {
-                    chunks.push(block.checked_chunk(place).map_err(MergeError::Read)?);
+                    samples.read_checked(place, i64::MIN, i64::MAX, &mut part).map_err(MergeError::Read)?;
                 }
+                parts.push(part);
             }
         }
-        chunks.sort_by_key(|chunk| (chunk.min_time, chunk.max_time));
-        if chunks.windows(2).any(|pair| pair[1].min_time <= pair[0].max_time) {
-            chunks = untangle(&chunks).map_err(MergeError::Read)?;
-        }
-        writer.add(&labels, &chunks).map_err(MergeError::Write)?;
-    }
-}
-
-/// Encodes overlapping chunks anew, each time once: of two samples at one time that of the chunk that comes first.
-fn untangle(chunks: &[Chunk]) -> Result<Vec<Chunk>, BlockError> {
-    let (mut floats, mut histograms) = (BTreeMap::new(), BTreeMap::new());
-    for chunk in chunks {
-        let mut part = SeriesData::default();
-        chunk.decode_range(i64::MIN, i64::MAX, &mut part).map_err(|source| BlockError::Malformed {
-            path: "merge".into(),
-            offset: 0,
-            source,
-        })?;
-        for (index, (time, value)) in part.times.into_iter().zip(part.values).enumerate() {
-            if !histograms.contains_key(&time) {
-                let start = part.starts.get(index).copied().unwrap_or(0);
-                floats.entry(time).or_insert((value, start));
-            }
-        }
-        for point in part.histograms {
-            if !floats.contains_key(&point.time) {
-                histograms.entry(point.time).or_insert(point);
-            }
+        let joined = join_group(parts);
+        if !joined.times.is_empty() || !joined.histograms.is_empty() {
+            writer.add_samples(&labels, &joined).map_err(MergeError::Write)?;
         }
     }
-    let mut joined = SeriesData { histograms: histograms.into_values().collect(), ..SeriesData::default() };
-    for (time, (value, start)) in floats {
-        joined.times.push(time);
-        joined.values.push(value);
-        joined.starts.push(start);
-    }
-    Ok(chunk::encode(&joined))
 }
 
 /// Whether every series and chunk of a block can be read.
 fn is_whole(block: &Block) -> bool {
+    let mut samples = block.samples();
     block.all_series().all(|entry| {
-        entry.is_ok_and(|entry| entry.chunks.iter().all(|place| block.checked_chunk(place).is_ok()))
+        entry.is_ok_and(|entry| {
+            let mut read = SeriesData::default();
+            entry
+                .chunks
+                .iter()
+                .all(|place| samples.read_checked(place, i64::MIN, i64::MAX, &mut read).is_ok())
+        })
     })
 }
 

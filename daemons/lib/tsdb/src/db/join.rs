@@ -39,7 +39,8 @@ fn span(part: &SeriesData) -> Option<(i64, i64)> {
     ascends.then_some((first, last))
 }
 
-fn join_group(mut group: Vec<SeriesData>) -> SeriesData {
+/// Joins the parts of one series, of which there is at least one.
+pub(super) fn join_group(mut group: Vec<SeriesData>) -> SeriesData {
     let mut spans: Vec<(usize, Option<(i64, i64)>)> = group.iter().map(span).enumerate().collect();
     spans.sort_by_key(|(_, span)| *span);
     let ascends = spans.iter().all(|(_, span)| span.is_some());

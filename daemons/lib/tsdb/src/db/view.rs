@@ -112,15 +112,13 @@ impl Inner {
         // In the order in which they were written: blocks, then the head.
         let mut parts: Vec<SeriesData> = Vec::new();
         for block in &snapshot.blocks {
+            let mut samples = block.samples();
             visit_matching(block, matchers, |entry| {
                 let mut part = empty(Arc::new(entry.labels));
                 for place in
                     entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start)
                 {
-                    let Some(chunk) = block.chunk(place)? else { continue };
-                    if let Err(source) = chunk.decode_range(start, end, &mut part) {
-                        block.note_undecodable(place, source);
-                    }
+                    samples.read(place, start, end, &mut part)?;
                 }
                 budget.take(&part)?;
                 if !is_empty(&part) {

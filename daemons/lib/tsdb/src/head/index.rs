@@ -153,10 +153,14 @@ impl LabelIndex for HeadIndex {
     fn pairs_where(
         &self,
         name: &str,
+        prefix: &str,
         keep: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Option<RoaringBitmap>, Infallible> {
         let mut found = RoaringBitmap::new();
-        for (value, postings) in self.values(name) {
+        let Some(values) = self.by_label.get(name) else { return Ok(Some(found)) };
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let values = values.range::<str, _>(from).map(|(key, postings)| (&*key.0.value, postings));
+        for (value, postings) in values.take_while(|(value, _)| value.starts_with(prefix)) {
             if keep(value) {
                 postings.add_to(&mut found);
             }

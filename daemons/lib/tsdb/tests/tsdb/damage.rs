@@ -86,12 +86,14 @@ fn every_flipped_byte_of_a_block_costs_little_and_is_named() {
                 assert_eq!(n_values, if name == "instance" { 4 } else { 1 }, "{context}: {name}");
             }
             if report.damage.is_empty() && db.counters().damage_met == 0 {
-                // The end mark of a record file is not read when single records are.
+                // The end mark of a record file is not read when single records are, nor the copy of the times in `index`
+                // while the original is well.
                 silent += 1;
                 assert_eq!(found, content, "{context}: lost without a word");
             } else if file == "chunks" && report.damage.is_empty() {
                 let lost = n_samples(&content) - n_samples(&found);
-                assert!(lost <= 20, "{context}: one chunk has 20 samples, {lost} are lost");
+                // So small a block has one page. That damage costs no other page is tested beside the pages.
+                assert!(lost <= 4 * 20, "{context}: the block has 80 samples, {lost} are lost");
             } else {
                 let head_and_other_block = 4 * 20;
                 assert!(n_samples(&found) > head_and_other_block, "{context}: {}", n_samples(&found));
@@ -102,7 +104,8 @@ fn every_flipped_byte_of_a_block_costs_little_and_is_named() {
                 fs.rename(&aside, &block).unwrap();
             }
         }
-        assert!(silent <= 24, "{file}: {silent} bytes are covered by nothing that is read");
+        let copy_of_times = if file == "index" { 40 } else { 0 };
+        assert!(silent <= 24 + copy_of_times, "{file}: {silent} bytes are covered by nothing that is read");
         overwrite(&fs, &path, &whole);
     }
     assert_eq!(everything(&open(&fs).0), content);

@@ -1,9 +1,11 @@
 //! FORMAT.md tells the truth about names, versions and limits.
 
 use cairn_disk::Format;
-use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, META_FORMAT};
+use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, MAX_COLUMN_SAMPLES, META_FORMAT};
 use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_SERIES_TABLE, TAG_START};
-use cairn_tsdb::chunk::{ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES};
+use cairn_tsdb::chunk::{
+    ENCODING_COLUMNS, ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES,
+};
 use cairn_tsdb::db::EXEMPLARS_FORMAT;
 use cairn_tsdb::wal_record::{
     RECORD_VERSION, TAG_EXEMPLARS, TAG_HISTOGRAMS, TAG_SAMPLES, TAG_SERIES, WAL_FORMAT,
@@ -36,7 +38,9 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("ENCODING_XOR", u64::from(ENCODING_XOR)),
         ("ENCODING_HISTOGRAM", u64::from(ENCODING_HISTOGRAM)),
         ("ENCODING_XOR_STARTS", u64::from(ENCODING_XOR_STARTS)),
+        ("ENCODING_COLUMNS", u64::from(ENCODING_COLUMNS)),
         ("MAX_CHUNK_SAMPLES", u64::from(MAX_CHUNK_SAMPLES)),
+        ("MAX_COLUMN_SAMPLES", MAX_COLUMN_SAMPLES as u64),
     ] {
         let row = format!("| `{name}` | {value} |");
         assert!(PAGE.contains(&row), "FORMAT.md has no line starting {row}");

@@ -9,7 +9,7 @@ use cairn_promql::source::SeriesData;
 use super::super::Db;
 use super::super::join::join;
 use super::{HeadPart, SelectError, Snapshot, empty};
-use crate::block::{Block, BlockError, SeriesEntry};
+use crate::block::{BlockError, SampleReader, SeriesEntry};
 use crate::damage::DamageLog;
 
 impl Db {
@@ -32,8 +32,10 @@ impl Db {
         let Snapshot { start, end, blocks, mut head, .. } = self.inner.snapshot(matchers, start.0, end.0);
         head.sort_by(|a, b| a.labels.cmp(&b.labels));
         let damage = &*self.inner.damage;
-        let mut inputs: Vec<BlockInput<'_, _>> =
-            blocks.iter().map(|block| BlockInput { block, series: block.all_series(), next: None }).collect();
+        let mut inputs: Vec<BlockInput<'_, _>> = blocks
+            .iter()
+            .map(|block| BlockInput { samples: block.samples(), series: block.all_series(), next: None })
+            .collect();
         let mut head = head.into_iter().peekable();
         let is_wanted = |labels: &Labels| {
             selectors.is_empty()
@@ -82,7 +84,7 @@ impl Db {
 
 /// A block whose series are walked.
 struct BlockInput<'a, I> {
-    block: &'a Block,
+    samples: SampleReader<'a>,
     series: I,
     next: Option<SeriesEntry>,
 }
@@ -102,7 +104,7 @@ impl<I: Iterator<Item = Result<SeriesEntry, BlockError>>> BlockInput<'_, I> {
     }
 
     fn decode(
-        &self,
+        &mut self,
         labels: &Arc<Labels>,
         entry: &SeriesEntry,
         start: i64,
@@ -110,10 +112,7 @@ impl<I: Iterator<Item = Result<SeriesEntry, BlockError>>> BlockInput<'_, I> {
     ) -> Result<SeriesData, SelectError> {
         let mut part = empty(Arc::clone(labels));
         for place in entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start) {
-            let Some(chunk) = self.block.chunk(place)? else { continue };
-            if let Err(source) = chunk.decode_range(start, end, &mut part) {
-                self.block.note_undecodable(place, source);
-            }
+            self.samples.read(place, start, end, &mut part)?;
         }
         Ok(part)
     }

@@ -1,0 +1,248 @@
+//! Reading the samples of a block, series after series: pages and time columns that neighbours share are read once.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use cairn_disk::record_file::read_record_at;
+use cairn_promql::source::SeriesData;
+
+use super::index::TimesPage;
+use super::pages::{Page, TAG_CHUNKS, TAG_TIMES};
+use super::read::{Block, BlockError};
+use super::{ChunkAt, ChunkPlace};
+use crate::chunk::{Chunk, ENCODING_COLUMNS, Encoding, column};
+use crate::codec::Malformed;
+
+/// Decoded time columns are kept up to so many samples (2 MiB); beyond, all are forgotten.
+const MAX_KEPT_TIMES: usize = 256 << 10;
+
+const BAD: Malformed = Malformed("chunk");
+
+/// Reads samples of one block. Cheap to make; to be used for many series, ascending.
+#[derive(Debug)]
+pub(crate) struct SampleReader<'a> {
+    block: &'a Block,
+    page: Option<(u32, Page)>,
+    times_page: Option<(usize, Page)>,
+    times: HashMap<u32, Arc<[i64]>>,
+    n_kept_times: usize,
+    ints: Vec<i64>,
+    values: Vec<f64>,
+}
+
+impl<'a> SampleReader<'a> {
+    pub(super) fn new(block: &'a Block) -> Self {
+        Self {
+            block,
+            page: None,
+            times_page: None,
+            times: HashMap::new(),
+            n_kept_times: 0,
+            ints: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
+    /// Appends the samples of a chunk in `start..=end`. Damage is noted and left out.
+    ///
+    /// # Errors
+    /// [`BlockError`] when the system fails.
+    pub(crate) fn read(
+        &mut self,
+        place: &ChunkPlace,
+        start: i64,
+        end: i64,
+        into: &mut SeriesData,
+    ) -> Result<(), BlockError> {
+        let read = self.read_checked(place, start, end, into);
+        self.block.note(read).map(|_| ())
+    }
+
+    /// As [`read`](Self::read), but damage is an error. Nothing of a damaged chunk is appended.
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub(crate) fn read_checked(
+        &mut self,
+        place: &ChunkPlace,
+        start: i64,
+        end: i64,
+        into: &mut SeriesData,
+    ) -> Result<(), BlockError> {
+        let (n_times, n_histograms) = (into.times.len(), into.histograms.len());
+        let n_starts = into.starts.len();
+        let read = self.append(place, start, end, into);
+        if read.is_err() {
+            into.times.truncate(n_times);
+            into.values.truncate(n_times);
+            into.starts.truncate(n_starts);
+            into.histograms.truncate(n_histograms);
+        }
+        read
+    }
+
+    fn append(
+        &mut self,
+        place: &ChunkPlace,
+        start: i64,
+        end: i64,
+        into: &mut SeriesData,
+    ) -> Result<(), BlockError> {
+        let block = self.block;
+        let (page, slot, times) = match place.at {
+            ChunkAt::Record { offset, len } => {
+                let record = read_record_at(&*block.chunks, &block.chunks_path, offset, len as usize)?;
+                return decode_piece(&record, place, start, end, into)
+                    .map_err(|source| block.malformed_chunks(offset, source));
+            }
+            ChunkAt::Page { page, slot, times } => (page, slot, times),
+        };
+        let times = match times {
+            Some(id) => Some(self.times(id, usize::from(place.n_samples))?),
+            None => None,
+        };
+        let offset = self.load_page(page)?;
+        let (_, page) = self.page.as_ref().expect("loaded above");
+        let decoded = page.piece(slot).and_then(|piece| match times {
+            None => decode_piece(piece, place, start, end, into),
+            Some(times) => decode_columns(piece, &times, start..=end, into, &mut self.ints, &mut self.values),
+        });
+        decoded.map_err(|source| block.malformed_chunks(offset, source))
+    }
+
+    /// Makes a page the current one; answers where it lies.
+    fn load_page(&mut self, number: u32) -> Result<u64, BlockError> {
+        let block = self.block;
+        let place = *block
+            .contents
+            .pages
+            .get(number as usize)
+            .ok_or_else(|| block.malformed_chunks(0, Malformed("number of a page")))?;
+        if self.page.as_ref().is_none_or(|(loaded, _)| *loaded != number) {
+            self.page = None;
+            let record = read_record_at(&*block.chunks, &block.chunks_path, place.offset, place.len)?;
+            let page = Page::parse(TAG_CHUNKS, record)
+                .map_err(|source| block.malformed_chunks(place.offset, source))?;
+            self.page = Some((number, page));
+        }
+        Ok(place.offset)
+    }
+
+    fn times(&mut self, id: u32, n: usize) -> Result<Arc<[i64]>, BlockError> {
+        if let Some(times) = self.times.get(&id)
+            && times.len() == n
+        {
+            return Ok(Arc::clone(times));
+        }
+        let block = self.block;
+        let pages = &block.contents.times;
+        let at = pages
+            .partition_point(|page| page.first <= id)
+            .checked_sub(1)
+            .ok_or_else(|| block.malformed_chunks(0, Malformed("number of a time column")))?;
+        let TimesPage { first, place, .. } = pages[at];
+        let page = match self.times_page.take_if(|(loaded, _)| *loaded == at) {
+            Some((_, page)) => page,
+            None => self.load_times(&pages[at])?,
+        };
+        let malformed = |source| block.malformed_chunks(place.offset, source);
+        let mut times = Vec::new();
+        let decoded = page
+            .piece(id - first)
+            .and_then(|piece| column::decode_ints(piece, n, &mut times))
+            .map_err(malformed);
+        self.times_page = Some((at, page));
+        decoded?;
+        let times: Arc<[i64]> = times.into();
+        self.n_kept_times += n;
+        if self.n_kept_times > MAX_KEPT_TIMES {
+            self.times.clear();
+            self.n_kept_times = n;
+        }
+        self.times.insert(id, Arc::clone(&times));
+        Ok(times)
+    }
+
+    /// Reads a page of times, or its copy when it is damaged. Then the damage is noted, although nothing is lost.
+    fn load_times(&self, page: &TimesPage) -> Result<Page, BlockError> {
+        let block = self.block;
+        let TimesPage { first: _, place, copy } = *page;
+        let read = read_record_at(&*block.chunks, &block.chunks_path, place.offset, place.len)
+            .map_err(BlockError::from)
+            .and_then(|record| {
+                Page::parse(TAG_TIMES, record).map_err(|source| block.malformed_chunks(place.offset, source))
+            });
+        match read {
+            Err(error) if !error.is_io() => {
+                let record = read_record_at(&*block.index, &block.index_path, copy.offset, copy.len)?;
+                let page = Page::parse(TAG_TIMES, record)
+                    .map_err(|source| block.malformed_chunks(place.offset, source))?;
+                block.note_healed(&error, place.offset);
+                Ok(page)
+            }
+            read => read,
+        }
+    }
+}
+
+/// A chunk that has its times in itself: encoding byte and data.
+fn decode_piece(
+    piece: &[u8],
+    place: &ChunkPlace,
+    start: i64,
+    end: i64,
+    into: &mut SeriesData,
+) -> Result<(), Malformed> {
+    let (&encoding, data) = piece.split_first().ok_or(BAD)?;
+    let chunk = Chunk {
+        min_time: place.min_time,
+        max_time: place.max_time,
+        n_samples: place.n_samples,
+        encoding: Encoding::from_number(encoding)?,
+        data: data.into(),
+    };
+    chunk.decode_range(start, end, into)
+}
+
+/// A chunk of columns: encoding byte, values, and start timestamps if there are any.
+fn decode_columns(
+    piece: &[u8],
+    times: &[i64],
+    range: RangeInclusive<i64>,
+    into: &mut SeriesData,
+    ints: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), Malformed> {
+    let (&encoding, data) = piece.split_first().ok_or(BAD)?;
+    if encoding != ENCODING_COLUMNS {
+        return Err(Malformed("chunk of an unknown encoding"));
+    }
+    let n = times.len();
+    let from = times.partition_point(|time| time < range.start());
+    let until = times.partition_point(|time| time <= range.end());
+    if from >= until {
+        return Ok(());
+    }
+    let is_all = from == 0 && until == n;
+    let n_before = into.times.len();
+    let taken = if is_all {
+        column::decode_floats(data, n, ints, &mut into.values)?
+    } else {
+        values.clear();
+        let taken = column::decode_floats(data, n, ints, values)?;
+        into.values.extend_from_slice(&values[from..until]);
+        taken
+    };
+    into.times.extend_from_slice(&times[from..until]);
+    let starts = &data[taken..];
+    if !starts.is_empty() {
+        ints.clear();
+        column::decode_ints(starts, n, ints)?;
+        into.starts.resize(n_before, 0);
+        into.starts.extend_from_slice(&ints[from..until]);
+    } else if !into.starts.is_empty() {
+        into.starts.resize(into.times.len(), 0);
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! How a number becomes a symbol: small numbers are symbols of their own, larger ones share one with their neighbours
+//! and add the bits that tell them apart. The symbols of a column get Huffman codes, or codes of one length.
+//!
+//! A *precision* of `p` keeps the `p` bits after the leading one in the symbol: more symbols follow the distribution
+//! closer and make the table longer. The same split of numbers into a modelled and a plain part is in JPEG (precision
+//! 0), in HDR histograms and in pcodec's bins.
+
+use std::sync::LazyLock;
+
+use super::bits::{BitReader, BitWriter};
+use super::huffman;
+use crate::codec::Malformed;
+
+/// Precision at which a column is counted; the coarser ones follow from it.
+const MAX_PRECISION: u32 = 3;
+
+/// Symbols at the highest precision: `((63 - 3) << 3) + 16`.
+const MAX_SYMBOLS: usize = n_symbols(MAX_PRECISION);
+
+/// Width of a symbol in a table's head.
+const SYMBOL_BITS: u32 = 9;
+
+/// Width of a code's length in a table's head.
+const LEN_BITS: u32 = 4;
+
+const BAD: Malformed = Malformed("table of symbols");
+
+const fn n_symbols(precision: u32) -> usize {
+    ((63 - precision as usize) << precision) + (2 << precision)
+}
+
+/// The symbol of a number, and how many bits of the number it leaves out.
+#[inline]
+fn symbol_of(value: u64, precision: u32) -> (usize, u32) {
+    let n_extra = (63 - (value | 1).leading_zeros()).saturating_sub(precision);
+    #[expect(clippy::cast_possible_truncation, reason = "what is left has at most five bits")]
+    let top = (value >> n_extra) as usize;
+    (((n_extra as usize) << precision) + top, n_extra)
+}
+
+/// `log2(n)` for counts, which are small.
+static LOG2: LazyLock<Vec<f32>> =
+    LazyLock::new(|| (0..=4096u16).map(|n| if n == 0 { 0.0 } else { f32::from(n).log2() }).collect());
+
+fn log2(n: u32) -> f32 {
+    match LOG2.get(n as usize) {
+        Some(&log) => log,
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        None => (n as f32).log2(),
+    }
+}
+
+/// Counts the numbers of a column, to choose how to write them.
+#[derive(Debug)]
+pub(super) struct Census {
+    counts: [u32; MAX_SYMBOLS],
+    n: u32,
+}
+
+impl Census {
+    pub(super) fn of(values: impl IntoIterator<Item = u64>) -> Self {
+        let mut counts = [0; MAX_SYMBOLS];
+        let mut n = 0;
+        for value in values {
+            counts[symbol_of(value, MAX_PRECISION).0] += 1;
+            n += 1;
+        }
+        Self { counts, n }
+    }
+
+    pub(super) fn n_zeros(&self) -> u32 {
+        self.counts[0]
+    }
+
+    /// The cheapest way to write these numbers, and about how many bits it takes.
+    pub(super) fn plan(&self) -> (Plan, f32) {
+        let mut best: Option<(Plan, f32)> = None;
+        let mut counts = self.counts.to_vec();
+        let mut precision = MAX_PRECISION;
+        loop {
+            let first = counts.iter().position(|&count| count > 0).unwrap_or(0);
+            let last = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
+            let used = &counts[first..=last];
+            let (mut plain, mut coded) = (0.0, log2(self.n) * f(self.n));
+            for (&count, symbol) in used.iter().zip(first..) {
+                if count > 0 {
+                    plain += f(count) * f(extra_bits(symbol, precision));
+                    coded -= f(count) * log2(count);
+                }
+            }
+            let width = usize::BITS - (used.len() - 1).leading_zeros();
+            let head = f(2 + 1 + 2 * SYMBOL_BITS);
+            let fixed = head + plain + f(self.n * width);
+            #[expect(clippy::cast_possible_truncation, reason = "below MAX_SYMBOLS")]
+            // A Huffman code is a little longer than the entropy, and each symbol takes a bit at least.
+            let huffman = head + plain + (coded * 1.01).max(f(self.n)) + f(used.len() as u32 * LEN_BITS);
+            let (is_huffman, bits) = if huffman < fixed { (true, huffman) } else { (false, fixed) };
+            if best.as_ref().is_none_or(|&(_, least)| bits < least) {
+                best = Some((Plan { precision, first, counts: used.to_vec(), is_huffman }, bits));
+            }
+            if precision == 0 {
+                break;
+            }
+            // Halves the number of symbols behind those that are numbers of their own.
+            let kept = 1 << precision;
+            for symbol in kept..counts.len() {
+                let count = std::mem::take(&mut counts[symbol]);
+                counts[kept + ((symbol - kept) >> 1)] += count;
+            }
+            precision -= 1;
+        }
+        best.expect("the loop ran")
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn f(n: u32) -> f32 {
+    n as f32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "below 64")]
+fn extra_bits(symbol: usize, precision: u32) -> u32 {
+    (symbol >> precision).saturating_sub(1) as u32
+}
+
+/// How the numbers of a column are written.
+#[derive(Debug)]
+pub(super) struct Plan {
+    precision: u32,
+    /// The smallest symbol.
+    first: usize,
+    /// How often each symbol comes, from the smallest to the largest.
+    counts: Vec<u32>,
+    is_huffman: bool,
+}
+
+/// Writes numbers as a plan says.
+#[derive(Debug)]
+pub(super) struct ClassWriter {
+    precision: u32,
+    first: usize,
+    /// Code and length of each symbol.
+    codes: Vec<(u16, u8)>,
+}
+
+impl ClassWriter {
+    /// Writes the table.
+    pub(super) fn new(plan: &Plan, out: &mut BitWriter<'_>) -> Self {
+        let Plan { precision, first, ref counts, is_huffman } = *plan;
+        out.put(u64::from(precision), 2);
+        out.put(u64::from(is_huffman), 1);
+        out.put(first as u64, SYMBOL_BITS);
+        out.put(counts.len() as u64 - 1, SYMBOL_BITS);
+        let codes = if is_huffman {
+            let lens = huffman::code_lengths(counts);
+            for &len in &lens {
+                out.put(u64::from(len), LEN_BITS);
+            }
+            huffman::codes(&lens)
+        } else {
+            let width = fixed_width(counts.len());
+            (0u16..).zip(counts).map(|(code, _)| (code, width)).collect()
+        };
+        Self { precision, first, codes }
+    }
+
+    #[inline]
+    pub(super) fn put(&self, value: u64, out: &mut BitWriter<'_>) {
+        let (symbol, n_extra) = symbol_of(value, self.precision);
+        let (code, len) = self.codes[symbol - self.first];
+        out.put(u64::from(code), u32::from(len));
+        out.put_wide(value & ((1 << n_extra) - 1), n_extra);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most 9")]
+fn fixed_width(n_symbols: usize) -> u8 {
+    (usize::BITS - (n_symbols - 1).leading_zeros()) as u8
+}
+
+/// Reads numbers.
+#[derive(Debug)]
+pub(super) struct ClassReader {
+    precision: u32,
+    /// By the next bits: the symbol, shifted by `LEN_BITS`, and the length of its code.
+    table: Vec<u16>,
+    mask: u64,
+}
+
+impl ClassReader {
+    /// Reads the table.
+    pub(super) fn new(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
+        let mut field = |width| usize::try_from(bits.take(width)).expect("a few bits");
+        #[expect(clippy::cast_possible_truncation, reason = "two bits")]
+        let precision = field(2) as u32;
+        let is_huffman = field(1) == 1;
+        let (first, n) = (field(SYMBOL_BITS), field(SYMBOL_BITS) + 1);
+        if first + n > n_symbols(precision) {
+            return Err(BAD);
+        }
+        let mut table;
+        if is_huffman {
+            let lens: Vec<u8> = (0..n).map(|_| u8::try_from(field(LEN_BITS)).expect("four bits")).collect();
+            table = huffman::decode_table(&lens).ok_or(BAD)?;
+        } else {
+            let width = fixed_width(n);
+            // A code that no symbol has is damage that the checksum let through; any symbol will do.
+            table = (0..1usize << width).map(|code| huffman::entry(code.min(n - 1), width)).collect();
+        }
+        for entry in &mut table {
+            *entry += huffman::entry(first, 0);
+        }
+        let mask = table.len() as u64 - 1;
+        Ok(Self { precision, table, mask })
+    }
+
+    #[inline]
+    pub(super) fn take(&self, bits: &mut BitReader<'_>) -> u64 {
+        let window = bits.peek();
+        #[expect(clippy::cast_possible_truncation, reason = "masked")]
+        let entry = u32::from(self.table[(window & self.mask) as usize]);
+        let (symbol, len) = (entry >> LEN_BITS, entry & ((1 << LEN_BITS) - 1));
+        let p = self.precision;
+        let n_extra = (symbol >> p).saturating_sub(1);
+        let top = u64::from(symbol & ((1 << p) - 1)) | (u64::from(symbol >> p != 0) << p);
+        let extra = if n_extra + len <= 57 {
+            bits.skip(len + n_extra);
+            (window >> len) & ((1 << n_extra) - 1)
+        } else {
+            bits.skip(len);
+            bits.take(n_extra)
+        };
+        (top << n_extra) | extra
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_symbol_and_comes_back() {
+        let mut numbers: Vec<u64> = (0..2000).collect();
+        for shift in 0..64 {
+            numbers.extend([1 << shift, (1 << shift) - 1, (1 << shift) | (1 << (shift / 2))]);
+        }
+        numbers.push(u64::MAX);
+        for precision in 0..=MAX_PRECISION {
+            for is_huffman in [false, true] {
+                let mut counts = vec![0; n_symbols(precision)];
+                for &number in &numbers {
+                    counts[symbol_of(number, precision).0] += 1;
+                }
+                assert!(counts.last() > Some(&0), "the largest symbol is that of the largest number");
+                let plan = Plan { precision, first: 0, counts, is_huffman };
+                let mut bytes = Vec::new();
+                let mut out = BitWriter::new(&mut bytes);
+                let writer = ClassWriter::new(&plan, &mut out);
+                numbers.iter().for_each(|&number| writer.put(number, &mut out));
+                out.finish();
+                let mut bits = BitReader::new(&bytes);
+                let reader = ClassReader::new(&mut bits).unwrap();
+                for &number in &numbers {
+                    assert_eq!(reader.take(&mut bits), number, "precision {precision}, {is_huffman}");
+                }
+                assert!(bits.is_within());
+            }
+        }
+    }
+
+    #[test]
+    fn the_plan_follows_the_numbers() {
+        let precision_of = |numbers: Vec<u64>| {
+            let (plan, bits) = Census::of(numbers).plan();
+            (plan.precision, plan.is_huffman, bits)
+        };
+        let (_, is_huffman, bits) = precision_of(vec![7; 1000]);
+        assert!(!is_huffman && bits < 32.0, "one number needs no bits: {bits}");
+        let skewed = (0..1000u64).map(|n| if n % 10 == 0 { n } else { 1 }).collect();
+        assert!(precision_of(skewed).1);
+    }
+}

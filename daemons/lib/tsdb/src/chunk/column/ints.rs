@@ -1,0 +1,278 @@
+//! A column of whole numbers: differences, less what is common to them, as [`classes`](super::classes).
+//!
+//! What is tried: the numbers themselves or their differences, once or twice; all of them, or only those that are not zero with the
+//! distances between them. A common divisor is taken out before, the typical one (a median of samples) is subtracted.
+
+use super::bits::{BitReader, BitWriter};
+use super::classes::{Census, ClassReader, ClassWriter, Plan};
+use crate::codec::{Malformed, Reader, put_uvarint, put_varint, unzigzag, zigzag};
+
+const BAD: Malformed = Malformed("column");
+
+/// Bits 0 and 1 of the head: how often differences were taken.
+const ORDER_MASK: u8 = 3;
+/// All residuals are zero.
+const LAYOUT_ZERO: u8 = 0 << 2;
+/// Every residual is there.
+const LAYOUT_DENSE: u8 = 1 << 2;
+/// Residuals that are not zero, each after the number of zeros before it.
+const LAYOUT_SPARSE: u8 = 2 << 2;
+const LAYOUT_MASK: u8 = 3 << 2;
+/// A divisor follows.
+const HAS_SCALE: u8 = 1 << 4;
+/// The typical residual follows.
+const HAS_BIAS: u8 = 1 << 5;
+
+/// So many residuals are looked at to find the typical one.
+const N_SAMPLES: usize = 31;
+
+/// Memory that encoding needs, kept from column to column.
+#[derive(Debug, Default)]
+pub struct IntEncoder {
+    residuals: Vec<u64>,
+    best: Vec<u64>,
+    scaled: Vec<i64>,
+}
+
+enum Layout {
+    Zero,
+    Dense(Plan),
+    Sparse { n: u32, runs: Plan, values: Plan },
+}
+
+struct Candidate {
+    order: u8,
+    bias: i64,
+    layout: Layout,
+    bits: f32,
+}
+
+impl IntEncoder {
+    /// Appends the encoded column to `out`.
+    pub fn encode(&mut self, values: &[i64], out: &mut Vec<u8>) {
+        let Some(&first) = values.first() else { return };
+        let scale = common_divisor(values);
+        let mut scaled = std::mem::take(&mut self.scaled);
+        scaled.clear();
+        match scale {
+            1 => scaled.extend_from_slice(values),
+            _ if scale.cast_unsigned().is_power_of_two() => {
+                let shift = scale.trailing_zeros();
+                scaled.extend(values.iter().map(|value| value.wrapping_sub(first) >> shift));
+            }
+            _ => scaled.extend(values.iter().map(|value| value.wrapping_sub(first) / scale)),
+        }
+        let mut best: Option<Candidate> = None;
+        for order in [1, 0] {
+            let candidate = self.try_order(&scaled, order);
+            let is_zero = matches!(candidate.layout, Layout::Zero);
+            if best.as_ref().is_none_or(|best| candidate.bits < best.bits) {
+                std::mem::swap(&mut self.best, &mut self.residuals);
+                best = Some(candidate);
+            }
+            if is_zero {
+                break;
+            }
+        }
+        self.scaled = scaled;
+        let Candidate { order, bias, layout, bits: _ } = best.expect("two candidates were tried");
+        let mut head = order;
+        head |= match layout {
+            Layout::Zero => LAYOUT_ZERO,
+            Layout::Dense(_) => LAYOUT_DENSE,
+            Layout::Sparse { .. } => LAYOUT_SPARSE,
+        };
+        if scale != 1 {
+            head |= HAS_SCALE;
+        }
+        if bias != 0 {
+            head |= HAS_BIAS;
+        }
+        out.push(head);
+        put_varint(out, first);
+        if scale != 1 {
+            put_uvarint(out, scale.cast_unsigned());
+        }
+        if bias != 0 {
+            put_varint(out, bias);
+        }
+        match layout {
+            Layout::Zero => {}
+            Layout::Dense(plan) => {
+                let mut bits = BitWriter::new(out);
+                let writer = ClassWriter::new(&plan, &mut bits);
+                for &value in &self.best {
+                    writer.put(value, &mut bits);
+                }
+                bits.finish();
+            }
+            Layout::Sparse { n, runs, values } => {
+                put_uvarint(out, u64::from(n));
+                let mut bits = BitWriter::new(out);
+                let runs = ClassWriter::new(&runs, &mut bits);
+                let values = ClassWriter::new(&values, &mut bits);
+                for (run, value) in non_zero(&self.best) {
+                    runs.put(run, &mut bits);
+                    values.put(value - 1, &mut bits);
+                }
+                bits.finish();
+            }
+        }
+    }
+
+    /// Fills `residuals` and says what writing them costs.
+    fn try_order(&mut self, scaled: &[i64], order: u8) -> Candidate {
+        let first = scaled[0];
+        let bias;
+        self.residuals.clear();
+        if order == 0 {
+            bias = typical(scaled.len(), |at| scaled[at].wrapping_sub(first));
+            self.residuals
+                .extend(scaled.iter().map(|value| zigzag(value.wrapping_sub(first).wrapping_sub(bias))));
+        } else {
+            let delta = |at: usize| scaled[at + 1].wrapping_sub(scaled[at]);
+            bias = typical(scaled.len() - 1, delta);
+            self.residuals.extend(
+                scaled.windows(2).map(|pair| zigzag(pair[1].wrapping_sub(pair[0]).wrapping_sub(bias))),
+            );
+        }
+        let census = Census::of(self.residuals.iter().copied());
+        let n = self.residuals.len();
+        let n_zeros = census.n_zeros() as usize;
+        if n_zeros == n {
+            return Candidate { order, bias, layout: Layout::Zero, bits: 0.0 };
+        }
+        let (plan, bits) = census.plan();
+        let mut candidate = Candidate { order, bias, layout: Layout::Dense(plan), bits };
+        if n_zeros * 5 > n * 2 {
+            let (runs, runs_bits) = Census::of(non_zero(&self.residuals).map(|(run, _)| run)).plan();
+            let (values, values_bits) =
+                Census::of(non_zero(&self.residuals).map(|(_, value)| value - 1)).plan();
+            let bits = 8.0 + runs_bits + values_bits;
+            if bits < candidate.bits {
+                let n = u32::try_from(n - n_zeros).expect("a chunk has at most 2^16 samples");
+                candidate.layout = Layout::Sparse { n, runs, values };
+                candidate.bits = bits;
+            }
+        }
+        candidate
+    }
+}
+
+/// Values that are not zero, each with the number of zeros before it.
+fn non_zero(values: &[u64]) -> impl Iterator<Item = (u64, u64)> {
+    let mut run = 0;
+    values.iter().filter_map(move |&value| {
+        if value == 0 {
+            run += 1;
+            return None;
+        }
+        Some((std::mem::take(&mut run), value))
+    })
+}
+
+/// What divides the difference of any two values; 1 when it might not fit.
+fn common_divisor(values: &[i64]) -> i64 {
+    let first = values[0];
+    let mut divisor = 0u64;
+    for &value in values {
+        let Some(difference) = value.checked_sub(first) else { return 1 };
+        let difference = difference.unsigned_abs();
+        if divisor == 0 || difference % divisor != 0 {
+            divisor = gcd(divisor, difference);
+            if divisor == 1 {
+                break;
+            }
+        }
+    }
+    i64::try_from(divisor).unwrap_or(1).max(1)
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// The median of a few values spread over all.
+fn typical(n: usize, value: impl Fn(usize) -> i64) -> i64 {
+    if n == 0 {
+        return 0;
+    }
+    let n_samples = n.min(N_SAMPLES);
+    let mut samples = [0; N_SAMPLES];
+    for (index, sample) in samples[..n_samples].iter_mut().enumerate() {
+        *sample = value(index * n / n_samples);
+    }
+    *samples[..n_samples].select_nth_unstable(n_samples / 2).1
+}
+
+/// Reads a column of `n` values and appends them to `out`; answers how many bytes it took.
+///
+/// # Errors
+/// [`Malformed`] when these are not `n` values; what was appended is of no use then.
+pub fn decode(bytes: &[u8], n: usize, out: &mut Vec<i64>) -> Result<usize, Malformed> {
+    if n == 0 {
+        return Ok(0);
+    }
+    let mut reader = Reader::new(bytes, "column");
+    let head = reader.byte()?;
+    let first = reader.varint()?;
+    let scale = if head & HAS_SCALE != 0 { reader.uvarint()?.cast_signed() } else { 1 };
+    let bias = if head & HAS_BIAS != 0 { reader.varint()? } else { 0 };
+    let layout = head & LAYOUT_MASK;
+    let start = out.len();
+    out.reserve(n);
+    let is_delta = match head & ORDER_MASK {
+        0 => false,
+        1 => true,
+        _ => return Err(BAD),
+    };
+    if is_delta {
+        out.push(first);
+    }
+    let n_residuals = n - usize::from(is_delta);
+    let n_sparse = if layout == LAYOUT_SPARSE { reader.count_up_to(n_residuals)? } else { 0 };
+    let rest = reader.rest();
+    let mut bits = BitReader::new(rest);
+    match layout {
+        LAYOUT_ZERO => out.resize(start + n, 0),
+        LAYOUT_DENSE => {
+            let numbers = ClassReader::new(&mut bits)?;
+            out.extend((0..n_residuals).map(|_| unzigzag(numbers.take(&mut bits))));
+        }
+        LAYOUT_SPARSE => {
+            let runs = ClassReader::new(&mut bits)?;
+            let values = ClassReader::new(&mut bits)?;
+            for _ in 0..n_sparse {
+                let run = usize::try_from(runs.take(&mut bits)).map_err(|_| BAD)?;
+                if run >= start + n - out.len() {
+                    return Err(BAD);
+                }
+                out.resize(out.len() + run, 0);
+                out.push(unzigzag(values.take(&mut bits).wrapping_add(1)));
+            }
+            out.resize(start + n, 0);
+        }
+        _ => return Err(BAD),
+    }
+    if !bits.is_within() {
+        return Err(BAD);
+    }
+    // All arithmetic wraps as it did when the column was written, so that any numbers come back.
+    let step = bias.wrapping_mul(scale);
+    if is_delta {
+        let mut sum = first;
+        for value in &mut out[start + 1..] {
+            sum = sum.wrapping_add(value.wrapping_mul(scale).wrapping_add(step));
+            *value = sum;
+        }
+    } else {
+        let base = first.wrapping_add(step);
+        for value in &mut out[start..] {
+            *value = base.wrapping_add(value.wrapping_mul(scale));
+        }
+    }
+    Ok(bytes.len() - rest.len() + bits.n_bytes())
+}

@@ -1,0 +1,177 @@
+//! Columns against the values they were made of.
+
+use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
+use proptest::prelude::*;
+
+use super::*;
+
+fn encoded_floats(values: &[f64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    FloatEncoder::default().encode(values, &mut bytes);
+    bytes
+}
+
+fn check_floats(values: &[f64]) -> usize {
+    let bytes = encoded_floats(values);
+    let mut decoded = vec![1.0];
+    let taken = decode_floats(&bytes, values.len(), &mut vec![3], &mut decoded).unwrap();
+    assert_eq!(taken, bytes.len(), "{values:?}");
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&decoded[1..]), bits(values));
+    bytes.len()
+}
+
+fn check_ints(values: &[i64]) -> usize {
+    let mut bytes = Vec::new();
+    IntEncoder::default().encode(values, &mut bytes);
+    let mut decoded = vec![1];
+    assert_eq!(decode_ints(&bytes, values.len(), &mut decoded), Ok(bytes.len()));
+    assert_eq!(&decoded[1..], values);
+    bytes.len()
+}
+
+/// A column as it may come: each part of it of one kind, with strangers in between.
+fn floats() -> impl Strategy<Value = Vec<f64>> {
+    let stranger = prop_oneof![
+        any::<f64>(),
+        any::<u64>().prop_map(f64::from_bits),
+        prop::sample::select(vec![
+            0.0,
+            -0.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            f64::from_bits(1),
+            f64::from_bits(STALE_NAN_BITS),
+            f64::from_bits(NORMAL_NAN_BITS),
+            f64::from_bits(u64::MAX),
+            9_007_199_254_740_993.0,
+            9_223_372_036_854_775_808.0,
+            -9_223_372_036_854_775_808.0,
+        ]),
+    ];
+    let part = (0u8..8, any::<i32>(), 0u32..40, 1usize..80).prop_flat_map(|(kind, base, noise, n)| {
+        prop::collection::vec(any::<u64>(), n).prop_map(move |random| {
+            let mut sum = f64::from(base);
+            random
+                .into_iter()
+                .map(|random| {
+                    let step = f64::from(u32::try_from(random >> 32 >> (32 - noise.min(32))).unwrap_or(0));
+                    match kind {
+                        0 => f64::from(base),
+                        1 => f64::from(base) + step,
+                        2 => f64::from(base) / 100.0 + step / 1000.0,
+                        3 => (f64::from(base) + step) * 0.001,
+                        4 => (f64::from(base) + step) / 1000.0 / 1000.0,
+                        5 => {
+                            sum += step / 7.0;
+                            sum
+                        }
+                        6 => {
+                            sum += if random % 11 == 0 { step } else { 0.0 };
+                            sum
+                        }
+                        _ => f64::from_bits(random),
+                    }
+                })
+                .collect::<Vec<f64>>()
+        })
+    });
+    (prop::collection::vec(part, 1..4), prop::collection::vec((any::<prop::sample::Index>(), stranger), 0..4))
+        .prop_map(|(parts, strangers)| {
+            let mut column = parts.concat();
+            for (at, stranger) in strangers {
+                let at = at.index(column.len());
+                column[at] = stranger;
+            }
+            column
+        })
+}
+
+fn ints() -> impl Strategy<Value = Vec<i64>> {
+    let step = prop_oneof![
+        6 => Just(15_000i64),
+        4 => 14_990i64..15_010,
+        2 => (1i64..100).prop_map(|n| n * 1_000_000),
+        1 => any::<i64>(),
+        3 => Just(0),
+    ];
+    (any::<i64>(), prop::collection::vec(step, 0..300)).prop_map(|(first, steps)| {
+        let mut value = first;
+        let mut column = vec![value];
+        column.extend(steps.into_iter().map(|step| {
+            value = value.wrapping_add(step);
+            value
+        }));
+        column
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_bit_of_every_float_comes_back(values in floats()) {
+        check_floats(&values);
+    }
+
+    #[test]
+    fn every_number_comes_back(values in ints()) {
+        check_ints(&values);
+    }
+
+    #[test]
+    fn cuts_and_garbage_are_never_a_panic(
+        values in floats(),
+        cut in any::<prop::sample::Index>(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        garbage in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let mut bytes = encoded_floats(&values);
+        bytes.truncate(cut.index(bytes.len() + 1));
+        for (at, byte) in flips {
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] ^= byte;
+            }
+        }
+        for bytes in [&bytes, &garbage] {
+            for n in [0, 1, values.len(), 65_535] {
+                let mut out = Vec::new();
+                let _ = decode_floats(bytes, n, &mut Vec::new(), &mut out);
+                prop_assert!(out.len() <= n, "never more than was asked for");
+            }
+        }
+    }
+}
+
+#[test]
+fn ordinary_columns_are_small() {
+    let n = 480u32;
+    let size = |value: &dyn Fn(u32) -> f64| check_floats(&(0..n).map(value).collect::<Vec<_>>());
+    let noise = |n: u32| n.wrapping_mul(2_654_435_761) >> 16;
+    assert!(size(&|_| 1.0) <= 4, "a constant");
+    assert!(size(&|_| 1_764_287_731.25) <= 10, "a constant with digits");
+    assert!(size(&|n| f64::from(n * 15)) <= 6, "a steady counter");
+    assert!(size(&|n| f64::from(n / 100)) <= 30, "a counter that hardly moves");
+    // The noise of these has 4, 10 and 16 bits.
+    assert!(size(&|at| f64::from(at * 100 + noise(at) % 16)) <= 480 * 6 / 8, "a counter");
+    assert!(size(&|at| f64::from(noise(at) % 1024) / 100.0) <= 480 * 21 / 16, "a gauge with two digits");
+    assert!(size(&|at| f64::from(noise(at)) * 0.001) <= 480 * 9 / 4, "milliseconds that were multiplied");
+    let stale = size(&|at| if at == 479 { f64::from_bits(STALE_NAN_BITS) } else { f64::from(at) });
+    assert!(stale <= 16, "a staleness marker costs little: {stale}");
+}
+
+#[test]
+fn a_regular_column_of_times_is_a_few_bytes() {
+    let regular: Vec<i64> = (0..480).map(|n| 1_764_287_731_123 + n * 15_000).collect();
+    assert!(check_ints(&regular) <= 12);
+    let mut once_late = regular;
+    once_late[100] += 2;
+    assert!(check_ints(&once_late) <= 30);
+    for few in [&[][..], &[5], &[i64::MIN, i64::MAX], &[i64::MAX, i64::MIN, 0]] {
+        check_ints(few);
+    }
+    assert_eq!(check_floats(&[]), 1);
+}
