@@ -41,6 +41,32 @@ pub fn compile_search_bytes(pattern: &str) -> Result<regex::bytes::Regex, Patter
         .map_err(|e| explain(&e, pattern))
 }
 
+/// What the texts that match a whole pattern look like, for an index to find them by. Built by [`outline`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// Every text that matches is one of these; not each of them need match. `None` when there are too many to say.
+    pub literals: Option<Vec<String>>,
+    /// Every text that matches begins with this.
+    pub prefix: String,
+}
+
+/// Looks for literals in a pattern that [`compile_anchored`] accepts; for any other one it finds nothing.
+pub fn outline(pattern: &str) -> Outline {
+    let parsed =
+        translate(pattern).ok().and_then(|pattern| regex_syntax::parse(&format!("(?s:{pattern})")).ok());
+    let Some(parsed) = parsed else { return Outline::default() };
+    // Looking around is taken for empty text, so a literal may be found that does not match; never the other way round.
+    let found = regex_syntax::hir::literal::Extractor::new().extract(&parsed);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+    let literals = if found.is_exact() {
+        found.literals().and_then(|all| all.iter().map(|literal| text(literal.as_bytes())).collect())
+    } else {
+        None
+    };
+    let prefix = found.longest_common_prefix().and_then(text).unwrap_or_default();
+    Outline { literals, prefix }
+}
+
 fn build(translated: &str, pattern: &str) -> Result<regex::Regex, PatternError> {
     regex::RegexBuilder::new(translated).size_limit(PROGRAM_LIMIT).build().map_err(|e| explain(&e, pattern))
 }
@@ -255,6 +281,25 @@ fn translate_class<'a>(text: &'a str, out: &mut String, pattern: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outlines_of_what_people_write() {
+        let all = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        for (pattern, literals, prefix) in [
+            ("a", all(&["a"]), "a"),
+            ("web-1|web-2|db", all(&["web-1", "web-2", "db"]), ""),
+            ("web-(1|2)", all(&["web-1", "web-2"]), "web-"),
+            ("web-.*", None, "web-"),
+            ("(?i)ab", all(&["AB", "Ab", "aB", "ab"]), ""),
+            (".*", None, ""),
+            ("", all(&[""]), ""),
+            ("5..", None, "5"),
+            ("host\\.example", all(&["host.example"]), "host.example"),
+            ("(", None, ""),
+        ] {
+            assert_eq!(outline(pattern), Outline { literals, prefix: prefix.to_owned() }, "{pattern}");
+        }
+    }
 
     #[test]
     fn go_meaning_is_kept() {

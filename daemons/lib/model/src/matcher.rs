@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::goregex::{self, PatternError};
+use crate::goregex::{self, Outline, PatternError};
 use crate::gotext::quote_to;
 use crate::labels::Labels;
 
@@ -43,6 +43,7 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<regex::Regex>,
+    outline: Outline,
 }
 
 impl Matcher {
@@ -56,12 +57,14 @@ impl Matcher {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(goregex::compile_anchored(&value)?),
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        let outline = if regex.is_some() { goregex::outline(&value) } else { Outline::default() };
+        Ok(Self { name: name.into(), op, value, regex, outline })
     }
 
     /// The matcher `name="value"`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        let (name, value) = (name.into(), value.into());
+        Self { name, op: MatchOp::Equal, value, regex: None, outline: Outline::default() }
     }
 
     /// The label's name.
@@ -77,6 +80,12 @@ impl Matcher {
     /// The text compared with, or the pattern as written.
     pub fn value(&self) -> &str {
         &self.value
+    }
+
+    /// What the texts look like that a pattern matches, whether the matcher lets them in or keeps them out. Says nothing
+    /// for a matcher without a pattern.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
     }
 
     /// Whether a label with this value passes.

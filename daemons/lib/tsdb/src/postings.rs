@@ -1,6 +1,6 @@
 //! Which series pass a set of matchers: sets of numbers per label pair, combined without looking at labels.
 
-use cairn_model::Matcher;
+use cairn_model::{MatchOp, Matcher};
 use roaring::RoaringBitmap;
 
 /// The series of one label pair. Most pairs of a label like `pod` belong to one series, and a bitmap for one
@@ -91,10 +91,7 @@ pub(crate) fn select<I: LabelIndex>(
     let (taking, keeping): (Vec<&Matcher>, Vec<&Matcher>) =
         matchers.iter().partition(|matcher| matcher.matches_empty());
     for matcher in keeping {
-        let found = match matcher.op() {
-            cairn_model::MatchOp::Equal => index.pair(matcher.name(), matcher.value())?,
-            _ => index.pairs_where(matcher.name(), "", &mut |value| matcher.matches(value))?,
-        };
+        let found = kept(index, matcher)?;
         match (found, &mut selected) {
             (None, _) => is_exact = false,
             (Some(found), Some(selected)) => *selected &= found,
@@ -109,10 +106,53 @@ pub(crate) fn select<I: LabelIndex>(
         None => index.all()?,
     };
     for matcher in taking {
-        match index.pairs_where(matcher.name(), "", &mut |value| !matcher.matches(value))? {
+        match refused(index, matcher)? {
             Some(refused) => selected -= refused,
             None => is_exact = false,
         }
     }
     Ok((selected, is_exact))
+}
+
+/// The series with a value that a matcher lets in; it keeps those without the label out.
+fn kept<I: LabelIndex>(index: &I, matcher: &Matcher) -> Result<Option<RoaringBitmap>, I::Error> {
+    let mut keep = |value: &str| matcher.matches(value);
+    match matcher.op() {
+        MatchOp::Equal => index.pair(matcher.name(), matcher.value()),
+        MatchOp::Regex => by_pattern(index, matcher, &mut keep),
+        MatchOp::NotEqual | MatchOp::NotRegex => index.pairs_where(matcher.name(), "", &mut keep),
+    }
+}
+
+/// The series with a value that a matcher keeps out; it lets those without the label in.
+fn refused<I: LabelIndex>(index: &I, matcher: &Matcher) -> Result<Option<RoaringBitmap>, I::Error> {
+    let mut refuse = |value: &str| !matcher.matches(value);
+    match matcher.op() {
+        MatchOp::NotEqual => index.pair(matcher.name(), matcher.value()),
+        MatchOp::NotRegex => by_pattern(index, matcher, &mut refuse),
+        MatchOp::Equal | MatchOp::Regex => index.pairs_where(matcher.name(), "", &mut refuse),
+    }
+}
+
+/// The series with a value that the pattern matches, which `is_it` tells. Values are looked up where the pattern is a list of
+/// them, and only those with its prefix are tried where it has one.
+fn by_pattern<I: LabelIndex>(
+    index: &I,
+    matcher: &Matcher,
+    is_it: &mut dyn FnMut(&str) -> bool,
+) -> Result<Option<RoaringBitmap>, I::Error> {
+    let outline = matcher.outline();
+    let Some(literals) = &outline.literals else {
+        return index.pairs_where(matcher.name(), &outline.prefix, is_it);
+    };
+    let mut all = RoaringBitmap::new();
+    for literal in literals {
+        if is_it(literal) {
+            match index.pair(matcher.name(), literal)? {
+                Some(found) => all |= found,
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(all))
 }

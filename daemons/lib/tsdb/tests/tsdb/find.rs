@@ -44,8 +44,14 @@ fn selectors() -> Vec<Vec<Matcher>> {
     for (op, values) in [
         (Equal, vec!["prod", "", "none"]),
         (NotEqual, vec!["prod", "", "none"]),
-        (Regex, vec!["prod|test", "p.*", ".*", ".+", "", "x"]),
-        (NotRegex, vec!["prod|test", "p.*", ".*", ".+", "", "x"]),
+        (
+            Regex,
+            vec!["prod|test", "p.*", ".*", ".+", "", "x", "prod|", "(?i)TEST|P.+d", "t(e|o)st", "\\bprod"],
+        ),
+        (
+            NotRegex,
+            vec!["prod|test", "p.*", ".*", ".+", "", "x", "prod|", "(?i)TEST|P.+d", "t(e|o)st", "\\bprod"],
+        ),
     ] {
         for value in values {
             selectors.push(vec![env(op, value)]);
