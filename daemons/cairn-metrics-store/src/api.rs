@@ -10,7 +10,7 @@
 //! | `query.rs` | `query`, `query_range`, `format_query` |
 //! | `exemplars.rs` | `query_exemplars` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
-//! | `targets.rs` | `targets`, `metadata`, `scrape_pools`, `alertmanagers`, `rules`, `alerts` |
+//! | `targets.rs` | `targets`, `metadata`, `scrape_pools` and their keys, `alertmanagers`, `rules`, `alerts` |
 //! | `write.rs` | `write` |
 //! | `status.rs` | `status/*`, `/version` |
 //! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
@@ -71,7 +71,9 @@ pub fn router(app: App) -> Router {
         .route("/metadata", get(targets::metadata))
         .route("/targets", get(targets::targets))
         .route("/targets/metadata", get(targets::target_metadata))
+        .route("/targets/relabel_steps", get(targets::relabel_steps).post(targets::relabel_steps))
         .route("/scrape_pools", get(targets::scrape_pools))
+        .route("/scrape_pools/config", get(targets::scrape_pool_config))
         .route("/alertmanagers", get(targets::alertmanagers))
         .route("/rules", get(targets::rules))
         .route("/alerts", get(targets::alerts))

@@ -3,17 +3,19 @@
 //! | file | holds |
 //! |---|---|
 //! | [`mod@file`] | the keys as written, one struct for each block |
-//! | [`file_scrape`] | the keys of a job |
+//! | [`file_scrape`], [`file_discovery`] | the keys of a job, and of those who list its targets |
 //! | [`protocol`] | exposition formats, schemes of names |
-//! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on |
+//! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_discovery.rs` for service discovery |
 //! | [`units`] | durations and sizes |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
 
 pub mod file;
+pub mod file_discovery;
 pub mod file_scrape;
 pub mod not_built;
 pub mod protocol;
 pub mod resolve;
+pub(crate) mod resolve_discovery;
 pub mod units;
 
 use std::path::{Path, PathBuf};

@@ -13,7 +13,7 @@ pub mod daemon;
 pub mod relabel;
 pub mod target;
 
-mod discovery;
+pub mod discovery;
 pub mod scrape;
 
 pub mod engine;

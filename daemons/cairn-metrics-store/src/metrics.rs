@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::discovery::metrics::DiscoveryMetrics;
 use crate::scrape::ScrapeManager;
 use crate::storage::Storage;
 use crate::version;
@@ -37,6 +38,27 @@ pub struct ScrapeMetrics {
     pub out_of_order: Counter,
     /// Samples dropped: too old or too far in the future.
     pub out_of_bounds: Counter,
+    /// Lists of targets over `target_limit`.
+    pub over_target_limit: Counter,
+    syncs: Family<ScrapeJob, Counter>,
+    failed_syncs: Family<ScrapeJob, Counter>,
+}
+
+impl ScrapeMetrics {
+    /// Notes that the loops of a job were compared with its targets.
+    pub fn synced(&self, job: &str) {
+        self.syncs.get_or_create(&ScrapeJob { scrape_job: job.to_owned() }).inc();
+    }
+
+    /// Notes a target that cannot be one.
+    pub fn sync_failed(&self, job: &str) {
+        self.failed_syncs.get_or_create(&ScrapeJob { scrape_job: job.to_owned() }).inc();
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ScrapeJob {
+    scrape_job: String,
 }
 
 /// What the query engine counts.
@@ -67,6 +89,8 @@ pub struct Metrics {
     registry: Registry,
     /// Scraping.
     pub scrape: ScrapeMetrics,
+    /// Service discovery.
+    pub discovery: DiscoveryMetrics,
     /// Queries.
     pub query: QueryMetrics,
     /// Remote write.
@@ -118,6 +142,17 @@ impl Metrics {
             registry.register(name, help, counter.clone());
         }
         let (wal_writes_failed, reload_ok, ready) = (Counter::default(), Gauge::default(), Gauge::default());
+        let discovery = DiscoveryMetrics::register(&mut registry);
+        for (name, help, family) in [
+            (
+                "scrape_pool_sync",
+                "Times that the loops of a job were compared with its targets",
+                &scrape.syncs,
+            ),
+            ("sync_failed", "Targets that could not be made from what was found", &scrape.failed_syncs),
+        ] {
+            registry.register(format!("prometheus_target_{name}"), help, family.clone());
+        }
         let reload_time = Gauge::<f64, AtomicU64>::default();
         let build = Family::<Vec<(&str, &str)>, Gauge>::default();
         build
@@ -142,6 +177,11 @@ impl Metrics {
                 "target_scrapes_exceeded_body_size_limit",
                 "Scrapes failed by body_size_limit",
                 &scrape.over_body_size_limit,
+            ),
+            (
+                "target_scrape_pool_exceeded_target_limit",
+                "Lists of targets over target_limit",
+                &scrape.over_target_limit,
             ),
             (
                 "target_scrape_pool_exceeded_label_limits",
@@ -186,6 +226,7 @@ impl Metrics {
         Arc::new(Self {
             registry,
             scrape,
+            discovery,
             query,
             remote_write,
             wal_writes_failed,
@@ -283,6 +324,18 @@ impl Collector for StoreCollector {
             for pool in manager.view().iter() {
                 let labels = [("scrape_job", pool.job_name.as_str())];
                 let count = u64::try_from(pool.targets.len()).unwrap_or(u64::MAX);
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+            let family = encoder.encode_descriptor(
+                "prometheus_sd_discovered_targets",
+                "Targets found for a job, kept or dropped",
+                None,
+                MetricType::Gauge,
+            );
+            let mut family = family?;
+            for pool in manager.view().iter() {
+                let labels = [("name", "scrape"), ("config", pool.job_name.as_str())];
+                let count = u64::try_from(pool.targets.len() + pool.n_dropped).unwrap_or(u64::MAX);
                 ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
             }
         }

@@ -63,6 +63,8 @@ pub struct Rule {
     action: Action,
     source_labels: Vec<String>,
     separator: String,
+    /// The pattern as it was written.
+    pattern: String,
     regex: Regex,
     modulus: u64,
     target_label: String,
@@ -86,11 +88,31 @@ impl Rule {
             action,
             source_labels: raw.source_labels.clone().unwrap_or_default(),
             separator: raw.separator.clone().unwrap_or_else(|| DEFAULT_SEPARATOR.to_owned()),
+            pattern: raw.regex.clone().unwrap_or_else(|| DEFAULT_REGEX.to_owned()),
             regex: compile_anchored(raw.regex.as_deref().unwrap_or(DEFAULT_REGEX))?,
             modulus: raw.modulus.unwrap_or(0),
             target_label: raw.target_label.clone().unwrap_or_default(),
             replacement: raw.replacement.clone().unwrap_or_else(|| DEFAULT_REPLACEMENT.to_owned()),
         })
+    }
+
+    /// The rule with its defaults, as Prometheus's API names its keys.
+    pub fn shown(&self) -> serde_json::Value {
+        let action = ACTIONS.iter().find(|(_, action)| *action == self.action).map_or("", |(name, _)| name);
+        let mut shown = serde_json::Map::new();
+        let mut set = |key: &str, value: serde_json::Value, is_set: bool| {
+            if is_set {
+                shown.insert(key.to_owned(), value);
+            }
+        };
+        set("sourceLabels", self.source_labels.clone().into(), !self.source_labels.is_empty());
+        set("separator", self.separator.clone().into(), !self.separator.is_empty());
+        set("regex", self.pattern.clone().into(), true);
+        set("modulus", self.modulus.into(), self.modulus != 0);
+        set("targetLabel", self.target_label.clone().into(), !self.target_label.is_empty());
+        set("replacement", self.replacement.clone().into(), !self.replacement.is_empty());
+        set("action", action.into(), true);
+        shown.into()
     }
 
     /// Applies the rule. False: the set is dropped.

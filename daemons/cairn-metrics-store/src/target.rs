@@ -144,19 +144,12 @@ impl Target {
 ///
 /// # Errors
 /// One text for each address that makes no target; the others are not harmed.
-pub fn discover(
-    pool: &PoolConfig,
-    group: &StaticConfig,
-    meta: &[(&str, &str)],
-) -> Vec<Result<Discovered, String>> {
+pub fn discover(pool: &PoolConfig, group: &StaticConfig) -> Vec<Result<Discovered, String>> {
     group
         .targets
         .iter()
         .map(|address| {
             let mut labels = Labels::from_pairs(&group.labels).to_builder();
-            for (name, value) in meta {
-                labels.set(name, value);
-            }
             labels.set("__address__", address);
             populate(pool, labels)
         })
@@ -302,7 +295,7 @@ mod tests {
 
     fn first(yaml: &str) -> Result<Discovered, String> {
         let pool = pool(yaml);
-        discover(&pool, &pool.static_groups[0], &[]).remove(0)
+        discover(&pool, &pool.static_groups[0]).remove(0)
     }
 
     #[test]

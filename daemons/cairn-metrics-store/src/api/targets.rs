@@ -1,8 +1,10 @@
-//! `targets`, `targets/metadata`, `metadata`, `scrape_pools`, `alertmanagers`, and the empty `rules` and `alerts`.
+//! `targets`, `targets/metadata`, `metadata`, `scrape_pools`, `scrape_pools/config`, `targets/relabel_steps`, `alertmanagers`, and the empty `rules` and `alerts`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use axum::extract::State;
+use cairn_model::gotext::quote;
 use cairn_model::{Labels, Matcher};
 use serde::Serialize;
 use serde_json::json;
@@ -11,6 +13,8 @@ use super::App;
 use super::answer::Answered;
 use super::error::ApiError;
 use super::params::{Params, atoi};
+use crate::config::resolve::PoolConfig;
+use crate::relabel;
 use crate::scrape::manager::PoolView;
 use crate::target::Target;
 
@@ -102,6 +106,52 @@ pub(super) async fn scrape_pools(State(app): State<App>) -> Result<Answered, Api
     let view = app.running()?.manager.view();
     let names: Vec<&str> = view.iter().map(|pool| pool.job_name.as_str()).collect();
     Ok(Answered::of(&json!({ "scrapePools": names })))
+}
+
+/// The job that a request names.
+fn pool_named(app: &App, name: &str) -> Result<Arc<PoolConfig>, ApiError> {
+    let config = app.config();
+    let pool = config.pools.iter().find(|pool| pool.job_name == name);
+    pool.map(Arc::clone).ok_or_else(|| {
+        ApiError::bad_data(format!(
+            "error getting scrape config for scrape pool {}: scrape pool not found",
+            quote(name)
+        ))
+    })
+}
+
+/// `/api/v1/scrape_pools/config`: the keys of one job, with the defaults filled in and without its secrets.
+pub(super) async fn scrape_pool_config(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let name = params.get("scrapePool");
+    if name.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    let pool = pool_named(&app, name)?;
+    let yaml = serde_saphyr::to_string(&pool.raw)
+        .map_err(|error| ApiError::internal(format!("print the job as YAML: {error}")))?;
+    Ok(Answered::of(&json!({ "yaml": yaml })))
+}
+
+/// `/api/v1/targets/relabel_steps`: what each rule of a job makes of a label set.
+pub(super) async fn relabel_steps(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    let (name, text) = (params.get("scrapePool"), params.get("labels"));
+    if name.is_empty() {
+        return Err(ApiError::bad_data("no scrapePool parameter provided"));
+    }
+    if text.is_empty() {
+        return Err(ApiError::bad_data("no labels parameter provided"));
+    }
+    let given: BTreeMap<String, String> = serde_json::from_str(text)
+        .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?;
+    let pool = pool_named(&app, name)?;
+    let given = Labels::from_pairs(&given);
+    let steps = (0..pool.relabel.len()).map(|last| {
+        let mut labels = given.to_builder();
+        let is_kept = relabel::apply_all(&pool.relabel[..=last], &mut labels);
+        let output = if is_kept { map(&labels.build()) } else { BTreeMap::new() };
+        json!({ "rule": pool.relabel[last].shown(), "output": output, "keep": is_kept })
+    });
+    Ok(Answered::of(&json!({ "steps": steps.collect::<Vec<_>>() })))
 }
 
 /// `/api/v1/alertmanagers`

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::not_built as nb;
 use super::units::{PromDuration, PromSize};
 
-pub use super::file_scrape::{FileSdConfig, RelabelConfig, ScrapeConfig, StaticConfig};
+pub use super::file_scrape::{RelabelConfig, ScrapeConfig, StaticConfig};
 
 /// `key:` with nothing behind it means the same as no key: stock files have lists whose entries are all comments.
 pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(

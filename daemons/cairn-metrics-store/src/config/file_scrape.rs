@@ -6,6 +6,7 @@ use cairn_http::with_client_keys;
 use serde::{Deserialize, Serialize};
 
 use super::file::or_default;
+use super::file_discovery::{DnsSdConfig, Ec2SdConfig, FileSdConfig, HttpSdConfig};
 use super::not_built as nb;
 use super::units::{PromDuration, PromSize};
 
@@ -103,6 +104,15 @@ pub struct ScrapeConfig {
     /// Targets listed in files that may change.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub file_sd_configs: Vec<FileSdConfig>,
+    /// Targets listed behind a URL.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub http_sd_configs: Vec<HttpSdConfig>,
+    /// Targets in the name service.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub dns_sd_configs: Vec<DnsSdConfig>,
+    /// Instances of Amazon EC2.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub ec2_sd_configs: Vec<Ec2SdConfig>,
     /// What is done to the labels of a target before it is scraped.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub relabel_configs: Vec<RelabelConfig>,
@@ -116,21 +126,15 @@ pub struct ScrapeConfig {
     #[serde(skip_serializing)]
     pub(super) digitalocean_sd_configs: nb::DigitaloceanSd,
     #[serde(skip_serializing)]
-    pub(super) dns_sd_configs: nb::DnsSd,
-    #[serde(skip_serializing)]
     pub(super) docker_sd_configs: nb::DockerSd,
     #[serde(skip_serializing)]
     pub(super) dockerswarm_sd_configs: nb::DockerswarmSd,
-    #[serde(skip_serializing)]
-    pub(super) ec2_sd_configs: nb::Ec2Sd,
     #[serde(skip_serializing)]
     pub(super) eureka_sd_configs: nb::EurekaSd,
     #[serde(skip_serializing)]
     pub(super) gce_sd_configs: nb::GceSd,
     #[serde(skip_serializing)]
     pub(super) hetzner_sd_configs: nb::HetznerSd,
-    #[serde(skip_serializing)]
-    pub(super) http_sd_configs: nb::HttpSd,
     #[serde(skip_serializing)]
     pub(super) ionos_sd_configs: nb::IonosSd,
     #[serde(skip_serializing)]
@@ -178,18 +182,6 @@ pub struct StaticConfig {
     /// Labels of all of them.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-}
-
-/// `file_sd_configs[]`
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FileSdConfig {
-    /// Paths; the last part may hold one `*`. JSON or YAML lists of [`StaticConfig`].
-    #[serde(deserialize_with = "or_default")]
-    pub files: Vec<String>,
-    /// Time between two readings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refresh_interval: Option<PromDuration>,
 }
 
 /// `relabel_configs[]`, see [`crate::relabel`].

@@ -14,7 +14,9 @@ use cairn_tsdb::options::MAX_EXEMPLARS;
 
 use super::file::{Alertmanager, ConfigFile, Global, ScrapeConfig, StaticConfig};
 use super::protocol::{HistogramKeys, NameEscaping, NameValidation, ScrapeProtocol, accept_header};
+use super::resolve_discovery::discoveries;
 use super::units::{PromDuration, PromSize};
+use crate::discovery::Discovery;
 use crate::relabel::Rule;
 
 /// Whose habits hold for keys that a file leaves out.
@@ -30,7 +32,6 @@ const PROMETHEUS_SCRAPE_INTERVAL: PromDuration = PromDuration::from_ms(60_000);
 const CAIRN_SCRAPE_INTERVAL: PromDuration = PromDuration::from_ms(15_000);
 const SCRAPE_TIMEOUT: PromDuration = PromDuration::from_ms(10_000);
 const EVALUATION_INTERVAL: PromDuration = PromDuration::from_ms(60_000);
-const FILE_SD_REFRESH: PromDuration = PromDuration::from_ms(300_000);
 
 /// How long an unused connection to a target is kept: longer than any usual interval.
 const IDLE_TIME: Duration = Duration::from_secs(300);
@@ -57,7 +58,7 @@ pub struct BadValue {
     pub message: String,
 }
 
-fn bad<T>(place: impl Into<String>, message: impl Into<String>) -> Result<T, BadValue> {
+pub(super) fn bad<T>(place: impl Into<String>, message: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue { place: place.into(), message: message.into() })
 }
 
@@ -137,8 +138,8 @@ pub struct PoolConfig {
     pub limits: Limits,
     /// Targets written out.
     pub static_groups: Vec<StaticConfig>,
-    /// Targets listed in files.
-    pub file_sds: Vec<FileSd>,
+    /// Who lists further targets, by the place in the file.
+    pub discoveries: Vec<(String, Discovery)>,
     /// Rules for targets.
     pub relabel: Vec<Rule>,
     /// Rules for samples.
@@ -169,15 +170,6 @@ impl Limits {
     pub fn max_body_bytes(&self) -> u64 {
         if self.body_bytes == 0 { MAX_BODY_BYTES } else { self.body_bytes.min(MAX_BODY_BYTES) }
     }
-}
-
-/// Files that list targets.
-#[derive(Clone, Debug)]
-pub struct FileSd {
-    /// Absolute paths, or relative to where the daemon was started; the last part may hold `*`.
-    pub patterns: Vec<PathBuf>,
-    /// Time between two readings.
-    pub refresh: PromDuration,
 }
 
 impl Config {
@@ -378,21 +370,6 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
             })
             .collect()
     };
-    let mut file_sds = Vec::new();
-    for (index, sd) in raw.file_sd_configs.iter().enumerate() {
-        if sd.files.is_empty() {
-            let message = "file service discovery config must contain at least one path name";
-            return bad(format!("{place}.file_sd_configs[{index}]"), message);
-        }
-        if let Some(file) = sd.files.iter().find(|file| !is_sd_pattern(file)) {
-            let message = format!("path name {} is not valid for file discovery", quote(file));
-            return bad(format!("{place}.file_sd_configs[{index}]"), message);
-        }
-        file_sds.push(FileSd {
-            patterns: sd.files.iter().map(|file| base.join(file)).collect(),
-            refresh: set(sd.refresh_interval).unwrap_or(FILE_SD_REFRESH),
-        });
-    }
     let protocols = protocols(raw.scrape_protocols.as_deref().unwrap_or_default(), place)?;
     let escaping = parsed(raw.metric_name_escaping_scheme.as_deref().unwrap_or("allow-utf-8"), place)?;
     Ok(PoolConfig {
@@ -437,7 +414,7 @@ fn resolve_pool(raw: &ScrapeConfig, base: &Path, place: &str) -> Result<PoolConf
             kept_dropped_targets: raw.keep_dropped_targets.unwrap_or_default(),
         },
         static_groups: raw.static_configs.clone(),
-        file_sds,
+        discoveries: discoveries(raw, base, place)?,
         relabel: rules("relabel_configs", &raw.relabel_configs)?,
         metric_relabel: rules("metric_relabel_configs", &raw.metric_relabel_configs)?,
         raw: raw.clone(),
@@ -564,14 +541,6 @@ fn protocols(names: &[String], place: &str) -> Result<Vec<ScrapeProtocol>, BadVa
 /// A word of the file that has its own type.
 fn parsed<T: std::str::FromStr<Err = String>>(text: &str, place: &str) -> Result<T, BadValue> {
     text.parse().map_err(|message| BadValue { place: place.to_owned(), message })
-}
-
-/// `*.json`, `*.yml`, `*.yaml` with at most one `*`, in the last part.
-fn is_sd_pattern(path: &str) -> bool {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    !folder.contains('*')
-        && name.matches('*').count() <= 1
-        && [".json", ".yml", ".yaml"].iter().any(|suffix| name.len() > suffix.len() && name.ends_with(suffix))
 }
 
 #[cfg(test)]

@@ -78,14 +78,15 @@ impl ScrapeManager {
             };
             state.pools.insert(name.clone(), pool);
             state.discovery.remove(&name);
-            if !wanted.file_sds.is_empty() {
+            if !wanted.discoveries.is_empty() {
                 let stop = CancellationToken::new();
-                for (index, files) in wanted.file_sds.iter().enumerate() {
-                    let run = discovery::watch_files(
+                for (source, discovery) in &wanted.discoveries {
+                    let run = discovery::run(
                         Arc::downgrade(self),
                         name.clone(),
-                        format!("file {index}"),
-                        files.clone(),
+                        source.clone(),
+                        discovery.clone(),
+                        Arc::clone(&self.env.metrics),
                         stop.clone(),
                     );
                     self.tasks.spawn(run);

@@ -12,13 +12,13 @@ use tokio_util::task::TaskTracker;
 use super::ingest::ScrapeState;
 use super::schedule::Schedule;
 use super::worker::{Env, Phase, Worker};
-use crate::config::file::StaticConfig;
+use crate::config::file::{ScrapeConfig, StaticConfig};
 use crate::config::resolve::PoolConfig;
 use crate::target::{Discovered, Status, Target, discover};
 use crate::version;
 
-/// Groups of targets with the meta labels of where they were found.
-pub(crate) type Groups = Vec<(StaticConfig, Vec<(&'static str, String)>)>;
+/// Groups of targets, with the meta labels of where they were found among their labels.
+pub(crate) type Groups = Vec<StaticConfig>;
 
 /// Dropped targets that are remembered when `keep_dropped_targets` sets no limit.
 const MAX_KEPT_DROPPED: usize = 10_000;
@@ -53,7 +53,7 @@ impl Retired {
 pub(crate) struct Pool {
     pub(crate) config: Arc<PoolConfig>,
     client: Client,
-    /// By source: the main file, or one pattern of files.
+    /// By source: the main file (empty), or one discovery.
     groups: BTreeMap<String, Groups>,
     running: BTreeMap<u64, Running>,
     /// Labels of dropped targets before relabelling.
@@ -66,8 +66,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(config: Arc<PoolConfig>) -> Self {
-        let meta = Vec::new();
-        let groups = config.static_groups.iter().map(|group| (group.clone(), meta.clone())).collect();
+        let groups = config.static_groups.clone();
         Self {
             client: Client::with_config(version::USER_AGENT, config.client.clone()),
             config,
@@ -95,8 +94,8 @@ impl Pool {
     /// reload neither marks anything stale nor reads a label twice.
     pub(crate) async fn replace(self, config: Arc<PoolConfig>) -> Self {
         let mut next = Self::new(config);
-        if next.config.raw.file_sd_configs == self.config.raw.file_sd_configs {
-            // Known until the files are read again, so that their targets do not vanish for a moment.
+        if has_same_discovery(&next.config.raw, &self.config.raw) {
+            // Known until they are found again, so that their targets do not vanish for a moment.
             next.groups.extend(self.groups.into_iter().filter(|(source, _)| !source.is_empty()));
         }
         for running in self.running.values() {
@@ -120,9 +119,9 @@ impl Pool {
             limit => usize::try_from(limit).unwrap_or(usize::MAX),
         };
         let mut wanted: BTreeMap<u64, Target> = BTreeMap::new();
-        for (group, meta) in self.groups.values().flatten() {
-            let meta: Vec<(&str, &str)> = meta.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            for discovered in discover(&self.config, group, &meta) {
+        env.metrics.scrape.synced(&self.config.job_name);
+        for group in self.groups.values().flatten() {
+            for discovered in discover(&self.config, group) {
                 match discovered {
                     // The same target from two sources is scraped once.
                     Ok(Discovered::Kept(target)) => drop(wanted.insert(target.key(), *target)),
@@ -133,6 +132,7 @@ impl Pool {
                         }
                     }
                     Err(error) => {
+                        env.metrics.scrape.sync_failed(&self.config.job_name);
                         tracing::warn!(job = %self.config.job_name, error, "target left out");
                     }
                 }
@@ -154,6 +154,9 @@ impl Pool {
         // Over the limit every target of the job fails: it cannot be told which of them are one too many.
         let reason = (limit > 0 && n_wanted as u64 > limit)
             .then(|| format!("target_limit exceeded (number of targets: {n_wanted}, limit: {limit})"));
+        if reason.is_some() {
+            env.metrics.scrape.over_target_limit.inc();
+        }
         for running in self.running.values() {
             running.target.force_error(reason.clone());
         }
@@ -170,6 +173,13 @@ impl Pool {
     pub(crate) fn end(self, phase: Phase) -> Vec<Retired> {
         self.running.into_values().map(|running| retire(running, phase)).collect()
     }
+}
+
+fn has_same_discovery(a: &ScrapeConfig, b: &ScrapeConfig) -> bool {
+    a.file_sd_configs == b.file_sd_configs
+        && a.http_sd_configs == b.http_sd_configs
+        && a.dns_sd_configs == b.dns_sd_configs
+        && a.ec2_sd_configs == b.ec2_sd_configs
 }
 
 fn retire(running: Running, phase: Phase) -> Retired {

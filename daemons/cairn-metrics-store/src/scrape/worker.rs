@@ -29,7 +29,7 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Env {
     storage: Arc<Storage>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     stores: Semaphore,
     storage_warning: Occasionally,
 }
