@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cairn_model::number::general_float;
 use cairn_model::{Labels, LabelsBuilder};
-use cairn_tsdb::{AppendError, Outcome, Sample, SeriesRef};
+use cairn_tsdb::{AppendError, Outcome, SampleOf, SeriesRef};
 use cairn_wire::protobuf_reader::ProtobufError;
 use cairn_wire::remote_write::{
     self as wire, RemoteWriteError, Version, WriteLimits, WriteRequest, WriteSeries,
@@ -22,7 +22,7 @@ use cairn_wire::remote_write::{
 
 use crate::metrics::Metrics;
 use crate::storage::Storage;
-use cache::{Fingerprint, SeriesCache};
+use cache::{Fingerprint, Reading, SeriesCache};
 
 /// Requests that are worked on at once; more wait. Twice the cores: while some wait for the disk, others use them.
 pub fn places() -> usize {
@@ -79,12 +79,9 @@ pub struct Receiver {
     scratch: Mutex<Vec<Vec<u8>>>,
 }
 
-/// A request on its way.
+/// What is told of a request, while it is worked on.
 #[derive(Default)]
-struct Batch {
-    rows: Vec<Sample>,
-    /// For each row, the position of its series in the request.
-    origins: Vec<u32>,
+struct Report {
     /// Messages with the position of the series that they are about.
     messages: Vec<(u32, String)>,
     /// Messages beyond [`MAX_MESSAGES`].
@@ -92,7 +89,7 @@ struct Batch {
     written: Written,
 }
 
-impl Batch {
+impl Report {
     fn refuse(&mut self, series: usize, message: impl FnOnce() -> String) {
         if self.messages.len() < MAX_MESSAGES {
             self.messages.push((position(series), message()));
@@ -100,11 +97,20 @@ impl Batch {
             self.n_more += 1;
         }
     }
+}
 
-    fn add(&mut self, request: &WriteRequest<'_>, index: usize, series: &SeriesRef) {
+/// Samples for the database, each with its series' position in the request.
+struct Rows<'s> {
+    samples: Vec<SampleOf<'s>>,
+    origins: Vec<u32>,
+}
+
+impl<'s> Rows<'s> {
+    #[inline]
+    fn add(&mut self, request: &WriteRequest<'_>, index: usize, series: &'s SeriesRef) {
         for sample in samples(request, &request.series[index]) {
-            self.rows.push(Sample {
-                series: series.clone(),
+            self.samples.push(SampleOf {
+                series,
                 time_ms: sample.time_ms,
                 value: sample.value,
                 start_ms: sample.start_ms,
@@ -112,6 +118,13 @@ impl Batch {
             self.origins.push(position(index));
         }
     }
+}
+
+/// A series that the cache did not know.
+struct Newcomer {
+    index: usize,
+    key: Fingerprint,
+    series: SeriesRef,
 }
 
 impl Receiver {
@@ -154,40 +167,56 @@ impl Receiver {
     ) -> Result<Written, ReceiveError> {
         wire::decompress(body, &self.limits, plain)?;
         let request = wire::decode(plain, version, &self.limits)?;
-        let mut batch = Batch {
-            rows: Vec::with_capacity(request.samples.len()),
-            origins: Vec::with_capacity(request.samples.len()),
-            ..Batch::default()
-        };
-        let unknown = self.look_up(&request, version, &mut batch);
-        self.resolve(&request, version, &unknown, &mut batch)?;
-        self.append(&request, &mut batch)?;
+        let mut report = Report::default();
+        // References into the cache are appended as they are: a known series is neither counted nor copied.
+        let known = self.cache.read();
+        let n = request.samples.len();
+        let mut rows = Rows { samples: Vec::with_capacity(n), origins: Vec::with_capacity(n) };
+        let unknown = self.look_up(&request, version, &known, &mut rows, &mut report);
+        let newcomers = self.resolve(&request, version, &unknown, &mut report)?;
+        for newcomer in &newcomers {
+            rows.add(&request, newcomer.index, &newcomer.series);
+        }
+        let n_dropped = self.append(&rows, &mut report)?;
+        refuse_histograms(&request, &mut report);
+        drop(rows);
+        drop(known);
+        if !newcomers.is_empty() {
+            let found = newcomers.into_iter().map(|newcomer| (newcomer.key, newcomer.series)).collect();
+            self.cache.insert(found, self.storage.db().n_series());
+        }
+        if n_dropped > 0 {
+            // They come in masses, at upkeep: without this each request would meet them again.
+            self.cache.forget_dropped();
+        }
         // Also when all of it was there before: a sender that repeats a request may have been told of a failed sync.
         self.storage.sync_appended()?;
-        Ok(self.account(batch))
+        Ok(self.account(report))
     }
 
     /// Takes the samples of series that are known. Answers the positions of the others.
-    fn look_up(
+    fn look_up<'k>(
         &self,
         request: &WriteRequest<'_>,
         version: Version,
-        batch: &mut Batch,
+        known: &'k Reading<'_>,
+        rows: &mut Rows<'k>,
+        report: &mut Report,
     ) -> Vec<(usize, Fingerprint)> {
         let mut unknown = Vec::new();
-        let known = self.cache.read();
+        let mut finder = known.finder();
         for (index, series) in request.series.iter().enumerate() {
             if let Some(fault) = &series.fault {
-                batch.refuse(index, || fault.to_string());
+                report.refuse(index, || fault.to_string());
                 continue;
             }
             if version == Version::V2 && series.samples.is_empty() && series.histograms.is_empty() {
-                batch.refuse(index, || no_samples(request, series));
+                report.refuse(index, || no_samples(request, series));
                 continue;
             }
             let key = self.cache.fingerprint(request.label_bytes(series));
-            match known.get(key) {
-                Some(found) => batch.add(request, index, found),
+            match finder.find(key) {
+                Some(found) => rows.add(request, index, found),
                 None => unknown.push((index, key)),
             }
         }
@@ -200,11 +229,8 @@ impl Receiver {
         request: &WriteRequest<'_>,
         version: Version,
         unknown: &[(usize, Fingerprint)],
-        batch: &mut Batch,
-    ) -> Result<(), ReceiveError> {
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        report: &mut Report,
+    ) -> Result<Vec<Newcomer>, ReceiveError> {
         // All are read before the first is created: a request that cannot be read changes nothing.
         let mut read = Vec::with_capacity(unknown.len());
         for &(index, key) in unknown {
@@ -218,64 +244,65 @@ impl Receiver {
                         self.metrics.remote_write.invalid_labels.inc_by(n as u64);
                     }
                     Version::V2 => {
-                        batch.refuse(index, || format!("invalid metric name or labels, got {shown}"));
+                        report.refuse(index, || format!("invalid metric name or labels, got {shown}"));
                     }
                 },
             }
         }
-        let mut found = Vec::with_capacity(read.len());
+        let labels: Vec<&Labels> = read.iter().map(|(_, _, labels)| labels).collect();
+        if let Ok(found) = self.storage.db().series_refs(&labels) {
+            let newcomers = read.iter().zip(found);
+            return Ok(newcomers.map(|(&(index, key, _), series)| Newcomer { index, key, series }).collect());
+        }
+        // One of them is over a limit, or the disk is full: one by one, to say which.
+        let mut newcomers = Vec::with_capacity(read.len());
         for (index, key, labels) in read {
             match self.storage.resolve(&labels) {
-                Ok(series) => {
-                    batch.add(request, index, &series);
-                    found.push((key, series));
-                }
+                Ok(series) => newcomers.push(Newcomer { index, key, series }),
                 Err(error @ (AppendError::TooManySeries { .. } | AppendError::LabelsTooLarge { .. })) => {
-                    batch.refuse(index, || error.to_string());
+                    report.refuse(index, || error.to_string());
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        self.cache.insert(&found, self.storage.db().n_series());
-        Ok(())
+        Ok(newcomers)
     }
 
-    fn append(&self, request: &WriteRequest<'_>, batch: &mut Batch) -> Result<(), ReceiveError> {
-        let (outcomes, n_dropped) = self.storage.append_counting(&mut batch.rows)?;
-        if n_dropped > 0 {
-            // They come in masses, at upkeep: without this each request would meet them again.
-            self.cache.forget_dropped();
-        }
+    /// Answers how many rows' series had left the head.
+    fn append(&self, rows: &Rows<'_>, report: &mut Report) -> Result<usize, ReceiveError> {
+        let (outcomes, n_dropped) = self.storage.append_of(&rows.samples)?;
         for (row, outcome) in outcomes.iter().enumerate() {
             match outcome {
-                Outcome::Stored | Outcome::Duplicate => batch.written.samples += 1,
+                Outcome::Stored | Outcome::Duplicate => report.written.samples += 1,
                 refused => {
-                    let (index, sample) = (batch.origins[row] as usize, batch.rows[row].clone());
-                    batch.refuse(index, || refusal(*refused, &sample));
+                    report.refuse(rows.origins[row] as usize, || refusal(*refused, &rows.samples[row]))
                 }
             }
         }
-        for (index, series) in request.series.iter().enumerate() {
-            let range = series.histograms.start as usize..series.histograms.end as usize;
-            for one in &request.histograms[range] {
-                let reason = one.histogram.as_ref().err().map_or(NO_HISTOGRAMS, String::as_str);
-                batch.refuse(index, || reason.to_owned());
-            }
-        }
-        Ok(())
+        Ok(n_dropped)
     }
 
     /// Counts, and puts messages into the order of the request.
-    fn account(&self, mut batch: Batch) -> Written {
-        let n_refused = batch.messages.len() + batch.n_more;
-        self.metrics.remote_write.samples.inc_by(batch.written.samples);
+    fn account(&self, mut report: Report) -> Written {
+        let n_refused = report.messages.len() + report.n_more;
+        self.metrics.remote_write.samples.inc_by(report.written.samples);
         self.metrics.remote_write.refused.inc_by(n_refused as u64);
-        batch.messages.sort_by_key(|(series, _)| *series);
-        batch.written.messages = batch.messages.into_iter().map(|(_, message)| message).collect();
-        if batch.n_more > 0 {
-            batch.written.messages.push(format!("and {} more", batch.n_more));
+        report.messages.sort_by_key(|(series, _)| *series);
+        report.written.messages = report.messages.into_iter().map(|(_, message)| message).collect();
+        if report.n_more > 0 {
+            report.written.messages.push(format!("and {} more", report.n_more));
         }
-        batch.written
+        report.written
+    }
+}
+
+fn refuse_histograms(request: &WriteRequest<'_>, report: &mut Report) {
+    for (index, series) in request.series.iter().enumerate() {
+        let range = series.histograms.start as usize..series.histograms.end as usize;
+        for one in &request.histograms[range] {
+            let reason = one.histogram.as_ref().err().map_or(NO_HISTOGRAMS, String::as_str);
+            report.refuse(index, || reason.to_owned());
+        }
     }
 }
 
@@ -324,7 +351,7 @@ fn no_samples(request: &WriteRequest<'_>, series: &WriteSeries) -> String {
 }
 
 /// Why a sample was refused, in the words of the peer.
-fn refusal(outcome: Outcome, sample: &Sample) -> String {
+fn refusal(outcome: Outcome, sample: &SampleOf<'_>) -> String {
     match outcome {
         Outcome::DuplicateOtherValue { existing } => format!(
             "duplicate sample for timestamp {}; overrides not allowed: existing {}, new value {}",

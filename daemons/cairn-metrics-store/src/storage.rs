@@ -74,25 +74,12 @@ impl Storage {
     /// # Errors
     /// [`AppendError`]: nothing of the rows can be counted on.
     pub fn append(&self, rows: &mut [Sample]) -> Result<Vec<Outcome>, AppendError> {
-        self.append_counting(rows).map(|(outcomes, _)| outcomes)
-    }
-
-    /// [`append`](Self::append), telling how many rows' series had left the head.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn append_counting(&self, rows: &mut [Sample]) -> Result<(Vec<Outcome>, usize), AppendError> {
         let now = TimeMs(now_ms());
         let mut outcomes = self.db.append(rows, now)?;
         self.is_dirty.store(true, Ordering::Release);
-        let dropped: Vec<usize> = outcomes
-            .iter()
-            .enumerate()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::SeriesDropped))
-            .map(|(index, _)| index)
-            .collect();
+        let dropped = dropped(&outcomes);
         if dropped.is_empty() {
-            return Ok((outcomes, 0));
+            return Ok(outcomes);
         }
         let mut again = Vec::with_capacity(dropped.len());
         for index in &dropped {
@@ -100,8 +87,31 @@ impl Storage {
             rows[*index].series = self.db.series_ref(&labels)?;
             again.push(rows[*index].clone());
         }
-        for (index, outcome) in dropped.iter().zip(self.db.append(&again, now)?) {
-            outcomes[*index] = outcome;
+        for (index, outcome) in dropped.into_iter().zip(self.db.append(&again, now)?) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    /// As [`append`](Self::append), for rows whose series are kept elsewhere. The number is how many of those had left
+    /// the head; their samples are in the series that took their place.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_of(&self, rows: &[SampleOf<'_>]) -> Result<(Vec<Outcome>, usize), AppendError> {
+        let now = TimeMs(now_ms());
+        let mut outcomes = self.db.append_of(rows, now)?;
+        self.is_dirty.store(true, Ordering::Release);
+        let dropped = dropped(&outcomes);
+        if !dropped.is_empty() {
+            let labels: Vec<Labels> =
+                dropped.iter().map(|index| rows[*index].series.labels().to_labels()).collect();
+            let found = self.db.series_refs(&labels.iter().collect::<Vec<_>>())?;
+            let again = dropped.iter().zip(&found).map(|(index, series)| SampleOf { series, ..rows[*index] });
+            let again: Vec<SampleOf<'_>> = again.collect();
+            for (index, outcome) in dropped.iter().zip(self.db.append_of(&again, now)?) {
+                outcomes[*index] = outcome;
+            }
         }
         Ok((outcomes, dropped.len()))
     }
@@ -126,4 +136,10 @@ impl Storage {
         }
         self.db.sync().inspect_err(|_| self.is_dirty.store(true, Ordering::Release))
     }
+}
+
+/// Rows whose series have left the head.
+fn dropped(outcomes: &[Outcome]) -> Vec<usize> {
+    let is_dropped = |outcome: &Outcome| matches!(outcome, Outcome::SeriesDropped);
+    outcomes.iter().enumerate().filter(|(_, outcome)| is_dropped(outcome)).map(|(index, _)| index).collect()
 }

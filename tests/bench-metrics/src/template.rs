@@ -209,11 +209,12 @@ fn model(name: &str, kind: &str, first: f64, text: &str) -> Model {
         || (kind == "untyped" && first > 0.0)
         || (kind == "summary" && (name.ends_with("_sum") || name.ends_with("_count")));
     if is_counter {
-        // What counts errors, or what this machine does not do, stands still everywhere.
+        // What counts errors, or what this machine does not do, stands still nearly everywhere.
         if first == 0.0 {
-            return Model::Constant;
+            let is_still = noise.unit() < 0.7;
+            return if is_still { Model::Constant } else { Model::IntCounter { mean: 3.0, activity: 0.3 } };
         }
-        let activity = if noise.unit() < 0.5 { 1.0 } else { noise.unit() * noise.unit() };
+        let activity = if noise.unit() < 0.6 { 1.0 } else { noise.unit() };
         if name == "node_cpu_seconds_total" {
             return Model::FloatCounter { mean: 15.0 * noise.unit(), activity, scale: 100.0 };
         }
