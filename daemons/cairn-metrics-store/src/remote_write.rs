@@ -270,7 +270,7 @@ impl Receiver {
 
     /// Answers how many rows' series had left the head.
     fn append(&self, rows: &Rows<'_>, report: &mut Report) -> Result<usize, ReceiveError> {
-        let (outcomes, n_dropped) = self.storage.append_of(&rows.samples)?;
+        let (outcomes, n_dropped) = self.storage.append_resolving(&rows.samples)?;
         for (row, outcome) in outcomes.iter().enumerate() {
             match outcome {
                 Outcome::Stored | Outcome::Duplicate => report.written.samples += 1,

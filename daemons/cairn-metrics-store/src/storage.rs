@@ -98,7 +98,7 @@ impl Storage {
     ///
     /// # Errors
     /// As [`append`](Self::append).
-    pub fn append_of(&self, rows: &[SampleOf<'_>]) -> Result<(Vec<Outcome>, usize), AppendError> {
+    pub fn append_resolving(&self, rows: &[SampleOf<'_>]) -> Result<(Vec<Outcome>, usize), AppendError> {
         let now = TimeMs(now_ms());
         let mut outcomes = self.db.append_of(rows, now)?;
         self.is_dirty.store(true, Ordering::Release);
