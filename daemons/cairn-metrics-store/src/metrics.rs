@@ -77,6 +77,10 @@ pub struct QueryMetrics {
 pub struct RemoteWriteMetrics {
     /// Samples kept.
     pub samples: Counter,
+    /// Native histograms kept.
+    pub histograms: Counter,
+    /// Exemplars kept.
+    pub exemplars: Counter,
     /// Samples and series refused.
     pub refused: Counter,
     /// Samples left out silently, as the peer does, because their labels are none.
@@ -127,6 +131,16 @@ impl Metrics {
                 "cairn_metrics_store_remote_write_samples",
                 "Samples kept of remote write",
                 &remote_write.samples,
+            ),
+            (
+                "cairn_metrics_store_remote_write_histograms",
+                "Native histograms kept of remote write",
+                &remote_write.histograms,
+            ),
+            (
+                "cairn_metrics_store_remote_write_exemplars",
+                "Exemplars kept of remote write",
+                &remote_write.exemplars,
             ),
             (
                 "cairn_metrics_store_remote_write_refused",

@@ -3,12 +3,14 @@
 //! | file | answers |
 //! |---|---|
 //! | `remote_write.rs` | what happens to a request, in which order |
+//! | `remote_write/extras.rs` | what becomes of native histograms and exemplars |
 //! | `remote_write/cache.rs` | which series is this, without taking its labels apart |
 //!
 //! Where this differs from the peer: of a request of version 1.0 that holds a bad sample, the peer keeps nothing and
 //! the sender, told 400, drops it all. Here the good samples are kept, as in version 2.0; the answer is the same.
 
 mod cache;
+mod extras;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -103,6 +105,8 @@ impl Report {
 struct Rows<'s> {
     samples: Vec<SampleOf<'s>>,
     origins: Vec<u32>,
+    /// Series that have histograms or exemplars.
+    with_extras: Vec<(u32, &'s SeriesRef)>,
 }
 
 impl<'s> Rows<'s> {
@@ -116,6 +120,10 @@ impl<'s> Rows<'s> {
                 start_ms: sample.start_ms,
             });
             self.origins.push(position(index));
+        }
+        let one = &request.series[index];
+        if !one.histograms.is_empty() || !one.exemplars.is_empty() {
+            self.with_extras.push((position(index), series));
         }
     }
 }
@@ -171,14 +179,15 @@ impl Receiver {
         // References into the cache are appended as they are: a known series is neither counted nor copied.
         let known = self.cache.read();
         let n = request.samples.len();
-        let mut rows = Rows { samples: Vec::with_capacity(n), origins: Vec::with_capacity(n) };
+        let mut rows =
+            Rows { samples: Vec::with_capacity(n), origins: Vec::with_capacity(n), with_extras: Vec::new() };
         let unknown = self.look_up(&request, version, &known, &mut rows, &mut report);
         let newcomers = self.resolve(&request, version, &unknown, &mut report)?;
         for newcomer in &newcomers {
             rows.add(&request, newcomer.index, &newcomer.series);
         }
         let n_dropped = self.append(&rows, &mut report)?;
-        refuse_histograms(&request, &mut report);
+        self.append_extras(&request, version, &rows.with_extras, &mut report)?;
         drop(rows);
         drop(known);
         if !newcomers.is_empty() {
@@ -250,7 +259,7 @@ impl Receiver {
             }
         }
         let labels: Vec<&Labels> = read.iter().map(|(_, _, labels)| labels).collect();
-        if let Ok(found) = self.storage.db().series_refs(&labels) {
+        if let Ok(found) = self.storage.resolve_all(&labels) {
             let newcomers = read.iter().zip(found);
             return Ok(newcomers.map(|(&(index, key, _), series)| Newcomer { index, key, series }).collect());
         }
@@ -286,6 +295,8 @@ impl Receiver {
     fn account(&self, mut report: Report) -> Written {
         let n_refused = report.messages.len() + report.n_more;
         self.metrics.remote_write.samples.inc_by(report.written.samples);
+        self.metrics.remote_write.histograms.inc_by(report.written.histograms);
+        self.metrics.remote_write.exemplars.inc_by(report.written.exemplars);
         self.metrics.remote_write.refused.inc_by(n_refused as u64);
         report.messages.sort_by_key(|(series, _)| *series);
         report.written.messages = report.messages.into_iter().map(|(_, message)| message).collect();
@@ -295,19 +306,6 @@ impl Receiver {
         report.written
     }
 }
-
-fn refuse_histograms(request: &WriteRequest<'_>, report: &mut Report) {
-    for (index, series) in request.series.iter().enumerate() {
-        let range = series.histograms.start as usize..series.histograms.end as usize;
-        for one in &request.histograms[range] {
-            let reason = one.histogram.as_ref().err().map_or(NO_HISTOGRAMS, String::as_str);
-            report.refuse(index, || reason.to_owned());
-        }
-    }
-}
-
-/// What the peer says while it does not take them.
-const NO_HISTOGRAMS: &str = "native histograms are disabled";
 
 /// Position in a list of a request, all of which are shorter.
 fn position(index: usize) -> u32 {

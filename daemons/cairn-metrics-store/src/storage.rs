@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_disk::DirLock;
 use cairn_model::{Labels, TimeMs};
-use cairn_tsdb::{AppendError, Db, Outcome, Sample, SampleOf, SeriesRef};
+use cairn_tsdb::{AppendError, Db, HistogramSample, Outcome, Sample, SampleOf, SeriesRef};
 
 use crate::scrape::schedule::now_ms;
 
@@ -93,8 +93,8 @@ impl Storage {
         Ok(outcomes)
     }
 
-    /// As [`append`](Self::append), for rows whose series are kept elsewhere. The number is how many of those had left
-    /// the head; their samples are in the series that took their place.
+    /// As [`append_of`](Self::append_of), with series that have left the head resolved again. The number is how many those
+    /// were; their samples are in the series that took their place.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -114,6 +114,29 @@ impl Storage {
             }
         }
         Ok((outcomes, dropped.len()))
+    }
+
+    /// [`append`](Self::append) for native histograms.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_histograms(&self, rows: &mut [HistogramSample]) -> Result<Vec<Outcome>, AppendError> {
+        let now = TimeMs(now_ms());
+        let mut outcomes = self.db.append_histograms(rows, now)?;
+        self.is_dirty.store(true, Ordering::Release);
+        let dropped = dropped(&outcomes);
+        if dropped.is_empty() {
+            return Ok(outcomes);
+        }
+        let mut again = Vec::with_capacity(dropped.len());
+        for index in &dropped {
+            rows[*index].series = self.db.series_ref(&rows[*index].series.labels().to_labels())?;
+            again.push(rows[*index].clone());
+        }
+        for (index, outcome) in dropped.into_iter().zip(self.db.append_histograms(&again, now)?) {
+            outcomes[index] = outcome;
+        }
+        Ok(outcomes)
     }
 
     /// Waits until everything appended so far is durable, whoever makes it so. Blocking; callers at the same time share
