@@ -119,5 +119,8 @@ fn programs(arguments: &Arguments) -> Vec<Program> {
         (Kind::Prometheus, &arguments.prometheus),
         (Kind::Victoria, &arguments.victoria),
     ];
-    given.into_iter().filter_map(|(kind, path)| Some(Program { kind, path: path.clone()? })).collect()
+    given
+        .into_iter()
+        .filter_map(|(kind, path)| Some(Program { kind, path: std::path::absolute(path.clone()?).ok()? }))
+        .collect()
 }
