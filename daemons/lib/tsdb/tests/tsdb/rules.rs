@@ -203,7 +203,7 @@ fn a_full_head_asks_once_and_then_helps_itself() {
         for instance in 0..40 {
             append(&db, &labels("n", instance), time, f64::from(u32::try_from(time).unwrap()).sqrt());
         }
-        assert!(db.counters().head_chunk_bytes < 4 * 40 * 112, "{:?}", db.counters());
+        assert!(db.counters().head_chunk_bytes < 4 * 40 * 176, "{:?}", db.counters());
     }
     assert!(db.counters().flushes > 3 && asked.load(Ordering::Relaxed) > 3);
     assert_eq!(crate::n_samples(&everything(&db)), 101 + 299 * 40);
