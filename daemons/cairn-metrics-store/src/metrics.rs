@@ -32,6 +32,10 @@ pub struct ScrapeMetrics {
     pub over_body_size_limit: Counter,
     /// Scrapes failed by a label limit.
     pub over_label_limits: Counter,
+    /// Scrapes failed by `native_histogram_bucket_limit`.
+    pub over_bucket_limit: Counter,
+    /// Exemplars dropped: older than the newest of their series.
+    pub exemplars_out_of_order: Counter,
     /// Samples dropped: another value is stored at that time.
     pub duplicates: Counter,
     /// Samples dropped: older than the newest of their series.
@@ -201,6 +205,16 @@ impl Metrics {
                 "target_scrape_pool_exceeded_label_limits",
                 "Scrapes failed by a label limit",
                 &scrape.over_label_limits,
+            ),
+            (
+                "target_scrapes_exceeded_native_histogram_bucket_limit",
+                "Scrapes failed by native_histogram_bucket_limit",
+                &scrape.over_bucket_limit,
+            ),
+            (
+                "target_scrapes_exemplar_out_of_order",
+                "Exemplars dropped: older than the newest of their series",
+                &scrape.exemplars_out_of_order,
             ),
             (
                 "target_scrapes_sample_duplicate_timestamp",

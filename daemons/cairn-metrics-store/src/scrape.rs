@@ -12,12 +12,14 @@
 //! | [`ingest`] | one page into the database: report series, staleness |
 //! | `body.rs` | one page to a list of samples, known series found by their keys |
 //! | `labels.rs` | labels and limits of a series that is not known |
+//! | `convert.rs` | classic histograms in text to native ones |
 //! | `created.rs` | when counting began, as OpenMetrics says it |
 //! | `cache.rs` | from the key of a sample to its place in the database |
 //! | `metadata.rs` | type, help and unit of a target's families |
 
 mod body;
 mod cache;
+mod convert;
 mod created;
 mod failure_log;
 mod fetch;

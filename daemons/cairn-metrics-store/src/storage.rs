@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cairn_disk::DirLock;
 use cairn_model::{Labels, TimeMs};
-use cairn_tsdb::{AppendError, Db, HistogramSample, Outcome, Sample, SampleOf, SeriesRef};
+use cairn_tsdb::{
+    AppendError, Db, ExemplarOutcome, ExemplarSample, HistogramSample, Outcome, Sample, SampleOf, SeriesRef,
+};
 
 use crate::scrape::schedule::now_ms;
 
@@ -116,7 +118,7 @@ impl Storage {
         Ok((outcomes, dropped.len()))
     }
 
-    /// [`append`](Self::append) for native histograms.
+    /// As [`append`](Self::append), for native histograms.
     ///
     /// # Errors
     /// As [`append`](Self::append).
@@ -124,17 +126,28 @@ impl Storage {
         let now = TimeMs(now_ms());
         let mut outcomes = self.db.append_histograms(rows, now)?;
         self.is_dirty.store(true, Ordering::Release);
-        let dropped = dropped(&outcomes);
-        if dropped.is_empty() {
-            return Ok(outcomes);
+        for (row, outcome) in rows.iter_mut().zip(&mut outcomes) {
+            // Rare enough to go one by one.
+            if *outcome == Outcome::SeriesDropped {
+                row.series = self.db.series_ref(&row.series.labels().to_labels())?;
+                *outcome = self.db.append_histograms(std::slice::from_ref(row), now)?[0];
+            }
         }
-        let mut again = Vec::with_capacity(dropped.len());
-        for index in &dropped {
-            rows[*index].series = self.db.series_ref(&rows[*index].series.labels().to_labels())?;
-            again.push(rows[*index].clone());
-        }
-        for (index, outcome) in dropped.into_iter().zip(self.db.append_histograms(&again, now)?) {
-            outcomes[index] = outcome;
+        Ok(outcomes)
+    }
+
+    /// As [`append`](Self::append), for exemplars.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_exemplars(&self, rows: &mut [ExemplarSample]) -> Result<Vec<ExemplarOutcome>, AppendError> {
+        let mut outcomes = self.db.append_exemplars(rows)?;
+        self.is_dirty.store(true, Ordering::Release);
+        for (row, outcome) in rows.iter_mut().zip(&mut outcomes) {
+            if *outcome == ExemplarOutcome::SeriesDropped {
+                row.series = self.db.series_ref(&row.series.labels().to_labels())?;
+                *outcome = self.db.append_exemplars(std::slice::from_ref(row))?[0];
+            }
         }
         Ok(outcomes)
     }

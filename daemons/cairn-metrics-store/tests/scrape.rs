@@ -366,3 +366,61 @@ async fn open_metrics() {
     store.until_value("jobs_total", 7.0).await;
     store.stop().await;
 }
+
+/// A family in protobuf: one native histogram of one bucket, with an exemplar, and classic buckets beside it.
+fn native_page(count: u8, exemplar_seconds: u8) -> Vec<u8> {
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    }
+    fn double(number: u8, value: f64) -> Vec<u8> {
+        [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
+    }
+    let trace = field(1, &[field(1, b"trace_id"), field(2, b"t")].concat());
+    let exemplar = [trace, double(2, 0.5), field(3, &[1 << 3, exemplar_seconds])].concat();
+    let bucket = field(3, &[vec![1 << 3, count], double(2, 1.0)].concat());
+    // Schema 0, one span of one bucket at index 0; field 16 has a tag of two bytes.
+    let long = [&[0x82, 1, u8::try_from(exemplar.len()).unwrap()], &exemplar[..]].concat();
+    let span = field(12, &[2 << 3, 1]);
+    let delta = vec![13 << 3, count * 2];
+    let histogram = [vec![1 << 3, count], double(2, 1.5), bucket, span, delta, long].concat();
+    let metric = field(4, &field(7, &histogram));
+    let family = [field(1, b"h"), vec![3 << 3, 4], metric].concat();
+    [vec![u8::try_from(family.len()).unwrap()], family].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_and_exemplars() {
+    let content_type =
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    let page = |count, seconds| Page { content_type, ..Page::bytes(native_page(count, seconds)) };
+    let target = Target::serve(page(3, 100)).await;
+    let (_dir, store) = start(&target, "scrape_native_histograms: true").await;
+    store.until_value("scrape_samples_scraped", 1.0).await;
+    store.until_value("up", 1.0).await;
+    assert!(
+        target.requests()[0].1["accept"].to_str().unwrap().starts_with("application/vnd.google.protobuf;")
+    );
+    let series = store.get("/api/v1/series?match[]={__name__=~%22h.*%22}").await.json()["data"].clone();
+    assert_eq!(series.as_array().unwrap().len(), 1, "the classic part is left out: {series}");
+    assert_eq!(series[0]["__name__"], "h");
+    let found = store.get("/api/v1/query_exemplars?query=h&start=0&end=200").await.json()["data"].clone();
+    assert_eq!(found[0]["exemplars"][0]["labels"], json!({"trace_id": "t"}));
+    assert_eq!(found[0]["exemplars"].as_array().unwrap().len(), 1, "the same one is stored once");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classic_histograms_become_native_ones() {
+    let page = "# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 3\nh_sum 4\nh_count 3\n\
+                # TYPE g gauge\ng_count 7\n";
+    let target = Target::serve(Page::text(page)).await;
+    let (_dir, store) = start(&target, "convert_classic_histograms_to_nhcb: true").await;
+    store.until_value("scrape_samples_scraped", 2.0).await;
+    store.until_value("up", 1.0).await;
+    let series = store.get("/api/v1/series?match[]={__name__=~%22h.*%22}").await.json()["data"].clone();
+    assert_eq!(series.as_array().unwrap().len(), 1, "{series}");
+    assert_eq!(series[0]["__name__"], "h");
+    assert_eq!(store.value("g_count").await, Some(7.0));
+    assert_eq!(store.value("h_count").await, None);
+    store.stop().await;
+}

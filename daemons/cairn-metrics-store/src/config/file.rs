@@ -72,7 +72,7 @@ pub struct Global {
     /// Longest duration of one scrape.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_timeout: Option<PromDuration>,
-    /// Formats offered to targets, most wanted first. Those that are not text are known and not offered.
+    /// Formats offered to targets, most wanted first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_protocols: Option<Vec<String>>,
     /// Which names are valid: `utf8`, `legacy`.

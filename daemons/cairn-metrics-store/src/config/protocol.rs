@@ -54,11 +54,6 @@ impl ScrapeProtocol {
         }
     }
 
-    /// Whether this version reads it. What it does not read may stand in a configuration and is not asked for.
-    pub fn is_read(self) -> bool {
-        self != Self::PrometheusProto
-    }
-
     /// What its bytes are.
     pub fn format(self) -> Format {
         match self {
@@ -183,12 +178,12 @@ pub struct HistogramKeys {
     pub converts_classic: bool,
 }
 
-/// The header `Accept`: what is read of `protocols`, in falling order of preference.
+/// The header `Accept`: `protocols` in falling order of preference.
 pub fn accept_header(protocols: &[ScrapeProtocol], escaping: NameEscaping) -> String {
     // As many steps as there are formats, so that the last ones never fall to zero.
     let mut weight = ScrapeProtocol::ALL.len() + 1;
     let mut parts = Vec::new();
-    for protocol in protocols.iter().filter(|protocol| protocol.is_read()) {
+    for protocol in protocols {
         let scheme = if protocol.names_escaping() { format!(";escaping={escaping}") } else { String::new() };
         parts.push(format!("{}{scheme};q=0.{weight}", protocol.media()));
         weight -= 1;
@@ -202,12 +197,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_can_be_read_is_asked_for() {
+    fn formats_are_asked_for_in_their_order() {
         assert_eq!(
             accept_header(&ScrapeProtocol::ALL, NameEscaping::AllowUtf8),
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-             text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
         );
     }
 

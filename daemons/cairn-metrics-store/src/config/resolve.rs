@@ -120,7 +120,7 @@ pub struct PoolConfig {
     pub has_compression: bool,
     /// Value of the header `Accept`.
     pub accept: String,
-    /// Formats that are wanted, most wanted first; those that this version does not read among them.
+    /// Formats that are wanted, most wanted first.
     pub protocols: Vec<ScrapeProtocol>,
     /// Format of an answer that does not say what it is, or says something unknown.
     pub fallback_protocol: Option<ScrapeProtocol>,
@@ -297,12 +297,7 @@ fn fill_scrape(raw: &mut ScrapeConfig, global: &Global, place: &str) -> Result<(
         _ => default_protocols(scrapes_native),
     });
     if let Some(fallback) = raw.fallback_scrape_protocol.as_deref() {
-        let protocol: ScrapeProtocol = parsed(fallback, place)?;
-        if !protocol.is_read() {
-            let message =
-                format!("fallback_scrape_protocol {} is not supported by this version", quote(fallback));
-            return bad(place, message);
-        }
+        let _: ScrapeProtocol = parsed(fallback, place)?;
     }
     let validation = raw
         .metric_name_validation_scheme
@@ -528,12 +523,8 @@ fn protocols(names: &[String], place: &str) -> Result<Vec<ScrapeProtocol>, BadVa
         }
         list.push(protocol);
     }
-    if !list.iter().any(|protocol| protocol.is_read()) {
-        let read: Vec<_> =
-            ScrapeProtocol::ALL.into_iter().filter(|p| p.is_read()).map(ScrapeProtocol::name).collect();
-        let message =
-            format!("scrape_protocols holds no format that this version reads; it reads {}", read.join(", "));
-        return bad(place, message);
+    if list.is_empty() {
+        return bad(place, "scrape_protocols is empty; leave it out for the default");
     }
     Ok(list)
 }

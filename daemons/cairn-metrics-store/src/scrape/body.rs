@@ -1,9 +1,13 @@
 //! One page, read to its end before anything of it is written: samples on a list, labels where the series is not known.
 
-use cairn_model::{Exemplar, Labels};
-use cairn_wire::exposition::{Format, Item, Options, Parser, Sample, Value};
+use std::sync::Arc;
+
+use cairn_model::histogram::{MAX_EXPONENTIAL_SCHEMA, MIN_EXPONENTIAL_SCHEMA};
+use cairn_model::{Exemplar, Histogram, Labels, MetricType};
+use cairn_wire::exposition::{Format, Item, LabelPair, Options, Parser, Sample, Value};
 
 use super::cache::{Known, SeriesCache, SlotId};
+use super::convert::{Converted, Converter};
 use super::created::CreatedTimes;
 use super::ingest::{Counts, ScrapeError};
 use super::labels::series_labels;
@@ -31,14 +35,28 @@ pub(super) struct Row {
     pub(super) is_tracked: bool,
 }
 
+/// A native histogram that is going to be stored.
+#[derive(Clone, Debug)]
+pub(super) struct HistogramRow {
+    pub(super) slot: SlotId,
+    pub(super) time: i64,
+    pub(super) histogram: Arc<Histogram>,
+    /// 0: not known.
+    pub(super) start: i64,
+    pub(super) is_tracked: bool,
+}
+
 /// What a page holds.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) floats: Vec<Row>,
+    pub(super) histograms: Vec<HistogramRow>,
     /// Labels of series that are not known yet; [`SeriesCache::pending`] has the index.
     pub(super) new_labels: Vec<Labels>,
-    /// With the slot of their series.
+    /// With the slot of their series; those of one sample follow each other, in the order of their times.
     pub(super) exemplars: Vec<(SlotId, Exemplar)>,
+    /// A histogram could not be reduced to the buckets that are allowed.
+    is_over_bucket_limit: bool,
 }
 
 /// Reads pages of one target.
@@ -56,7 +74,15 @@ impl Reader<'_> {
     pub(super) fn read(mut self, page: Page<'_>, counts: &mut Counts) -> Result<Rows, ScrapeError> {
         let mut rows = Rows { floats: Vec::with_capacity(self.cache.len()), ..Rows::default() };
         let mut created = CreatedTimes::new(page.format);
-        let mut parser = Parser::new(page.bytes, page.format, Options::default());
+        let histograms = self.target.histograms;
+        // In protobuf the parser does it.
+        let mut converter = Converter::new(histograms.converts_classic && page.format != Format::Protobuf);
+        let options = Options {
+            wants_native: histograms.scrapes_native,
+            keeps_classic: histograms.keeps_classic,
+            converts_classic: histograms.converts_classic,
+        };
+        let mut parser = Parser::new(page.bytes, page.format, options);
         self.metadata.begin_scrape();
         loop {
             let guess = self.cache.guess();
@@ -69,9 +95,24 @@ impl Reader<'_> {
                     None => break,
                 },
             };
-            match item? {
-                Item::Sample(sample) => self.take(&sample, slot, &mut rows, &mut created, counts)?,
+            let item = item?;
+            let (is_part, ended) = match &item {
+                Item::Sample(sample) => converter.take(sample).map_err(ScrapeError::Text)?,
+                _ => (false, converter.end()),
+            };
+            if let Some(converted) = ended {
+                self.take_converted(converted, &mut rows, counts)?;
+            }
+            match item {
+                // A line that goes into a histogram is no sample of its own, unless that is wanted.
+                Item::Sample(sample) if is_part && !histograms.keeps_classic => {
+                    let slot = slot.unwrap_or_else(|| self.cache.find(sample.key));
+                    self.cache.show(slot);
+                    self.cache.learn(slot, Known::Dropped);
+                }
+                Item::Sample(sample) => self.take(sample, slot, &mut rows, &mut created, counts)?,
                 Item::Type { name, metric_type } => {
+                    converter.begin_family(name, metric_type == MetricType::Histogram);
                     created.begin_family(name, metric_type, rows.floats.len());
                     if let Some(data) = self.metadata.note(name) {
                         data.metric_type = metric_type;
@@ -94,16 +135,22 @@ impl Reader<'_> {
                 }
             }
         }
+        if let Some(converted) = converter.end() {
+            self.take_converted(converted, &mut rows, counts)?;
+        }
         self.metadata.end_scrape();
         if self.pool.limits.samples > 0 && counts.kept as u64 > self.pool.limits.samples {
             return Err(ScrapeError::SampleLimit);
+        }
+        if rows.is_over_bucket_limit {
+            return Err(ScrapeError::BucketLimit);
         }
         Ok(rows)
     }
 
     fn take(
         &mut self,
-        sample: &Sample<'_>,
+        sample: Sample<'_>,
         slot: Option<SlotId>,
         rows: &mut Rows,
         created: &mut CreatedTimes,
@@ -116,8 +163,11 @@ impl Reader<'_> {
             Known::Series(_) => {}
             Known::Dropped => return Ok(()),
             Known::Nothing | Known::Pending(..) => {
-                if self.cache.pending(slot).is_none() && !self.look_at(sample, slot, rows)? {
-                    return Ok(());
+                if self.cache.pending(slot).is_none() {
+                    let pairs = sample.pairs().map_err(ScrapeError::Text)?;
+                    if !self.look_at(&pairs, slot, rows)? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -128,21 +178,93 @@ impl Reader<'_> {
             return Ok(());
         }
         let time = own_time.unwrap_or(self.time);
-        // The formats that are asked for give floats unless histograms are wanted.
-        let Value::Float(value) = sample.value else { return Ok(()) };
         let is_tracked = own_time.is_none() || self.pool.track_timestamps_staleness;
-        rows.floats.push(Row { slot, time, value, start: sample.start_ms.unwrap_or(0), is_tracked });
-        created.note(sample, self.cache, &mut rows.floats).map_err(ScrapeError::Text)?;
+        let start = sample.start_ms.unwrap_or(0);
         if sample.has_exemplars() {
-            self.take_exemplars(sample, slot, time, rows)?;
+            let mut exemplars = Vec::new();
+            sample.exemplars(&mut exemplars).map_err(ScrapeError::Text)?;
+            take_exemplars(exemplars, slot, time, rows);
+        }
+        match sample.value {
+            Value::Float(value) => {
+                rows.floats.push(Row { slot, time, value, start, is_tracked });
+                created.note(&sample, self.cache, &mut rows.floats).map_err(ScrapeError::Text)?;
+            }
+            Value::Histogram(histogram) => {
+                if let Some(histogram) = self.limited(*histogram, rows)? {
+                    rows.histograms.push(HistogramRow { slot, time, histogram, start, is_tracked });
+                }
+            }
         }
         Ok(())
     }
 
+    /// A histogram that was put together from its lines.
+    fn take_converted(
+        &mut self,
+        converted: Converted,
+        rows: &mut Rows,
+        counts: &mut Counts,
+    ) -> Result<(), ScrapeError> {
+        let Converted { key, pairs, histogram, timestamp, exemplars } = converted;
+        counts.scraped += 1;
+        let slot = self.cache.find(&key);
+        let is_first = self.cache.see(slot);
+        match self.cache.known(slot) {
+            Known::Series(_) => {}
+            Known::Dropped => return Ok(()),
+            Known::Nothing | Known::Pending(..) => {
+                if self.cache.pending(slot).is_none() && !self.look_at(&pairs, slot, rows)? {
+                    return Ok(());
+                }
+            }
+        }
+        counts.kept += 1;
+        let own_time = timestamp.filter(|_| self.pool.honor_timestamps);
+        if !is_first && own_time.is_none() {
+            counts.duplicates += 1;
+            return Ok(());
+        }
+        let time = own_time.unwrap_or(self.time);
+        let is_tracked = own_time.is_none() || self.pool.track_timestamps_staleness;
+        take_exemplars(exemplars, slot, time, rows);
+        if let Some(histogram) = self.limited(histogram, rows)? {
+            rows.histograms.push(HistogramRow { slot, time, histogram, start: 0, is_tracked });
+        }
+        Ok(())
+    }
+
+    /// The histogram within the job's limits, or `None`, which the end of the page turns into an error: until then the
+    /// samples are counted.
+    fn limited(
+        &self,
+        mut histogram: Histogram,
+        rows: &mut Rows,
+    ) -> Result<Option<Arc<Histogram>>, ScrapeError> {
+        let finest = finest_schema(self.pool.native_min_bucket_factor);
+        let is_exponential = !histogram.has_custom_buckets();
+        if is_exponential && finest < MAX_EXPONENTIAL_SCHEMA && histogram.schema > finest {
+            histogram.reduce_resolution(finest);
+        }
+        histogram.validate().map_err(|error| ScrapeError::Text(error.to_string()))?;
+        let limit = usize::try_from(self.pool.native_bucket_limit).unwrap_or(usize::MAX);
+        while limit > 0 && histogram.n_buckets() > limit {
+            if !histogram.reduce_resolution(histogram.schema.saturating_sub(1)) {
+                rows.is_over_bucket_limit = true;
+                return Ok(None);
+            }
+        }
+        Ok(Some(Arc::new(histogram)))
+    }
+
     /// Puts the labels of a series that is not known on the list. False: relabelling drops it.
-    fn look_at(&mut self, sample: &Sample<'_>, slot: SlotId, rows: &mut Rows) -> Result<bool, ScrapeError> {
-        let pairs = sample.pairs().map_err(ScrapeError::Text)?;
-        let Some(labels) = series_labels(&pairs, self.pool, self.target)? else {
+    fn look_at(
+        &mut self,
+        pairs: &[LabelPair<'_>],
+        slot: SlotId,
+        rows: &mut Rows,
+    ) -> Result<bool, ScrapeError> {
+        let Some(labels) = series_labels(pairs, self.pool, self.target)? else {
             self.cache.learn(slot, Known::Dropped);
             return Ok(false);
         };
@@ -151,22 +273,39 @@ impl Reader<'_> {
         rows.new_labels.push(labels);
         Ok(true)
     }
+}
 
-    fn take_exemplars(
-        &self,
-        sample: &Sample<'_>,
-        slot: SlotId,
-        time: i64,
-        rows: &mut Rows,
-    ) -> Result<(), ScrapeError> {
-        let mut exemplars = Vec::new();
-        sample.exemplars(&mut exemplars).map_err(ScrapeError::Text)?;
-        for exemplar in &mut exemplars {
-            exemplar.time_ms.get_or_insert(time);
+fn take_exemplars(mut exemplars: Vec<Exemplar>, slot: SlotId, time: i64, rows: &mut Rows) {
+    for exemplar in &mut exemplars {
+        exemplar.time_ms.get_or_insert(time);
+    }
+    // In the order of their times, so that an older one is not refused for a newer one beside it.
+    exemplars.sort_by_key(|exemplar| exemplar.time_ms);
+    rows.exemplars.extend(exemplars.into_iter().map(|exemplar| (slot, exemplar)));
+}
+
+/// The finest schema whose buckets grow by at least this factor; below 1: the finest there is.
+fn finest_schema(factor: f64) -> i8 {
+    if factor <= 1.0 {
+        return MAX_EXPONENTIAL_SCHEMA;
+    }
+    let schema = (-factor.log2().log2()).floor();
+    (MIN_EXPONENTIAL_SCHEMA..=MAX_EXPONENTIAL_SCHEMA)
+        .rev()
+        .find(|candidate| f64::from(*candidate) <= schema)
+        .unwrap_or(MIN_EXPONENTIAL_SCHEMA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_of_factors() {
+        for (factor, want) in
+            [(0.0, 8), (1.0, 8), (1.0001, 8), (1.1, 2), (1.5, 0), (2.0, 0), (2.1, -1), (4.0, -1), (1e9, -4)]
+        {
+            assert_eq!(finest_schema(factor), want, "{factor}");
         }
-        // In the order of their times, so that an older one is not refused for a newer one beside it.
-        exemplars.sort_by_key(|exemplar| exemplar.time_ms);
-        rows.exemplars.extend(exemplars.into_iter().map(|exemplar| (slot, exemplar)));
-        Ok(())
     }
 }

@@ -6,12 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cairn_model::Labels;
-use cairn_tsdb::{AppendError, Outcome, Sample as StoredSample, SampleOf, SeriesRef};
+use cairn_model::{Exemplar, Labels};
+use cairn_tsdb::{
+    AppendError, ExemplarOutcome, ExemplarSample, HistogramSample, Outcome, Sample as StoredSample, SampleOf,
+    SeriesRef,
+};
 use cairn_wire::exposition::{ExpositionError, Format};
 
 pub use super::body::Page;
-use super::body::{Reader, Row, Rows};
+use super::body::{HistogramRow, Reader, Row, Rows};
 use super::cache::{Known, SeriesCache, SlotId};
 use crate::config::protocol::HistogramKeys;
 use crate::config::resolve::PoolConfig;
@@ -36,6 +39,9 @@ pub enum ScrapeError {
     /// A series breaks one of the label limits.
     #[error("{0}")]
     LabelLimit(String),
+    /// A native histogram that no resolution brings below `native_histogram_bucket_limit`.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// Relabelling took the name away.
     #[error("missing metric name (__name__ label)")]
     NoName,
@@ -68,6 +74,8 @@ pub struct Counts {
     pub out_of_order: usize,
     /// Samples dropped: too old or too far in the future.
     pub out_of_bounds: usize,
+    /// Exemplars dropped: of samples all of whose exemplars are older than what the series has.
+    pub exemplars_out_of_order: usize,
 }
 
 /// What is remembered of a target from one scrape to the next.
@@ -225,22 +233,92 @@ impl ScrapeState {
             }
         }
         for (row, outcome) in rows.floats.iter().zip(outcomes) {
-            let index = self.cache.pending(row.slot);
-            match outcome {
-                Outcome::Stored | Outcome::Duplicate => counts.new_series += usize::from(index.is_some()),
-                Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
-                Outcome::OutOfOrder => counts.out_of_order += 1,
-                Outcome::TooOld | Outcome::TooFarInFuture => counts.out_of_bounds += 1,
-                Outcome::SeriesDropped | Outcome::InvalidHistogram => {
-                    self.cache.learn(row.slot, Known::Nothing);
-                    continue;
-                }
+            self.note(row.slot, row.is_tracked, outcome, &new, counts);
+        }
+        self.append_histograms(&rows.histograms, &new, storage, counts)?;
+        self.append_exemplars(&rows.exemplars, storage, counts)
+    }
+
+    fn append_histograms(
+        &mut self,
+        rows: &[HistogramRow],
+        new: &[SeriesRef],
+        storage: &Storage,
+        counts: &mut Counts,
+    ) -> Result<(), AppendError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sample = |row: &HistogramRow| HistogramSample {
+            series: self.series_of(row.slot, new).clone(),
+            time_ms: row.time,
+            start_ms: row.start,
+            histogram: Arc::clone(&row.histogram),
+        };
+        let mut samples: Vec<HistogramSample> = rows.iter().map(sample).collect();
+        let outcomes = storage.append_histograms(&mut samples)?;
+        for ((row, sample), outcome) in rows.iter().zip(samples).zip(outcomes) {
+            self.note(row.slot, row.is_tracked, outcome, new, counts);
+            if outcome != Outcome::SeriesDropped {
+                self.cache.learn(row.slot, Known::Series(sample.series));
             }
-            // The sample was there: its series lives on, even where this one was left out.
-            if let Some(index) = index {
-                self.cache.learn(row.slot, Known::Series(new[index as usize].clone()));
+        }
+        Ok(())
+    }
+
+    /// What became of a sample.
+    fn note(
+        &mut self,
+        slot: SlotId,
+        is_tracked: bool,
+        outcome: Outcome,
+        new: &[SeriesRef],
+        counts: &mut Counts,
+    ) {
+        let index = self.cache.pending(slot);
+        match outcome {
+            Outcome::Stored | Outcome::Duplicate => counts.new_series += usize::from(index.is_some()),
+            Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
+            Outcome::OutOfOrder => counts.out_of_order += 1,
+            // An invalid histogram has failed the page before.
+            Outcome::TooOld | Outcome::TooFarInFuture | Outcome::InvalidHistogram => {
+                counts.out_of_bounds += 1
             }
-            self.cache.set_live(row.slot, row.is_tracked);
+            Outcome::SeriesDropped => return self.cache.learn(slot, Known::Nothing),
+        }
+        // The sample was there: its series lives on, even where this one was left out.
+        if let Some(index) = index {
+            self.cache.learn(slot, Known::Series(new[index as usize].clone()));
+        }
+        self.cache.set_live(slot, is_tracked);
+    }
+
+    fn append_exemplars(
+        &self,
+        rows: &[(SlotId, Exemplar)],
+        storage: &Storage,
+        counts: &mut Counts,
+    ) -> Result<(), ScrapeError> {
+        let sample = |(slot, exemplar): &(SlotId, Exemplar)| {
+            let Known::Series(series) = self.cache.known(*slot) else { return None };
+            Some(ExemplarSample {
+                series: series.clone(),
+                labels: exemplar.labels.clone(),
+                value: exemplar.value,
+                time_ms: exemplar.time_ms?,
+            })
+        };
+        let mut samples: Vec<ExemplarSample> = rows.iter().filter_map(sample).collect();
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let outcomes = storage.append_exemplars(&mut samples)?;
+        // A page repeats exemplars until there are newer ones: only a sample without a new one is worth a count.
+        let all: Vec<_> = samples.iter().zip(outcomes).collect();
+        for of_series in all.chunk_by(|(a, _), (b, _)| a.series.number() == b.series.number()) {
+            if of_series.iter().all(|(_, outcome)| *outcome == ExemplarOutcome::OutOfOrder) {
+                counts.exemplars_out_of_order += of_series.len();
+            }
         }
         Ok(())
     }

@@ -166,8 +166,10 @@ impl Worker {
         metrics.duplicates.inc_by(counts.duplicates as u64);
         metrics.out_of_order.inc_by(counts.out_of_order as u64);
         metrics.out_of_bounds.inc_by(counts.out_of_bounds as u64);
+        metrics.exemplars_out_of_order.inc_by(counts.exemplars_out_of_order as u64);
         match outcome {
             Err(ScrapeError::SampleLimit) => drop(metrics.over_sample_limit.inc()),
+            Err(ScrapeError::BucketLimit) => drop(metrics.over_bucket_limit.inc()),
             Err(ScrapeError::BodySizeLimit) => drop(metrics.over_body_size_limit.inc()),
             Err(ScrapeError::LabelLimit(_)) => drop(metrics.over_label_limits.inc()),
             Err(ScrapeError::Storage(error)) => {

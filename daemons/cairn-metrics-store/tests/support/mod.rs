@@ -170,14 +170,19 @@ impl Store {
 pub struct Page {
     pub status: u16,
     pub content_type: &'static str,
-    pub body: String,
+    pub body: Vec<u8>,
     /// The answer never comes.
     pub hangs: bool,
 }
 
 impl Page {
     pub fn text(body: impl Into<String>) -> Self {
-        Self { status: 200, content_type: "text/plain; version=0.0.4", body: body.into(), hangs: false }
+        Self::bytes(body.into().into_bytes())
+    }
+
+    /// As text, of bytes that are something else.
+    pub fn bytes(body: Vec<u8>) -> Self {
+        Self { status: 200, content_type: "text/plain; version=0.0.4", body, hangs: false }
     }
 }
 
