@@ -19,7 +19,7 @@
 //! to `testdata/<family>.test`. The row's constructor asks for everything else; `tests/functions.rs` checks what the
 //! row claims, and that every function has statements.
 //!
-//! Not evaluated: native histograms and start timestamps (no source has them, so functions about them give what
+//! Not evaluated: native histograms and start timestamps (those of a source are passed over, so functions about them give what
 //! they give for floats), and `info()`, which is refused.
 
 pub mod answer;
