@@ -100,15 +100,17 @@ impl Program {
 fn spawn(kind: Kind, program: &Path, dir: &Path, port: u16) -> Result<Child> {
     let file = |name: &str| dir.join(name).display().to_string();
     let arguments = match kind {
-        Kind::Cairn | Kind::Prometheus => vec![
+        Kind::Cairn | Kind::Prometheus => [
             format!("--config.file={}", file("prometheus.yml")),
             format!("--storage.tsdb.path={}", file("data")),
             "--storage.tsdb.retention.time=60d".to_owned(),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--web.enable-remote-write-receiver".to_owned(),
-            "--web.enable-admin-api".to_owned(),
             "--log.level=warn".to_owned(),
-        ],
+        ]
+        .into_iter()
+        .chain((kind == Kind::Prometheus).then(|| "--web.enable-admin-api".to_owned()))
+        .collect(),
         Kind::Victoria => vec![
             format!("-storageDataPath={}", file("data")),
             "-retentionPeriod=60d".to_owned(),
@@ -220,7 +222,8 @@ impl Server {
         }
     }
 
-    /// Bytes that all samples take on disk: a snapshot where there is one, since it holds the head as a block.
+    /// Bytes that all samples take on disk: of the original a snapshot, since it holds the head as a block; of Cairn all
+    /// that lies there, the log as well.
     ///
     /// # Errors
     /// The snapshot fails.
@@ -228,6 +231,9 @@ impl Server {
         let data = self.dir.join("data");
         if self.kind == Kind::Victoria {
             return Ok(bytes_below(&data.join("data")) + bytes_below(&data.join("indexdb")));
+        }
+        if self.kind == Kind::Cairn {
+            return Ok(bytes_below(&data));
         }
         let answer = self.client.post("/api/v1/admin/tsdb/snapshot", "", &[])?;
         let name = serde_json::from_str::<serde_json::Value>(&answer.body)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cairn_http::client::Client;
+use cairn_http::client::{Client, ClientError};
 use cairn_http::{Body, Handler, Listener, ServeOptions, serve_handler};
 use cairn_metrics_store::cli::Args;
 use cairn_metrics_store::daemon;
@@ -107,18 +107,29 @@ impl Store {
         headers: &[(&str, &str)],
         body: impl AsRef<[u8]>,
     ) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// As `send`, for requests that the store may cut off.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Result<Answer, ClientError> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Bytes::copy_from_slice(body.as_ref())).unwrap();
-        let response = self.client.send(request, DEADLINE, 64 << 20).await.unwrap();
+        let response = self.client.send(request, DEADLINE, 64 << 20).await?;
         let (parts, body) = response.into_parts();
-        Answer {
+        Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        })
     }
 
     /// `data.result` of an instant query.
