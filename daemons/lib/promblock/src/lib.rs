@@ -19,7 +19,7 @@
 //! | `segment` | how chunks lie in files |
 //! | `index` | how series, symbols and postings lie in a file |
 //! | [`tombstone`] | what was deleted, but is still there |
-//! | [`write`], [`read`] | a whole block |
+//! | `write`, `read` | a whole block |
 //!
 //! The layout follows the format pages of the Prometheus repository (`tsdb/docs/format`).
 

@@ -27,11 +27,11 @@ pub struct Sample {
 pub struct SampleOf<'a> {
     /// The series, from [`Db::series_ref`](crate::Db::series_ref).
     pub series: &'a SeriesRef,
-    /// As [`Sample::time_ms`].
+    /// As `Sample::time_ms`.
     pub time_ms: i64,
-    /// As [`Sample::value`].
+    /// As `Sample::value`.
     pub value: f64,
-    /// As [`Sample::start_ms`].
+    /// As `Sample::start_ms`.
     pub start_ms: i64,
 }
 
@@ -42,7 +42,7 @@ pub struct HistogramSample {
     pub series: SeriesRef,
     /// Milliseconds since the Unix epoch.
     pub time_ms: i64,
-    /// As [`Sample::start_ms`].
+    /// As `Sample::start_ms`.
     pub start_ms: i64,
     /// The value; a staleness marker when its sum is one, whatever else is in it. [`Histogram::validate`] says what is
     /// wrong with one that is refused.

@@ -4,7 +4,7 @@
 //! Scalable, In-Memory Time Series Database", VLDB 2015, section 4.1, in the bit widths that Prometheus uses for its
 //! float chunks (encoding 1). So a chunk can go into a Prometheus block as it is.
 //!
-//! The byte in front of a chunk's data on disk is its [`Encoding`]; other encodings can follow without a new file format.
+//! The byte in front of a chunk's data on disk is its `Encoding`; other encodings can follow without a new file format.
 
 mod bits;
 pub mod column;

@@ -1,7 +1,7 @@
 //! One series of the head: its labels and its samples in memory.
 //!
-//! What an appender must know to judge the next sample is in [`Tip`], which belongs to whoever holds the commit lock;
-//! what a reader sees is in [`SeriesChunks`], behind the series' own lock. So judging and logging a batch touch no lock
+//! What an appender must know to judge the next sample is in `Tip`, which belongs to whoever holds the commit lock;
+//! what a reader sees is in `SeriesChunks`, behind the series' own lock. So judging and logging a batch touch no lock
 //! at all, and storing it one per sample, which nobody else holds but for a copy.
 
 mod labels;

@@ -8,7 +8,7 @@ pub const ENCODING_XOR: u8 = 1;
 pub const ENCODING_HISTOGRAM: u8 = 65;
 /// Floats with start timestamps: `chunk/starts.rs`.
 pub const ENCODING_XOR_STARTS: u8 = 66;
-/// Columns of a block, whose times lie elsewhere: `chunk/column.rs`. Never in memory, so no [`Encoding`].
+/// Columns of a block, whose times lie elsewhere: `chunk/column.rs`. Never in memory, so no `Encoding`.
 pub const ENCODING_COLUMNS: u8 = 67;
 
 /// How the samples of a chunk are encoded.
