@@ -1,6 +1,6 @@
 //! Service discovery through a running store: lists that change, lists that fail, and what the API shows of jobs.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Remote write over HTTP: which request is taken, what the sender is told, what queries then find.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests may")]
 
 mod support;
 

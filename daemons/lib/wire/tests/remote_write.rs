@@ -1,7 +1,12 @@
 //! Remote write against messages derived for prost: what they encode is read as they read it, and what is no such
 //! message is refused by both or by neither.
 
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "the messages below are the schema, as prost wants it"
+)]
 
 use cairn_model::histogram::{Counts, ResetHint};
 use cairn_model::{Labels, MetricType};

@@ -1,6 +1,12 @@
 //! Servers for the tests of the client: in the clear, over TLS, and a proxy.
 
-#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "shared by tests that use a part each"
+)]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -225,8 +225,18 @@ impl Inner {
         let mut blocks = Vec::new();
         for &window in windows {
             let id = BlockId::derive(now_ms, &[window.to_le_bytes(), order.to_le_bytes()].concat());
-            let wal_until = (Some(&window) == windows.last()).then_some(cut.first_segment.0);
-            let block = self.write_block(&dir, id, all, window, cut.generation, order, wal_until).and_then(|meta| {
+            let start = window.saturating_mul(self.options.block_ms);
+            let origin = BlockOrigin {
+                min_time_ms: start,
+                max_time_ms: start.saturating_add(self.options.block_ms),
+                level: 0,
+                sources: vec![id],
+                parents: Vec::new(),
+                order,
+                wal_until: (Some(&window) == windows.last()).then_some(cut.first_segment.0),
+                n_tombstones: 0,
+            };
+            let block = self.write_block(&dir, id, all, cut.generation, window, origin).and_then(|meta| {
                 written.push(id);
                 tracing::info!(block = %meta.id, series = meta.n_series, samples = meta.n_samples, bytes = meta.bytes(), "block written");
                 let damage = Arc::clone(&self.damage);
@@ -248,42 +258,28 @@ impl Inner {
         Ok(blocks)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what is written, and what its description says of it")]
     fn write_block(
         &self,
         dir: &Path,
         id: BlockId,
         all: &[Arc<MemSeries>],
-        window: i64,
         generation: Generation,
-        order: u64,
-        wal_until: Option<u64>,
+        window: i64,
+        origin: BlockOrigin,
     ) -> Result<BlockMeta, MaintainError> {
         let io = |source| MaintainError::io("write a block in", dir, source);
-        let block_ms = self.options.block_ms;
         let mut writer = BlockWriter::create(&self.options.fs, dir, id).map_err(io)?;
         for series in all {
             let chunks: Vec<Chunk> = series
                 .lock()
                 .before(generation)
-                .filter(|chunk| chunk.min_time.div_euclid(block_ms) == window)
+                .filter(|chunk| chunk.min_time.div_euclid(self.options.block_ms) == window)
                 .cloned()
                 .collect();
             if !chunks.is_empty() {
                 writer.add(&series.labels.to_labels(), &chunks).map_err(io)?;
             }
         }
-        let start = window.saturating_mul(block_ms);
-        let origin = BlockOrigin {
-            min_time_ms: start,
-            max_time_ms: start.saturating_add(block_ms),
-            level: 0,
-            sources: vec![id],
-            parents: Vec::new(),
-            order,
-            wal_until,
-            n_tombstones: 0,
-        };
         writer.finish(origin).map_err(io)
     }
 

@@ -163,14 +163,6 @@ impl SamplesEncoder {
         (tip.time, tip.bits, tip.record) = (time, bits, self.number);
     }
 
-    /// Adds a sample that is not the newest of its series, and to which no later one refers.
-    #[allow(dead_code, reason = "for samples out of order")]
-    pub(crate) fn push_alone(&mut self, id: u64, time: i64, bits: u64, start: i64) {
-        self.push_columns(id, time, start, 0);
-        let class = value::write(&mut self.payload, 0, bits);
-        self.push_class(class);
-    }
-
     fn push_columns(&mut self, id: u64, time: i64, start: i64, distance: u64) {
         self.series.push(id.wrapping_sub(self.last_series).cast_signed());
         self.times.push(time.wrapping_sub(self.last_time));
