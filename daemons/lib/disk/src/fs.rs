@@ -44,6 +44,13 @@ pub trait Fs: Send + Sync + Debug {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file a second name, which must not exist yet. Durable after `sync_dir` of that name's parent.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`]; [`io::ErrorKind::Unsupported`], [`io::ErrorKind::CrossesDevices`] and others
+    /// where the file system has no second names, or not for this place.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Removes a file. Durable after `sync_dir` of the parent.
     ///
     /// # Errors

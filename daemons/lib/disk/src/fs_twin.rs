@@ -6,6 +6,7 @@
 
 mod node;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,6 +174,21 @@ impl Fs for TwinFs {
             disk.dir_mut(to_dir)?.apply(DirOp::Set(to_name, node));
             disk.dir_mut(from_dir)?.apply(DirOp::Remove(from_name));
         }
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.lock();
+        let node = disk.find(from)?;
+        if matches!(disk.nodes[node], Node::Dir(_)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let (parent, name) = disk.parent(to)?;
+        if disk.dir(parent)?.names.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.change()?;
+        disk.dir_mut(parent)?.apply(DirOp::Set(name, node));
         Ok(())
     }
 
@@ -366,15 +382,16 @@ impl Disk {
 
     fn used_bytes(&self) -> u64 {
         // Files without a name hold no space (an open but removed file does on a real disk; no engine relies on it).
-        let mut used = 0;
+        // A file with two names holds its space once.
+        let mut files = BTreeSet::new();
         let mut todo = vec![ROOT];
         while let Some(node) = todo.pop() {
             match &self.nodes[node] {
                 Node::Dir(dir) => todo.extend(dir.names.values()),
-                Node::File(file) => used += file.bytes.len() as u64,
+                Node::File(_) => drop(files.insert(node)),
             }
         }
-        used
+        files.into_iter().map(|node| self.file(node).bytes.len() as u64).sum()
     }
 
     fn remove_below(&mut self, node: NodeId) -> io::Result<()> {

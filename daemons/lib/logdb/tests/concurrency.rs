@@ -137,6 +137,9 @@ impl Fs for SlowDisk {
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         self.slow(self.twin.open_write(path))
     }
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.twin.hard_link(from, to)
+    }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.twin.rename(from, to)
     }

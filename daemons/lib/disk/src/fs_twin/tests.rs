@@ -32,15 +32,39 @@ fn both_file_systems_answer_alike() {
         fs.rename(&path, &sub.join("g")).unwrap();
         assert_eq!(fs.list(&sub).unwrap(), [DirEntry { name: "g".into(), is_dir: false, len: 5 }]);
         assert_eq!(read(fs, &sub.join("g")), b"hellp");
+        fs.hard_link(&sub.join("g"), &root.join("linked")).unwrap();
+        let again = fs.hard_link(&sub.join("g"), &root.join("linked")).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         fs.sync_dir(&sub).unwrap();
         fs.rename(&sub, &root.join("c")).unwrap();
         assert!(fs.exists(&root.join("c/g")) && !fs.exists(&sub));
         fs.remove_file(&root.join("c/g")).unwrap();
         assert_eq!(fs.open_read(&root.join("c/g")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(read(fs, &root.join("linked")), b"hellp", "one of two names went");
         fs.remove_dir_all(&root.join("a")).unwrap();
         assert!(!fs.exists(&root.join("a")));
         assert!(fs.free_bytes(root).unwrap() > 0);
     }
+}
+
+#[test]
+fn a_second_name_takes_no_space_and_is_forgotten_if_not_synced() {
+    let fs = TwinFs::new();
+    let file = fs.create_new(Path::new("/f")).unwrap();
+    file.append(b"12345").unwrap();
+    file.sync_data().unwrap();
+    fs.create_dir_all(Path::new("/d")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    fs.hard_link(Path::new("/f"), Path::new("/d/g")).unwrap();
+    assert_eq!(fs.used_bytes(), 5);
+    fs.crash();
+    assert!(!fs.exists(Path::new("/d/g")));
+    fs.hard_link(Path::new("/f"), Path::new("/d/g")).unwrap();
+    fs.sync_dir(Path::new("/d")).unwrap();
+    fs.remove_file(Path::new("/f")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
+    fs.crash();
+    assert_eq!(read(&fs, Path::new("/d/g")), b"12345");
 }
 
 #[test]
