@@ -13,8 +13,10 @@
 //! | `targets.rs` | `targets`, `metadata`, `scrape_pools` and their keys, `alertmanagers`, `rules`, `alerts` |
 //! | `write.rs` | `write` |
 //! | `status.rs` | `status/*`, `/version` |
+//! | `admin.rs` | `admin/tsdb/*` |
 //! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
 
+mod admin;
 mod answer;
 mod clean_path;
 pub mod error;
@@ -82,11 +84,12 @@ pub fn router(app: App) -> Router {
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/tsdb/blocks", get(status::blocks))
         .route("/status/walreplay", get(status::walreplay))
         .route("/write", post(write::write))
-        .route("/admin/tsdb/snapshot", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
-        .route("/admin/tsdb/delete_series", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
-        .route("/admin/tsdb/clean_tombstones", post(lifecycle::admin_disabled).put(lifecycle::admin_disabled))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .layer(middleware::from_fn_with_state(app.clone(), guard));
     let router = Router::new()
         .nest("/api/v1", api)

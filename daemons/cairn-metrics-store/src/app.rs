@@ -57,6 +57,8 @@ pub struct Settings {
     pub has_lifecycle: bool,
     /// Whether `/api/v1/write` takes samples.
     pub has_remote_write: bool,
+    /// Whether snapshots and deleting series over HTTP are allowed.
+    pub has_admin_api: bool,
     /// Origins that may ask from a browser.
     pub cors_origin: regex::Regex,
     /// `status/flags`.
@@ -256,6 +258,7 @@ mod tests {
             self_address: "127.0.0.1:9090".to_owned(),
             has_lifecycle: true,
             has_remote_write: false,
+            has_admin_api: false,
             cors_origin: regex::Regex::new("").unwrap(),
             flags: BTreeMap::new(),
             retention: String::new(),

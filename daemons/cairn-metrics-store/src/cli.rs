@@ -58,7 +58,7 @@ pub struct Args {
     /// Allow reload and quit over HTTP
     #[arg(long = "web.enable-lifecycle")]
     pub enable_lifecycle: bool,
-    /// Known from Prometheus; refused, since this version has no admin API
+    /// Allow snapshots and deleting series over HTTP
     #[arg(long = "web.enable-admin-api")]
     pub enable_admin_api: bool,
     /// Take samples over remote write, at /api/v1/write
@@ -131,10 +131,7 @@ impl Args {
     /// # Errors
     /// [`Failure::Config`] naming the flag.
     pub fn check(&self) -> Result<(), Failure> {
-        let refused = [
-            ("web.config.file", self.web_config.is_some(), "TLS and basic auth"),
-            ("web.enable-admin-api", self.enable_admin_api, "the admin API"),
-        ];
+        let refused = [("web.config.file", self.web_config.is_some(), "TLS and basic auth")];
         for (flag, is_given, what) in refused {
             if is_given {
                 let message = format!("--{flag}: this version does not have {what}; leave the flag out");
@@ -186,6 +183,11 @@ impl Args {
         self.enable_remote_write || config.has_remote_write_receiver
     }
 
+    /// Whether the admin API is on: by the flag, or by the file.
+    pub fn has_admin_api(&self, config: &Config) -> bool {
+        self.enable_admin_api || config.has_admin_api
+    }
+
     /// Limits of the query engine.
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
@@ -221,7 +223,7 @@ impl Args {
             ("web.listen-address", listen.to_owned()),
             ("web.config.file", String::new()),
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
-            ("web.enable-admin-api", self.enable_admin_api.to_string()),
+            ("web.enable-admin-api", self.has_admin_api(config).to_string()),
             ("web.enable-remote-write-receiver", self.has_remote_write(config).to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.console.templates", text(&self.console_templates, "consoles")),

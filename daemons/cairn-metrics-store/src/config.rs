@@ -115,6 +115,9 @@ mod tests {
             retention_time: _,
             retention_size: _,
             max_exemplars,
+            out_of_order_window,
+            max_head_series: _,
+            has_admin_api,
             alertmanagers,
             yaml: _,
         } = config;
@@ -123,6 +126,7 @@ mod tests {
         );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?} {max_exemplars}\n", args.retention(config));
+        out += &format!("{out_of_order_window:?} {has_admin_api}\n");
         for pool in pools {
             let mut pool = resolve::PoolConfig::clone(pool);
             pool.raw = ScrapeConfig::default();

@@ -75,6 +75,7 @@ pub async fn run_telling(
 
     let retention = args.retention(&config);
     let settings = settings(&args, &config, address, &data_dir, retention)?;
+    let opening = open_options(&data_dir, retention, &config);
     // The built-in job scrapes the port that is known only now.
     let config = settings.source.load(&settings.self_address).unwrap_or(config);
     let metrics = Metrics::new();
@@ -85,7 +86,7 @@ pub async fn run_telling(
     let http = lifecycle.tasks.spawn(serve(listener, api::router(app.clone()), options, http_stop.clone()));
 
     let opened = tokio::select! {
-        opened = open(app.clone(), &data_dir, retention) => Some(opened?),
+        opened = open(app.clone(), opening) => Some(opened?),
         // Nothing was taken yet: what was replayed is still in the log.
         () = lifecycle.stop.cancelled() => None,
     };
@@ -134,18 +135,28 @@ fn settings(
         self_address,
         has_lifecycle: args.enable_lifecycle,
         has_remote_write: args.has_remote_write(config),
+        has_admin_api: args.has_admin_api(config),
         cors_origin,
         flags: args.shown(config, &address.to_string(), data_dir, retention),
         retention: retention.to_string(),
     })
 }
 
-/// Opens the database; replays its log.
-async fn open(app: App, dir: &Path, retention: Retention) -> Result<Db, Failure> {
+/// How the database is kept, which only a start changes.
+fn open_options(dir: &Path, retention: Retention, config: &Config) -> Options {
     let mut options = Options::new(dir, Arc::new(RealFs));
     options.retention_ms = retention.time_ms;
     options.retention_bytes = retention.bytes;
-    options.max_exemplars = app.config().max_exemplars;
+    options.max_exemplars = config.max_exemplars;
+    options.out_of_order_window_ms = config.out_of_order_window.ms();
+    if let Some(max_head_series) = config.max_head_series {
+        options.max_head_series = max_head_series;
+    }
+    options
+}
+
+/// Opens the database; replays its log.
+async fn open(app: App, options: Options) -> Result<Db, Failure> {
     let opening = tokio::task::spawn_blocking(move || {
         let blocks = Progress::new("open blocks", "blocks");
         let head = Progress::new("read checkpoint", "series");

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::DEFAULT_DATA_DIR;
 use crate::config::units::PromDuration;
+use crate::restore::{self, RestoreArgs};
 
 /// What is done instead of serving.
 #[derive(clap::Subcommand, Clone, Debug)]
@@ -28,6 +29,8 @@ pub enum Command {
     /// Take in Prometheus's blocks: bring the history along
     #[command(long_about = IMPORT_ABOUT)]
     Import(ImportArgs),
+    /// Put a snapshot in place of a data directory
+    Restore(RestoreArgs),
 }
 
 const EXPORT_ABOUT: &str = "\
@@ -138,16 +141,14 @@ fn parse_selector(text: &str) -> Result<Selector, String> {
 }
 
 impl Command {
-    fn store(&self) -> &StoreArgs {
-        match self {
-            Self::Export(args) => &args.store,
-            Self::Import(args) => &args.store,
-        }
-    }
-
     /// The arguments that every process has: here only those about logging.
     pub fn common(&self) -> CommonArgs {
-        let StoreArgs { log_level, log_format, .. } = *self.store();
+        let (log_level, log_format) = match self {
+            Self::Export(ExportArgs { store, .. }) | Self::Import(ImportArgs { store, .. }) => {
+                (store.log_level, store.log_format)
+            }
+            Self::Restore(args) => (args.log_level, args.log_format),
+        };
         CommonArgs { log_level, log_format, ..CommonArgs::default() }
     }
 
@@ -168,6 +169,7 @@ impl Command {
         match self {
             Self::Export(args) => export::run(args, stop, report),
             Self::Import(args) => import::run(args, stop, report),
+            Self::Restore(args) => restore::run(args, report),
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 
 pub mod daemon;
+pub mod restore;
 
 pub mod relabel;
 pub mod target;

@@ -408,8 +408,17 @@ fn encode_storage(encoder: &mut DescriptorEncoder<'_>, storage: &Storage) -> fmt
             "Exemplars refused as out of order",
             counters.exemplars_out_of_order,
         ),
-        ("too_old_samples", "Samples refused as too old", counters.samples_too_old),
-        ("out_of_bound_samples", "Samples refused as out of bounds", counters.samples_too_far_in_future),
+        (
+            "head_out_of_order_samples_appended",
+            "Samples stored although later ones of their series were there",
+            counters.samples_stored_late,
+        ),
+        ("too_old_samples", "Samples refused as older than the window", counters.samples_before_window),
+        (
+            "out_of_bound_samples",
+            "Samples refused as out of bounds",
+            counters.samples_too_old + counters.samples_too_far_in_future,
+        ),
         (
             "compactions",
             "Compactions and blocks cut from the head",

@@ -13,9 +13,13 @@ const PAGE: &str = "# HELP app_requests_total Requests served.\n# TYPE app_reque
                     # TYPE app_size gauge\napp_size 1.5\n";
 
 async fn running() -> (tempfile::TempDir, Target, Store) {
+    running_with(&[]).await
+}
+
+async fn running_with(flags: &[&str]) -> (tempfile::TempDir, Target, Store) {
     let dir = tempfile::tempdir().unwrap();
     let target = Target::serve(Page::text(PAGE)).await;
-    let store = Store::start(dir.path(), &one_job(&target, "")).await;
+    let store = Store::start_with(dir.path(), &one_job(&target, ""), flags).await;
     store.until_value("app_size", 1.5).await;
     (dir, target, store)
 }
@@ -251,7 +255,13 @@ async fn methods_paths_and_headers() {
     assert_eq!(store.get("/-/reload").await.status, 405);
     let answer = store.post("/-/reload", "").await;
     assert_eq!((answer.status, answer.body.as_str()), (403, "Lifecycle API is not enabled."));
-    assert_eq!(store.post("/api/v1/admin/tsdb/snapshot", "").await.json()["error"], "admin APIs disabled");
+    for path in ["snapshot?skip_head=x", "delete_series", "clean_tombstones"] {
+        for method in [Method::POST, Method::PUT] {
+            let answer = store.send(method, &format!("/api/v1/admin/tsdb/{path}"), &[], "").await;
+            let want = json!({"status": "error", "errorType": "unavailable", "error": "admin APIs disabled"});
+            assert_eq!((answer.status, answer.json()), (500, want), "{path}");
+        }
+    }
     let metrics = store.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
     for name in [
@@ -303,4 +313,70 @@ async fn queries_are_bounded() {
     // The store is none the worse for it.
     assert_eq!(store.value("app_size").await, Some(1.5));
     store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admin_api() {
+    let (dir, _target, store) = running_with(&["--web.enable-admin-api"]).await;
+    let flags = store.get("/api/v1/status/flags").await.json();
+    assert_eq!(flags["data"]["web.enable-admin-api"], "true");
+    let admin = async |path: &str, form: &str| store.post(&format!("/api/v1/admin/tsdb/{path}"), form).await;
+    assert_eq!(store.get("/api/v1/admin/tsdb/snapshot").await.status, 405);
+
+    let answer = admin("delete_series", "").await;
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("no match[] parameter provided")));
+    assert_eq!(admin("delete_series", "match[]=up&start=x").await.status, 400);
+    assert_eq!(admin("delete_series", "match[]=%7B%7D").await.status, 400);
+    let answer = admin("snapshot", "skip_head=maybe").await;
+    let want = "invalid parameter \"skip_head\": unable to parse boolean: strconv.ParseBool: parsing \"maybe\": \
+                invalid syntax";
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(want)));
+
+    let answer = admin("snapshot", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let name = answer.json()["data"]["name"].as_str().unwrap().to_owned();
+    let snapshot = dir.path().join("data/snapshots").join(&name);
+    assert!(snapshot.join("blocks").is_dir(), "{name}");
+    let blocks = store.get("/api/v1/status/tsdb/blocks").await.json()["data"]["blocks"].clone();
+    let block = &blocks.as_array().unwrap()[0];
+    assert_eq!((block["version"].as_i64(), block["compaction"]["level"].as_i64()), (Some(1), Some(1)));
+    assert!(block["ulid"].as_str().unwrap().len() == 26 && block["stats"]["numSamples"].as_u64() > Some(0));
+
+    let now = seconds();
+    let answer =
+        admin("delete_series", &format!("match[]=app_requests_total&start=0&end={}", now + 60)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    let answer = store.send(Method::PUT, "/api/v1/admin/tsdb/clean_tombstones", &[], "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    let form = format!("query=app_requests_total[1h]&time={now}");
+    // The target goes on, so only what was there before is gone.
+    let seen = store.post("/api/v1/query", &form).await.json();
+    for series in seen["data"]["result"].as_array().unwrap() {
+        assert!(
+            series["values"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|pair| pair[0].as_f64().unwrap() >= (now - 1) as f64)
+        );
+    }
+    store.stop().await;
+
+    // Put back into an empty folder, it is what it was.
+    let restored = dir.path().join("restored");
+    let args = cairn_metrics_store::restore::RestoreArgs {
+        from: snapshot.clone(),
+        data_dir: restored.clone(),
+        log_level: None,
+        log_format: None,
+    };
+    let mut said = Vec::new();
+    cairn_metrics_store::restore::run(&args, &mut said).unwrap();
+    assert!(String::from_utf8(said).unwrap().starts_with("restored 1 blocks, "));
+    let error = cairn_metrics_store::restore::run(&args, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("holds a database already"), "{error}");
+    let fs = std::sync::Arc::new(cairn_disk::RealFs);
+    let (db, _) = cairn_tsdb::Db::open(cairn_tsdb::Options::new(&restored, fs), &|_| {}).unwrap();
+    let names = db.label_values("__name__", &[], cairn_model::TimeMs::MIN, cairn_model::TimeMs::MAX).unwrap();
+    assert!(names.iter().any(|name| name == "app_requests_total"), "{names:?}");
 }

@@ -6,7 +6,6 @@ use axum::routing::MethodRouter;
 use http::{HeaderMap, StatusCode};
 
 use super::App;
-use super::error::{ApiError, ErrorKind};
 
 /// Prometheus's words for a GET of these two.
 pub(super) fn post_or_put(routes: MethodRouter<App>) -> MethodRouter<App> {
@@ -48,9 +47,4 @@ pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Respo
         cairn_http::exposition::respond(app.metrics.registry(), &headers)
     });
     work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-}
-
-/// `/api/v1/admin/tsdb/*`
-pub(super) async fn admin_disabled() -> ApiError {
-    ApiError { kind: ErrorKind::Unavailable, message: "admin APIs disabled".to_owned() }
 }

@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequest<S> for Params {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let is_form = parts.method == Method::POST
+        let is_form = (parts.method == Method::POST || parts.method == Method::PUT)
             && parts
                 .headers
                 .get(CONTENT_TYPE)

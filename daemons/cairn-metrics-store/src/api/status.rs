@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use cairn_model::TimeNs;
+use cairn_tsdb::{BlockId, BlockMeta};
 use serde_json::{Value, json};
 
 use super::App;
@@ -105,6 +106,35 @@ pub(super) async fn tsdb(State(app): State<App>, params: Params) -> Result<Answe
         "memoryInBytesByLabelName": list(&head.bytes_by_label),
         "seriesCountByLabelValuePair": list(&head.series_by_pair),
     })))
+}
+
+/// `/api/v1/status/tsdb/blocks`: each block as its `meta.json` would say it.
+pub(super) async fn blocks(State(app): State<App>) -> Result<Answered, ApiError> {
+    let blocks: Vec<Value> = app.running()?.storage.db().blocks().iter().map(meta_json).collect();
+    Ok(Answered::of(&json!({ "blocks": blocks })))
+}
+
+/// A block's description under the peer's names. Its levels start at 1; here 0 is a part of the shortest window.
+fn meta_json(meta: &BlockMeta) -> Value {
+    let ids = |ids: &[BlockId]| -> Vec<String> { ids.iter().map(ToString::to_string).collect() };
+    let mut stats = json!({
+        "numSamples": meta.n_samples,
+        "numFloatSamples": meta.n_samples - meta.n_histogram_samples.min(meta.n_samples),
+        "numHistogramSamples": meta.n_histogram_samples,
+        "numSeries": meta.n_series,
+        "numChunks": meta.n_chunks,
+    });
+    if meta.n_tombstones > 0 {
+        stats["numTombstones"] = meta.n_tombstones.into();
+    }
+    json!({
+        "ulid": meta.id.to_string(),
+        "minTime": meta.min_time_ms,
+        "maxTime": meta.max_time_ms,
+        "stats": stats,
+        "compaction": { "level": meta.level.max(1), "sources": ids(&meta.sources) },
+        "version": 1,
+    })
 }
 
 /// `/api/v1/status/walreplay`: answered while the log is replayed, and afterwards.

@@ -34,6 +34,10 @@ pub struct ConfigFile {
     /// same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_remote_write_receiver: Option<bool>,
+    /// Whether snapshots and deleting series over HTTP are allowed. Only in Cairn's TOML; the flag
+    /// `--web.enable-admin-api` does the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_admin_api: Option<bool>,
     /// Defaults of all jobs.
     #[serde(deserialize_with = "or_default")]
     pub global: Global,
@@ -158,8 +162,12 @@ pub struct StorageTsdb {
     /// How long and how much is kept; wins over the flags.
     #[serde(deserialize_with = "or_default")]
     pub retention: Retention,
-    #[serde(skip_serializing)]
-    pub(super) out_of_order_time_window: nb::OutOfOrderTimeWindow,
+    /// How much older than the newest sample one may be that comes after later ones of its series; 0: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_order_time_window: Option<PromDuration>,
+    /// Most series in the head. Only in Cairn's TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_head_series: Option<u64>,
 }
 
 /// `storage.tsdb.retention:`

@@ -105,7 +105,6 @@ not_built! {
     RemoteRead "remote_read"
     Otlp "otlp"
     Tracing "tracing"
-    OutOfOrderTimeWindow "out_of_order_time_window"
     QueryLogFile "query_log_file"
     AlertRelabelConfigs "alert_relabel_configs"
     BasicAuth "alertmanagers[].basic_auth"

@@ -83,6 +83,12 @@ pub struct Config {
     pub retention_size: Option<PromSize>,
     /// Exemplars that are kept.
     pub max_exemplars: usize,
+    /// How late a sample may be; 0 for not at all.
+    pub out_of_order_window: PromDuration,
+    /// Most series in the head, where the file sets it.
+    pub max_head_series: Option<usize>,
+    /// Whether the file allows the admin API.
+    pub has_admin_api: bool,
     /// Addresses that alerts would go to.
     pub alertmanagers: Vec<String>,
     /// The file with every default filled in, as YAML.
@@ -183,13 +189,25 @@ impl Config {
                 ("listen", file.listen.is_some()),
                 ("data_dir", file.data_dir.is_some()),
                 ("enable_remote_write_receiver", file.enable_remote_write_receiver.is_some()),
+                ("enable_admin_api", file.enable_admin_api.is_some()),
+                ("storage.tsdb.max_head_series", file.storage.tsdb.max_head_series.is_some()),
             ];
             for (key, is_given) in own_keys {
                 if is_given {
-                    return bad(key, format!("unknown key: prometheus.yml has no `{key}`, use the flag"));
+                    let message =
+                        format!("unknown key: prometheus.yml has no `{key}`, use the flag, or Cairn's TOML");
+                    return bad(key, message);
                 }
             }
         }
+        let max_head_series = match file.storage.tsdb.max_head_series {
+            Some(limit) => match u32::try_from(limit) {
+                // Series are numbered with 32 bits.
+                Ok(limit @ 1..) => Some(limit as usize),
+                _ => return bad("storage.tsdb.max_head_series", "must be 1 to 4294967295"),
+            },
+            None => None,
+        };
         fill_global(&mut file.global, origin)?;
         let external_labels = external_labels(&file.global, origin)?;
         let mut names = BTreeSet::new();
@@ -225,6 +243,13 @@ impl Config {
                 .exemplars
                 .max_exemplars
                 .map_or(MAX_EXEMPLARS, |max| usize::try_from(max.max(0)).unwrap_or(usize::MAX)),
+            out_of_order_window: file
+                .storage
+                .tsdb
+                .out_of_order_time_window
+                .unwrap_or(PromDuration::from_ms(0)),
+            max_head_series,
+            has_admin_api: file.enable_admin_api.unwrap_or(false),
             alertmanagers,
             yaml,
         })

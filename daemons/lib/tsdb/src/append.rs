@@ -101,6 +101,8 @@ pub enum Outcome {
     },
     /// Older than the newest sample of its series.
     OutOfOrder,
+    /// Older than the out-of-order window, where there is one.
+    BeforeWindow,
     /// Older than what the head accepts: half a block before its newest sample.
     TooOld,
     /// More than [`MAX_FUTURE_MS`](crate::options::MAX_FUTURE_MS) later than the caller's clock.
@@ -126,6 +128,7 @@ impl fmt::Display for Outcome {
             Self::Duplicate => "duplicate sample",
             Self::DuplicateOtherValue { .. } => "duplicate sample for timestamp",
             Self::OutOfOrder => "out of order sample",
+            Self::BeforeWindow => "too old sample",
             Self::TooOld => "out of bounds",
             Self::TooFarInFuture => "out of bounds: timestamp is too far in the future",
             Self::InvalidHistogram => "invalid histogram",

@@ -1,6 +1,7 @@
 //! Immutable blocks: a directory with the samples of a range of time.
 //!
-//! `meta` says what the block is, `index` finds series by label, `chunks` holds the samples. `FORMAT.md` has the bytes.
+//! `meta` says what the block is, `index` finds series by label, `chunks` holds the samples, `tombstones` says which of
+//! them were deleted. `FORMAT.md` has the bytes.
 
 mod id;
 mod index;
@@ -11,15 +12,18 @@ mod read;
 mod samples;
 mod series_batch;
 mod times;
+mod tombstones;
 mod write;
 
 pub use id::BlockId;
 pub use index::INDEX_FORMAT;
 pub use meta::{BlockMeta, META_FORMAT};
+pub use tombstones::{TOMBSTONES_FILE, TOMBSTONES_FORMAT};
 pub use write::{CHUNKS_FORMAT, MAX_COLUMN_SAMPLES};
 
 pub(crate) use read::{Block, BlockError};
 pub(crate) use samples::SampleReader;
+pub(crate) use tombstones::{Deleted, Tombstones};
 pub(crate) use write::{BlockOrigin, BlockWriter};
 
 /// Name of the checked file that describes a block.
@@ -36,6 +40,14 @@ pub(crate) struct ChunkPlace {
     pub(crate) max_time: i64,
     pub(crate) n_samples: u16,
     at: ChunkAt,
+}
+
+impl ChunkPlace {
+    /// Whether a sample in `start..=end` may lie in it that was not deleted.
+    pub(crate) fn is_seen(&self, start: i64, end: i64, deleted: Deleted<'_>) -> bool {
+        let (first, last) = (self.min_time.max(start), self.max_time.min(end));
+        first <= last && !deleted.covers(first, last)
+    }
 }
 
 /// Where a chunk lies in the file `chunks`.
@@ -62,6 +74,8 @@ enum ChunkAt {
 /// One series of a block.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SeriesEntry {
+    /// Its number in the block: its place in the order of labels.
+    pub(crate) number: u32,
     pub(crate) labels: cairn_model::Labels,
     pub(crate) chunks: Vec<ChunkPlace>,
 }

@@ -2,20 +2,24 @@
 
 mod catalogue;
 mod compact;
+mod delete;
 mod exemplars;
 mod flush;
 mod histograms;
 mod import;
 mod join;
+mod late;
 mod maintain;
 mod open;
 mod pressure;
 mod replay;
 mod retain;
+mod snapshot;
 mod status;
 mod view;
 mod write;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cairn_disk::{Wal, WalError};
@@ -31,11 +35,14 @@ use crate::options::Options;
 use crate::series::{Generation, SeriesLabels, SeriesRef};
 use crate::stats::{Counters, HeadStats};
 
+pub use delete::DeleteError;
 pub use exemplars::{EXEMPLARS_FILE, EXEMPLARS_FORMAT};
 pub use import::BlockImport;
 pub use maintain::MaintainError;
 pub use open::{OpenError, OpenReport, Progress};
 pub use view::{SelectError, View};
+
+pub(crate) use snapshot::link_block;
 
 use flush::Flushing;
 use maintain::Maintenance;
@@ -268,6 +275,42 @@ impl Db {
         Ok(self.inner.series(matchers, start.0, end.0)?)
     }
 
+    /// Hides the samples in `start..=end` of every series that one of the sets of matchers selects, also from label
+    /// listings where nothing else is left of a series. Durable when it answers. It covers what was stored before the
+    /// call; a sample that is appended later is seen, whatever its time. Blocks with many deletions are rewritten by
+    /// [`maintain`](Self::maintain), the others when they are merged. Answers how many series were touched, counted
+    /// once in each block. Waits for a round of maintenance that is under way.
+    ///
+    /// # Errors
+    /// [`DeleteError`]: some of it may have been done; repeating it is safe.
+    pub fn delete(
+        &self,
+        matcher_sets: &[Vec<Matcher>],
+        start: TimeMs,
+        end: TimeMs,
+        now: TimeMs,
+    ) -> Result<u64, DeleteError> {
+        self.inner.delete(matcher_sets, start.0, end.0, now.0)
+    }
+
+    /// Rewrites every block that has deletions, which gives their space back.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; nothing is lost, the next call goes on.
+    pub fn clean_tombstones(&self, now: TimeMs) -> Result<(), MaintainError> {
+        self.inner.clean_tombstones(now.0)
+    }
+
+    /// Makes the snapshot `snapshots/<name>` in the data directory: a data directory by itself that shares the files of
+    /// blocks with this one, as far as the file system can. What was stored before the call is in it; what is in no
+    /// block yet is left out if `skip_head` is set. Answers where it lies. Appends and queries go on meanwhile.
+    ///
+    /// # Errors
+    /// [`MaintainError`]; there is no snapshot then.
+    pub fn snapshot(&self, name: &str, skip_head: bool, now: TimeMs) -> Result<PathBuf, MaintainError> {
+        self.inner.snapshot_to(name, skip_head, now.0)
+    }
+
     /// What is in the head, with the `limit` largest of each list. Looks at every series.
     pub fn head_stats(&self, limit: usize) -> HeadStats {
         self.inner.head_stats(limit)
@@ -275,7 +318,7 @@ impl Db {
 
     /// The blocks, ascending by time.
     pub fn blocks(&self) -> Vec<BlockMeta> {
-        self.inner.layout().blocks.iter().map(|block| block.meta.clone()).collect()
+        self.inner.layout().blocks.iter().map(|block| block.described()).collect()
     }
 
     /// Oldest time that a query may find a sample at; `None` for an empty database.
@@ -320,14 +363,21 @@ impl Inner {
 }
 
 /// Where things lie in the data directory.
-mod place {
+pub(crate) mod place {
     use std::path::{Path, PathBuf};
 
-    pub(super) fn wal(dir: &Path) -> PathBuf {
+    /// The folder of snapshots.
+    pub(crate) const SNAPSHOTS: &str = "snapshots";
+
+    pub(crate) fn wal(dir: &Path) -> PathBuf {
         dir.join("wal")
     }
 
-    pub(super) fn blocks(dir: &Path) -> PathBuf {
+    pub(crate) fn blocks(dir: &Path) -> PathBuf {
         dir.join("blocks")
+    }
+
+    pub(crate) fn snapshots(dir: &Path) -> PathBuf {
+        dir.join(SNAPSHOTS)
     }
 }

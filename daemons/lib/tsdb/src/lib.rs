@@ -14,6 +14,7 @@
 //! | `db/histograms` | how does a native histogram |
 //! | `db/write` | how does a sample get in (the only place that appends) |
 //! | `db/maintain`, `db/flush`, `db/compact`, `db/retain` | what happens in the background |
+//! | `db/delete`, `db/snapshot`, `restore` | how are samples deleted, how is a copy made and put back |
 //! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |
 //! | `db/view/export`, `db/import` | how do samples leave for another store, and come from one |
 //! | [`append`] | what became of a sample |
@@ -38,14 +39,16 @@ mod head;
 pub mod options;
 mod postings;
 mod prefetch;
+mod restore;
 pub mod series;
 pub mod stats;
 pub mod wal_record;
 
 pub use append::{AppendError, HistogramSample, Outcome, Sample, SampleOf};
 pub use block::{BlockId, BlockMeta};
-pub use db::{BlockImport, Db, MaintainError, OpenError, OpenReport, Progress, View};
+pub use db::{BlockImport, Db, DeleteError, MaintainError, OpenError, OpenReport, Progress, View};
 pub use exemplars::{ExemplarOutcome, ExemplarSample};
 pub use options::Options;
+pub use restore::{RestoreError, RestoreReport, restore};
 pub use series::{SeriesLabels, SeriesRef};
 pub use stats::{Counters, HeadStats};

@@ -32,6 +32,9 @@ pub struct Options {
     pub retention_ms: Option<i64>,
     /// When blocks, checkpoint and log together are larger, the oldest blocks are removed; `None` for no limit.
     pub retention_bytes: Option<u64>,
+    /// A sample that is older than the newest one of its series is accepted when it is at most so much older than the
+    /// newest sample of all; 0 refuses it.
+    pub out_of_order_window_ms: i64,
     /// Series in the head; a new one beyond it is refused.
     pub max_head_series: usize,
     /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; at least some hundred
@@ -57,6 +60,7 @@ impl Options {
             block_ms: BLOCK_MS,
             retention_ms: Some(RETENTION_MS),
             retention_bytes: None,
+            out_of_order_window_ms: 0,
             max_head_series: 2_000_000,
             max_head_bytes: 48 << 20,
             max_head_samples: 12_000_000,

@@ -5,19 +5,22 @@
 //! at all, and storing it one per sample, which nobody else holds but for a copy.
 
 mod labels;
+mod late;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_model::Labels;
-use cairn_promql::source::HistogramPoint;
+use cairn_promql::source::{HistogramPoint, SeriesData};
 
 use crate::chunk::{Chunk, OpenChunk};
 use crate::prefetch::{address_of, prefetch, prefetch_two};
 
 pub(crate) use labels::Pair;
+
 pub use labels::SeriesLabels;
+use late::Late;
 
 /// A resolved series of the head. Cheap to clone and to keep: a scraper keeps one per line of a target and appends
 /// without looking anything up. When its series leaves the head, [`Outcome::SeriesDropped`](crate::Outcome) tells.
@@ -150,6 +153,17 @@ struct Open {
 pub(crate) struct SeriesChunks {
     sealed: Vec<Sealed>,
     open: Option<Box<Open>>,
+    /// Few series ever have some.
+    late: Option<Box<Late>>,
+}
+
+/// What a series has at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SampleAt {
+    /// A float, by its bits.
+    Float(u64),
+    /// A native histogram.
+    Histogram,
 }
 
 /// Addresses that the next sample of a series needs, as a hint that may be out of date.
@@ -230,17 +244,66 @@ impl SeriesChunks {
         grown
     }
 
-    /// Closes the open chunk if it belongs to an earlier generation. Answers as `push_float` does.
-    pub(crate) fn seal_before(&mut self, generation: Generation) -> isize {
-        match &self.open {
-            Some(open) if open.generation < generation => self.seal(),
-            _ => 0,
+    /// Stores a float that is not later than every other sample, at a time that the series has none at as far as
+    /// [`sample_at`](Self::sample_at) knows. Answers as `push_float` does.
+    pub(crate) fn insert_late_float(
+        &mut self,
+        time: i64,
+        bits: u64,
+        start: i64,
+        generation: Generation,
+        block_ms: i64,
+    ) -> isize {
+        let grown = if self.late.is_none() { Late::BYTES.cast_signed() } else { 0 };
+        grown + self.late.get_or_insert_default().insert(time, bits, start, generation, block_ms)
+    }
+
+    /// As [`insert_late_float`](Self::insert_late_float), of a histogram.
+    pub(crate) fn insert_late_histogram(
+        &mut self,
+        point: &HistogramPoint,
+        generation: Generation,
+        block_ms: i64,
+    ) -> isize {
+        let grown = if self.late.is_none() { Late::BYTES.cast_signed() } else { 0 };
+        grown + self.late.get_or_insert_default().insert_histogram(point, generation, block_ms)
+    }
+
+    /// Time of the newest sample in memory that came in order.
+    pub(crate) fn newest_in_order(&self) -> Option<i64> {
+        let open = self.open.as_ref().map(|open| open.chunk.last_time());
+        open.or_else(|| self.sealed.last().map(|sealed| sealed.chunk.max_time))
+    }
+
+    /// What the series has in memory at a time.
+    pub(crate) fn sample_at(&self, time: i64) -> Option<SampleAt> {
+        let mut found = SeriesData::default();
+        for chunk in self.chunks_in(0, time, time).into_iter().chain(self.late_in(0, time, time)) {
+            // Encoded in this very process; a failure is a bug, and shows when the chunk is read for an answer.
+            let _ = chunk.decode_range(time, time, &mut found);
+        }
+        match found.values.first() {
+            Some(value) => Some(SampleAt::Float(value.to_bits())),
+            None => (!found.histograms.is_empty()).then_some(SampleAt::Histogram),
         }
     }
 
-    /// The closed chunks of earlier generations, ascending in time.
+    /// Closes the open chunk if it belongs to an earlier generation, and late samples of such. Answers as `push_float`
+    /// does.
+    pub(crate) fn seal_before(&mut self, generation: Generation, block_ms: i64) -> isize {
+        let late = self.late.as_mut().map_or(0, |late| late.seal_before(generation, block_ms));
+        match &self.open {
+            Some(open) if open.generation < generation => late + self.seal(),
+            _ => late,
+        }
+    }
+
+    /// The closed chunks of earlier generations: those of samples in order, ascending in time, then the others, which may
+    /// overlap them and each other.
     pub(crate) fn before(&self, generation: Generation) -> impl Iterator<Item = &Chunk> {
-        self.sealed.iter().filter(move |sealed| sealed.generation < generation).map(|sealed| &sealed.chunk)
+        let in_order = self.sealed.iter().filter(move |sealed| sealed.generation < generation);
+        let late = self.late.iter().flat_map(move |late| late.before(generation));
+        in_order.map(|sealed| &sealed.chunk).chain(late)
     }
 
     /// Forgets the chunks of earlier generations: they are in a block. Answers by how many bytes that made the head
@@ -258,6 +321,13 @@ impl SeriesChunks {
         if let Some(open) = self.open.take_if(|open| open.generation < generation) {
             freed += OPEN_CHUNK_BYTES + open.chunk.heap_bytes();
         }
+        if let Some(late) = &mut self.late {
+            freed += late.forget_before(generation);
+            if late.is_empty() {
+                self.late = None;
+                freed += Late::BYTES;
+            }
+        }
         freed
     }
 
@@ -270,13 +340,19 @@ impl SeriesChunks {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.sealed.is_empty() && self.open.is_none()
+        self.sealed.is_empty() && self.open.is_none() && self.late.is_none()
     }
 
     /// Chunks of this and later generations, the open one included.
     pub(crate) fn n_chunks(&self, from_generation: Generation) -> usize {
         self.sealed.iter().filter(|sealed| sealed.generation >= from_generation).count()
             + usize::from(self.open.as_ref().is_some_and(|open| open.generation >= from_generation))
+            + self.late.as_ref().map_or(0, |late| late.n_chunks(from_generation))
+    }
+
+    /// As [`chunks_in`](Self::chunks_in), of late samples: they may overlap each other and those.
+    pub(crate) fn late_in(&self, from_generation: Generation, start: i64, end: i64) -> Vec<Chunk> {
+        self.late.as_ref().map_or_else(Vec::new, |late| late.chunks_in(from_generation, start, end))
     }
 
     /// Copies of the chunks of this and later generations that may have samples in `start..=end`, ascending.
@@ -321,13 +397,13 @@ mod tests {
         bytes += series.push_float(1999, 0, 0, 1, BLOCK_MS);
         assert_eq!(series.n_chunks(0), 7);
         assert_eq!(ranges(&series.chunks_in(1, 0, i64::MAX)), [(1999, 1999)], "the rest is in blocks");
-        bytes += series.seal_before(1);
+        bytes += series.seal_before(1, BLOCK_MS);
         let flushed: Vec<Chunk> = series.before(1).cloned().collect();
         assert_eq!(ranges(&flushed), all);
         bytes -= series.forget_before(1).cast_signed();
         assert_eq!(ranges(&series.chunks_in(0, 0, i64::MAX)), [(1999, 1999)]);
         // Also a chunk that is still open when its generation ends.
-        bytes += series.seal_before(2);
+        bytes += series.seal_before(2, BLOCK_MS);
         assert_eq!(ranges(&series.before(2).cloned().collect::<Vec<_>>()), [(1999, 1999)]);
         bytes -= series.forget_before(2).cast_signed();
         assert!(series.is_empty() && series.n_chunks(0) == 0);

@@ -180,8 +180,9 @@ pub(crate) trait Visit {
     /// What is known of a series by its id, or `None` when no record named it: then its samples are passed over.
     fn tip(&mut self, id: u64) -> Option<&mut Tip>;
 
-    /// A sample of a series that [`tip`](Self::tip) knows. `start` is 0 when unknown.
-    fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64);
+    /// A sample of a series that [`tip`](Self::tip) knows. `start` is 0 when unknown; `is_late`: it was not the newest one
+    /// of its series when it was written.
+    fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64, is_late: bool);
 
     fn exemplar(&mut self, id: u64, exemplar: Stored);
 
@@ -217,8 +218,10 @@ pub(crate) fn read(
                 id = id.wrapping_add(reader.varint()?.cast_unsigned());
                 time = time.wrapping_add(reader.varint()?);
                 let bits = reader.u64_le()?;
-                if visit.tip(id).is_some() {
-                    visit.sample(id, time, bits, 0);
+                if let Some(tip) = visit.tip(id) {
+                    // Such a record may repeat what the checkpoint has.
+                    let is_late = time <= tip.time;
+                    visit.sample(id, time, bits, 0, is_late);
                 }
             }
         }
@@ -275,7 +278,7 @@ mod tests {
         fn tip(&mut self, id: u64) -> Option<&mut Tip> {
             (id != 99).then(|| self.tips.entry(id).or_insert(Tip::of(id)))
         }
-        fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64) {
+        fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64, _is_late: bool) {
             self.samples.push((id, time, bits, start));
             let tip = self.tips.get_mut(&id).unwrap();
             tip.time = tip.time.max(time);

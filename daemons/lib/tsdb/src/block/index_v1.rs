@@ -8,15 +8,18 @@ use super::{ChunkAt, ChunkPlace, SeriesEntry};
 use crate::codec::{Malformed, Reader};
 use crate::postings::Postings;
 
-/// Reads a batch of series.
-pub(super) fn read_series(record: &[u8]) -> Result<Vec<SeriesEntry>, Malformed> {
+/// Reads a batch of series, of which the first has this number.
+pub(super) fn read_series(first: u32, record: &[u8]) -> Result<Vec<SeriesEntry>, Malformed> {
     let body = unpack(TAG_SERIES, record)?;
     let mut reader = Reader::new(&body, "batch of series");
     let n_symbols = reader.count()?;
     let symbols: Vec<&str> = (0..n_symbols).map(|_| reader.str()).collect::<Result<_, _>>()?;
     let n_series = reader.count()?;
     let mut entries = Vec::with_capacity(n_series);
-    for _ in 0..n_series {
+    for number in first.. {
+        if entries.len() == n_series {
+            break;
+        }
         let n_labels = reader.count()?;
         let mut labels = LabelsBuilder::new();
         for _ in 0..n_labels {
@@ -39,7 +42,7 @@ pub(super) fn read_series(record: &[u8]) -> Result<Vec<SeriesEntry>, Malformed> 
             last_time = max_time;
             last_end = offset.wrapping_add(u64::from(len));
         }
-        entries.push(SeriesEntry { labels: labels.build(), chunks });
+        entries.push(SeriesEntry { number, labels: labels.build(), chunks });
     }
     Ok(entries)
 }

@@ -2,17 +2,18 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::{RecordFileError, open_record_file, read_record_at};
 use cairn_disk::{CheckedError, Fs, FsFile, read_checked_versioned};
+use cairn_promql::source::SeriesData;
 use roaring::RoaringBitmap;
 
 use super::index::{self, Contents, Place, Wanted};
 use super::{
     BlockMeta, CHUNKS_FILE, CHUNKS_FORMAT, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT, SampleReader,
-    SeriesEntry, index_v1, series_batch,
+    SeriesEntry, Tombstones, index_v1, series_batch,
 };
 use crate::codec::Malformed;
 use crate::damage::DamageLog;
@@ -75,12 +76,16 @@ impl BlockError {
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) meta: BlockMeta,
+    /// Why its deletions are not known: what was deleted is answered again.
+    pub(crate) lost_tombstones: Option<BlockError>,
     pub(super) index_path: PathBuf,
     pub(super) chunks_path: PathBuf,
     pub(super) index: Box<dyn FsFile>,
     index_version: u16,
     pub(super) chunks: Box<dyn FsFile>,
     pub(super) contents: Contents,
+    /// Replaced as a whole by a deletion; whoever reads keeps what was true when it began.
+    tombstones: RwLock<Arc<Tombstones>>,
     damage: Arc<DamageLog>,
 }
 
@@ -110,7 +115,39 @@ impl Block {
         let contents = Contents::from_record(index_version, &record).map_err(|source| {
             BlockError::Malformed { path: index_path.clone(), offset: meta.toc_offset, source }
         })?;
-        Ok(Self { meta, index_path, chunks_path, index, index_version, chunks, contents, damage })
+        let (tombstones, lost_tombstones) = match Tombstones::read(fs, dir) {
+            Ok(tombstones) => (tombstones, None),
+            Err(error) if error.is_io() || error.is_newer_version() => return Err(error),
+            Err(error) => (Tombstones::default(), Some(error)),
+        };
+        let tombstones = RwLock::new(Arc::new(tombstones));
+        Ok(Self {
+            meta,
+            lost_tombstones,
+            index_path,
+            chunks_path,
+            index,
+            index_version,
+            chunks,
+            contents,
+            tombstones,
+            damage,
+        })
+    }
+
+    /// What was deleted from it.
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        Arc::clone(&self.tombstones.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on readers see these deletions, which the caller has made durable.
+    pub(crate) fn set_tombstones(&self, tombstones: Tombstones) {
+        *self.tombstones.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tombstones);
+    }
+
+    /// The description, with the deletions that came after it was written.
+    pub(crate) fn described(&self) -> BlockMeta {
+        BlockMeta { n_tombstones: self.tombstones().n_intervals(), ..self.meta.clone() }
     }
 
     /// Whether samples may lie in `start..=end`.
@@ -132,8 +169,7 @@ impl Block {
             if first >= next_first || wanted.range_cardinality(first..next_first) == 0 {
                 continue;
             }
-            let is_wanted = |at: u32| wanted.contains(first.saturating_add(at));
-            let read = self.read_batch(place, is_wanted);
+            let read = self.read_batch(first, place, |number| number < next_first && wanted.contains(number));
             for entry in self.note(read)?.into_iter().flatten() {
                 visit(entry)?;
             }
@@ -143,27 +179,47 @@ impl Block {
 
     /// Series one after the other, a batch in memory at a time; for compaction, which stops at any damage.
     pub(crate) fn all_series(&self) -> impl Iterator<Item = Result<SeriesEntry, BlockError>> + '_ {
-        self.contents.series.iter().flat_map(move |&(_, place)| match self.read_batch(place, |_| true) {
-            Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
+        self.contents.series.iter().flat_map(move |&(first, place)| {
+            match self.read_batch(first, place, |_| true) {
+                Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
+                Err(error) => vec![Err(error)],
+            }
         })
     }
 
-    /// The series of a batch that are wanted, by their place in it.
+    /// The series of a batch that are wanted; the first one's number is `first`.
     fn read_batch(
         &self,
+        first: u32,
         place: Place,
         mut is_wanted: impl FnMut(u32) -> bool,
     ) -> Result<Vec<SeriesEntry>, BlockError> {
         let record = self.index_record(place)?;
         let malformed = |source| self.malformed_index(place, source);
         if self.index_version == 1 {
-            let entries = index_v1::read_series(&record).map_err(malformed)?;
-            return Ok((0..).zip(entries).filter(|(at, _)| is_wanted(*at)).map(|(_, entry)| entry).collect());
+            let mut entries = index_v1::read_series(first, &record).map_err(malformed)?;
+            entries.retain(|entry| is_wanted(entry.number));
+            return Ok(entries);
         }
         let mut entries = Vec::new();
-        series_batch::read_series(&record, is_wanted, |entry| entries.push(entry)).map_err(malformed)?;
+        series_batch::read_series(first, &record, is_wanted, |entry| entries.push(entry))
+            .map_err(malformed)?;
         Ok(entries)
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// The first series or chunk that cannot be read.
+    pub(crate) fn check(&self) -> Result<(), BlockError> {
+        let mut samples = self.samples();
+        for entry in self.all_series() {
+            let mut read = SeriesData::default();
+            for place in &entry?.chunks {
+                samples.read_checked(place, i64::MIN, i64::MAX, &mut read)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reads samples of this block.

@@ -154,8 +154,9 @@ impl SeriesBatch {
     }
 }
 
-/// Reads a batch of series; hands over those that are wanted, by their place in the batch.
+/// Reads a batch of series; hands over those that are wanted, by their numbers, of which `first` is the lowest.
 pub(super) fn read_series(
+    first: u32,
     record: &[u8],
     mut is_wanted: impl FnMut(u32) -> bool,
     mut visit: impl FnMut(SeriesEntry),
@@ -201,7 +202,8 @@ pub(super) fn read_series(
             values.push((*name, column.u32()?));
         }
         let n_chunks = chunk_counts.count_up_to(chunk_columns.slots.rest().len())?;
-        let wanted = is_wanted(index);
+        let number = first.checked_add(index).ok_or(bad)?;
+        let wanted = is_wanted(number);
         let mut chunks = Vec::with_capacity(if wanted { n_chunks } else { 0 });
         for _ in 0..n_chunks {
             let place = chunk_columns.next()?;
@@ -214,7 +216,7 @@ pub(super) fn read_series(
             for &(name, value) in &values {
                 pairs.push((name, symbol(value)?));
             }
-            visit(SeriesEntry { labels: Labels::from_sorted(&pairs), chunks });
+            visit(SeriesEntry { number, labels: Labels::from_sorted(&pairs), chunks });
         }
         index += 1;
     }

@@ -210,6 +210,11 @@ impl BlockWriter {
         Ok(())
     }
 
+    /// Whether no series was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_series == 0
+    }
+
     fn flush_batch(&mut self) -> io::Result<()> {
         if !self.batch.is_empty() {
             let record = self.batch.take_record()?;

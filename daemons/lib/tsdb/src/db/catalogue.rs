@@ -1,4 +1,5 @@
-//! Label names, label values, series: what there is, without samples.
+//! Label names, label values, series: what there is, without samples. A series that was deleted as a whole is not listed;
+//! of one that was deleted in part the label names and values are.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,10 +32,11 @@ impl Inner {
             }
         }
         for block in blocks {
-            if matchers.is_empty() {
+            let tombstones = block.tombstones();
+            if matchers.is_empty() && tombstones.whole().is_empty() {
                 names.extend(block.label_names().map(str::to_owned));
             } else {
-                visit_matching(&block, matchers, |entry| {
+                visit_matching(&block, &tombstones, matchers, |entry| {
                     add_names(&mut names, entry.labels.iter());
                     Ok(())
                 })?;
@@ -62,7 +64,9 @@ impl Inner {
             }
         }
         for block in blocks {
-            let (ids, is_exact) = postings::select(&*block, matchers)?;
+            let tombstones = block.tombstones();
+            let (mut ids, is_exact) = postings::select(&*block, matchers)?;
+            ids -= tombstones.whole();
             let mut found = Vec::new();
             let is_whole = is_exact
                 && block.visit_values(name, "", &mut |_| true, &mut |value, postings| {
@@ -75,7 +79,7 @@ impl Inner {
                 continue;
             }
             // Part of the label's index is damaged: the series themselves know their labels.
-            visit_matching(&block, matchers, |entry| {
+            visit_matching(&block, &tombstones, matchers, |entry| {
                 values.extend(entry.labels.get(name).map(str::to_owned));
                 Ok(())
             })?;
@@ -93,8 +97,10 @@ impl Inner {
         let (start, end) = (snapshot.start, snapshot.end);
         let mut found: BTreeSet<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
         for block in snapshot.blocks {
-            visit_matching(&block, matchers, |entry| {
-                if entry.chunks.iter().any(|place| place.min_time <= end && place.max_time >= start) {
+            let tombstones = block.tombstones();
+            visit_matching(&block, &tombstones, matchers, |entry| {
+                let deleted = tombstones.of(entry.number);
+                if entry.chunks.iter().any(|place| place.is_seen(start, end, deleted)) {
                     found.insert(Arc::new(entry.labels));
                 }
                 Ok(())

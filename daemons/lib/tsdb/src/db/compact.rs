@@ -1,7 +1,6 @@
 //! Merging neighbouring blocks into longer ones: 2 h, 8 h, 32 h and so on, up to a tenth of the retention.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use cairn_promql::source::SeriesData;
@@ -31,23 +30,38 @@ impl Inner {
                 blocks.into_iter().filter(|block| !maintenance.not_merged.contains(&block.meta.id)).collect();
             let ranges = level_ranges(self.options.block_ms, self.options.retention_ms);
             let Some(group) = due_group(&mergeable, &ranges, head_from) else { return Ok(()) };
-            match self.merge(&group, now_ms) {
-                Ok(()) => self.tally.compactions.add(1),
-                Err(MaintainError::Block(error)) if !error.is_io() => {
-                    // The damaged block stays as it is, with all that can still be read from it.
-                    let damaged = group.iter().filter(|block| !is_whole(block));
-                    let before = maintenance.not_merged.len();
-                    maintenance.not_merged.extend(damaged.map(|block| block.meta.id));
-                    tracing::error!(error = %error, "a damaged block is not merged");
-                    if maintenance.not_merged.len() == before {
-                        return Err(MaintainError::Block(error));
-                    }
-                }
-                Err(error) => return Err(error),
+            if self.merge_undamaged(&group, now_ms, maintenance)? {
+                self.tally.compactions.add(1);
             }
         }
     }
 
+    /// Merges a group, or remembers which of its blocks are damaged; answers whether it was merged.
+    pub(super) fn merge_undamaged(
+        &self,
+        group: &[Arc<Block>],
+        now_ms: i64,
+        maintenance: &mut Maintenance,
+    ) -> Result<bool, MaintainError> {
+        match self.merge(group, now_ms) {
+            Ok(()) => Ok(true),
+            Err(MaintainError::Block(error)) if !error.is_io() => {
+                // The damaged block stays as it is, with all that can still be read from it.
+                let damaged = group.iter().filter(|block| block.check().is_err());
+                let before = maintenance.not_merged.len();
+                maintenance.not_merged.extend(damaged.map(|block| block.meta.id));
+                tracing::error!(error = %error, "a damaged block is not merged");
+                if maintenance.not_merged.len() == before {
+                    return Err(MaintainError::Block(error));
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what is not deleted of a group of blocks to one, and removes the group. Of a group of one this gives the
+    /// space of deleted samples back.
     fn merge(&self, group: &[Arc<Block>], now_ms: i64) -> Result<(), MaintainError> {
         let dir = place::blocks(&self.options.dir);
         let io = |source| MaintainError::io("write a block in", &dir, source);
@@ -69,11 +83,16 @@ impl Inner {
                 MergeError::Write(source) => io(source),
             });
         }
+        if writer.is_empty() {
+            drop(writer);
+            retain::remove_temporary(&*self.options.fs, &dir, id).map_err(io)?;
+            return self.replace(&parents, None);
+        }
         let range = |pick: fn(&BlockMeta) -> i64| group.iter().map(move |block| pick(&block.meta));
         let origin = BlockOrigin {
             min_time_ms: range(|meta| meta.min_time_ms).min().unwrap_or(0),
             max_time_ms: range(|meta| meta.max_time_ms).max().unwrap_or(0),
-            level: group.iter().map(|block| block.meta.level).max().unwrap_or(0) + 1,
+            level: group.iter().map(|block| block.meta.level).max().unwrap_or(0) + u32::from(group.len() > 1),
             sources,
             parents: parents.clone(),
             order: group.iter().map(|block| block.meta.order).min().unwrap_or(0),
@@ -86,16 +105,22 @@ impl Inner {
         })?;
         tracing::info!(block = %meta.id, level = meta.level, parents = parents.len(), bytes = meta.bytes(), "blocks merged");
         let merged = Block::open(&*self.options.fs, &dir.join(id.to_string()), Arc::clone(&self.damage))?;
+        self.replace(&parents, Some(merged))
+    }
+
+    /// Serves `merged` in place of its parents, and removes those.
+    fn replace(&self, parents: &[BlockId], merged: Option<Block>) -> Result<(), MaintainError> {
         {
             let mut layout = self.layout_mut();
             layout.blocks.retain(|block| !parents.contains(&block.meta.id));
-            layout.blocks.push(Arc::new(merged));
+            layout.blocks.extend(merged.map(Arc::new));
             layout.blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
         }
+        let dir = place::blocks(&self.options.dir);
         for parent in parents {
             let name = parent.to_string();
             retain::remove_block(&*self.options.fs, &dir, &name)
-                .map_err(|source| MaintainError::io("remove", Path::new(&name), source))?;
+                .map_err(|source| MaintainError::io("remove", &dir.join(&name), source))?;
         }
         Ok(())
     }
@@ -136,16 +161,18 @@ enum MergeError {
 }
 
 /// Walks all blocks by ascending labels at once. In memory are a batch of the index and a page of each block, and the
-/// samples of one series. Samples are encoded anew, so that small chunks become full ones.
+/// samples of one series. Samples are encoded anew, so that small chunks become full ones; deleted ones are left out.
 fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), MergeError> {
     let mut group: Vec<&Arc<Block>> = group.iter().collect();
     // Where blocks overlap, what was written first stays.
     group.sort_by_key(|block| block.meta.order);
-    let mut inputs: Vec<_> =
-        group.iter().map(|block| (block.samples(), block.all_series().peekable())).collect();
+    let mut inputs: Vec<_> = group
+        .iter()
+        .map(|block| (block.samples(), block.tombstones(), block.all_series().peekable()))
+        .collect();
     loop {
         let mut next: Option<cairn_model::Labels> = None;
-        for (_, series) in &mut inputs {
+        for (_, _, series) in &mut inputs {
             if let Some(Err(error)) = series.next_if(Result::is_err) {
                 return Err(MergeError::Read(error));
             }
@@ -157,37 +184,30 @@ fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), Merg
         }
         let Some(labels) = next else { return Ok(()) };
         let mut parts: Vec<SeriesData> = Vec::with_capacity(inputs.len());
-        for (samples, series) in &mut inputs {
+        for (samples, tombstones, series) in &mut inputs {
             let is_it = |entry: &Result<SeriesEntry, BlockError>| {
                 entry.as_ref().is_ok_and(|entry| entry.labels == labels)
             };
             if let Some(Ok(entry)) = series.next_if(is_it) {
+                let deleted = tombstones.of(entry.number);
                 let mut part = SeriesData::default();
-                for place in &entry.chunks {
+                for place in entry.chunks.iter().filter(|place| place.is_seen(i64::MIN, i64::MAX, deleted)) {
                     samples.read_checked(place, i64::MIN, i64::MAX, &mut part).map_err(MergeError::Read)?;
                 }
-                parts.push(part);
+                deleted.cut(&mut part);
+                if !part.times.is_empty() || !part.histograms.is_empty() {
+                    parts.push(part);
+                }
             }
+        }
+        if parts.is_empty() {
+            continue;
         }
         let joined = join_group(parts);
         if !joined.times.is_empty() || !joined.histograms.is_empty() {
             writer.add_samples(&labels, &joined).map_err(MergeError::Write)?;
         }
     }
-}
-
-/// Whether every series and chunk of a block can be read.
-fn is_whole(block: &Block) -> bool {
-    let mut samples = block.samples();
-    block.all_series().all(|entry| {
-        entry.is_ok_and(|entry| {
-            let mut read = SeriesData::default();
-            entry
-                .chunks
-                .iter()
-                .all(|place| samples.read_checked(place, i64::MIN, i64::MAX, &mut read).is_ok())
-        })
-    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError};
 use cairn_disk::SegmentId;
 
 use super::Inner;
+use super::join::join_chunks;
 use super::maintain::MaintainError;
 use super::write::Commit;
 use super::{place, retain};
@@ -95,6 +96,13 @@ impl Inner {
         self.flush_locked(now_ms, &mut flushing)?;
         flushing.last_border = flushing.last_border.max(border.unwrap_or(i64::MIN));
         Ok(())
+    }
+
+    /// Flushes whatever there is; answers the blocks at that moment, which have all that was stored before the call.
+    pub(super) fn flush_and_list(&self, now_ms: i64) -> Result<Vec<Arc<Block>>, MaintainError> {
+        let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush_locked(now_ms, &mut flushing)?;
+        Ok(self.layout().blocks.clone())
     }
 
     /// Flushes whatever there is.
@@ -202,7 +210,7 @@ impl Inner {
         let mut grown = 0;
         for series in all {
             let mut chunks = series.lock();
-            grown += chunks.seal_before(generation);
+            grown += chunks.seal_before(generation, self.options.block_ms);
             windows.extend(
                 chunks.before(generation).map(|chunk| chunk.min_time.div_euclid(self.options.block_ms)),
             );
@@ -270,12 +278,18 @@ impl Inner {
         let io = |source| MaintainError::io("write a block in", dir, source);
         let mut writer = BlockWriter::create(&self.options.fs, dir, id).map_err(io)?;
         for series in all {
-            let chunks: Vec<Chunk> = series
+            let mut chunks: Vec<Chunk> = series
                 .lock()
                 .before(generation)
                 .filter(|chunk| chunk.min_time.div_euclid(self.options.block_ms) == window)
                 .cloned()
                 .collect();
+            if chunks.windows(2).any(|pair| pair[1].min_time <= pair[0].max_time) {
+                chunks = join_chunks(&chunks).map_err(|_| MaintainError::HeadChunk {
+                    series: series.to_labels().to_string(),
+                    min_time_ms: chunks[0].min_time,
+                })?;
+            }
             if !chunks.is_empty() {
                 writer.add(&series.labels.to_labels(), &chunks).map_err(io)?;
             }
@@ -306,7 +320,7 @@ impl Inner {
     /// Step 4: series without a sample in memory that can get none without being out of order for everybody, or that
     /// never got one.
     fn drop_ended(&self, all: &[Arc<MemSeries>]) {
-        let accepted_from = self.oldest_accepted();
+        let accepted_from = self.oldest_in_order();
         for group in all.chunks(DROP_GROUP) {
             let mut gone = Vec::new();
             {

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use cairn_promql::source::{HistogramPoint, SeriesData};
 
+use crate::chunk::{self, Chunk};
+use crate::codec::Malformed;
+
 /// Joins the parts of each series. Parts of one series come in the order in which they were written: of two values at
 /// one time the earlier part's stays. The answer ascends by labels, each series once.
 ///
@@ -56,6 +59,20 @@ pub(super) fn join_group(mut group: Vec<SeriesData>) -> SeriesData {
         append(&mut joined, std::mem::take(&mut group[at]));
     }
     joined
+}
+
+/// Encodes chunks of one series anew, ascending and apart: of two samples at one time that of the chunk that comes first.
+///
+/// # Errors
+/// [`Malformed`] when one of them is no chunk.
+pub(super) fn join_chunks(chunks: &[Chunk]) -> Result<Vec<Chunk>, Malformed> {
+    let mut parts = Vec::with_capacity(chunks.len());
+    for chunk in chunks {
+        let mut part = SeriesData::default();
+        chunk.decode_range(i64::MIN, i64::MAX, &mut part)?;
+        parts.push(part);
+    }
+    Ok(chunk::encode(&join_group(parts)))
 }
 
 /// Puts `more` behind `series`.

@@ -38,6 +38,14 @@ pub enum MaintainError {
     /// A block could not be read; it is no longer merged, and served as far as it can be read.
     #[error("read block")]
     Block(#[from] BlockError),
+    /// Samples in the head could not be decoded. This is a bug, or broken memory.
+    #[error("the head's chunk of {series} at {min_time_ms} cannot be decoded")]
+    HeadChunk {
+        /// The series.
+        series: String,
+        /// Where its chunk starts.
+        min_time_ms: i64,
+    },
 }
 
 impl MaintainError {
@@ -67,8 +75,13 @@ impl Inner {
     pub(super) fn maintain(&self, now_ms: i64) -> Result<(), MaintainError> {
         let mut maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         // Removing comes first and again last: on a full disk it makes room for the others.
-        let outcomes =
-            [self.retain(), self.flush_if_due(now_ms), self.compact(now_ms, &mut maintenance), self.retain()];
+        let outcomes = [
+            self.retain(),
+            self.flush_if_due(now_ms),
+            self.compact(now_ms, &mut maintenance),
+            self.rewrite_deleted(now_ms, &mut maintenance),
+            self.retain(),
+        ];
         let outcome = outcomes.into_iter().collect::<Result<(), _>>();
         if outcome.is_err() {
             self.tally.maintenance_failures.add(1);

@@ -18,7 +18,7 @@ use super::replay::{Replay, Replayed};
 use super::status::Tally;
 use super::write::Commit;
 use super::{Inner, Layout, place};
-use crate::block::{Block, BlockError, BlockId};
+use crate::block::{Block, BlockError, BlockId, TOMBSTONES_FILE};
 use crate::checkpoint;
 use crate::damage::DamageLog;
 use crate::head::Head;
@@ -121,7 +121,9 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
     for path in [&dir, &blocks_dir] {
         create_dir_durably(&*fs, path).map_err(io("create", path))?;
     }
-    for path in [&dir, &blocks_dir] {
+    let snapshots_dir = place::snapshots(&dir);
+    let may_have_leftovers = [&dir, &blocks_dir, &snapshots_dir];
+    for path in may_have_leftovers.into_iter().filter(|path| fs.exists(path)) {
         remove_temporaries(&*fs, path).map_err(io("remove leftovers in", path))?;
     }
     let mut report = OpenReport::default();
@@ -186,7 +188,12 @@ fn open_blocks(
         progress(Progress::Blocks { done, total: names.len() });
         let path = dir.join(name);
         match Block::open(fs, &path, Arc::clone(damage)) {
-            Ok(block) => blocks.push(Arc::new(block)),
+            Ok(block) => {
+                if let Some(error) = &block.lost_tombstones {
+                    set_aside(fs, &path.join(TOMBSTONES_FILE), error, &mut report.damage);
+                }
+                blocks.push(Arc::new(block));
+            }
             Err(error) if error.is_newer_version() || error.is_io() => return Err(OpenError::Block(error)),
             Err(error) => set_aside(fs, &path, &error, &mut report.damage),
         }

@@ -113,11 +113,24 @@ fn apply(batches: &Receiver<Batch>, n_threads: usize, head: &Head, block_ms: i64
             let (series, place) =
                 series[slot as usize / n_threads].as_mut().expect("it came before its samples");
             let mut chunks = series.lock();
+            // Not by what the log says: a series that left the head and came back may begin before its end.
+            let is_next = chunks.newest_in_order().is_none_or(|newest| time > newest);
             grown += if bits == HISTOGRAM_BITS {
                 let index = usize::try_from(start).expect("a place in this batch");
-                chunks.push_histogram(&batch.histograms[index], 0, block_ms)
-            } else {
+                let point = &batch.histograms[index];
+                if is_next {
+                    chunks.push_histogram(point, 0, block_ms)
+                } else if chunks.sample_at(time).is_none() {
+                    chunks.insert_late_histogram(point, 0, block_ms)
+                } else {
+                    continue;
+                }
+            } else if is_next {
                 chunks.push_float(time, bits, start, 0, block_ms)
+            } else if chunks.sample_at(time).is_none() {
+                chunks.insert_late_float(time, bits, start, 0, block_ms)
+            } else {
+                continue;
             };
             *place = chunks.place();
             (oldest, newest) = (oldest.min(time), newest.max(time));
@@ -214,7 +227,7 @@ impl<'scope> Replay<'scope> {
             chunk.decode_range(i64::MIN, i64::MAX, &mut samples)?;
         }
         for (&time, value) in samples.times.iter().zip(&samples.values) {
-            self.store(slot, time, value.to_bits(), 0);
+            self.store(slot, time, value.to_bits(), 0, false);
         }
         let tip = &mut self.tips[slot as usize];
         if let Some((time, bits)) = last
@@ -250,13 +263,12 @@ impl<'scope> Replay<'scope> {
         slot
     }
 
-    /// Stores a sample if it is later than the newest one of its series.
-    fn store(&mut self, slot: u32, time: i64, bits: u64, start: i64) {
+    /// Stores a sample that comes next in its series, or is late.
+    fn store(&mut self, slot: u32, time: i64, bits: u64, start: i64, is_late: bool) {
         let tip = &mut self.tips[slot as usize];
-        if time <= tip.time {
-            return;
+        if !is_late {
+            (tip.time, tip.bits) = (time, bits);
         }
-        (tip.time, tip.bits) = (time, bits);
         if self.is_in_blocks {
             self.head.saw_time(time);
             return;
@@ -285,9 +297,9 @@ impl Visit for Replay<'_> {
         self.tips.get_mut(slot as usize)
     }
 
-    fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64) {
+    fn sample(&mut self, id: u64, time: i64, bits: u64, start: i64, is_late: bool) {
         if let Some(slot) = self.slots.get(id) {
-            self.store(slot, time, bits, start);
+            self.store(slot, time, bits, start, is_late);
         }
     }
 

@@ -31,7 +31,7 @@ impl Inner {
     }
 
     /// Newest sample. A block's own end is that of its window, which may lie after every sample of it; so a block counts
-    /// only where it lies after all that the head has seen.
+    /// only where it begins after all that the head has seen, as in a database that was restored and got no sample yet.
     pub(super) fn newest(&self, blocks: &[Arc<Block>]) -> Option<i64> {
         let head = self.head.max_time();
         let after_head = blocks.iter().filter(|block| head.is_none_or(|head| block.meta.min_time_ms > head));

@@ -9,8 +9,9 @@ use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
 
 use super::Inner;
 use super::join::join;
-use crate::block::{Block, BlockError, SeriesEntry};
+use crate::block::{Block, BlockError, SeriesEntry, Tombstones};
 use crate::chunk::Chunk;
+use crate::damage::DamageLog;
 use crate::postings;
 
 /// Why a selection failed.
@@ -57,7 +58,26 @@ impl SampleSource for View {
 /// What the head contributes: copied under locks, decoded later.
 pub(super) struct HeadPart {
     pub(super) labels: Arc<Labels>,
+    /// Of samples that came in order; they ascend.
     chunks: Vec<Chunk>,
+    /// Of the others.
+    late: Vec<Chunk>,
+}
+
+impl HeadPart {
+    /// What came in order, and the rest, which may be in any order.
+    fn decode(self, damage: &DamageLog, start: i64, end: i64) -> [SeriesData; 2] {
+        [&self.chunks, &self.late].map(|chunks| {
+            let mut part = empty(Arc::clone(&self.labels));
+            for chunk in chunks {
+                // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
+                if let Err(error) = chunk.decode_range(start, end, &mut part) {
+                    damage.note(&error, chunk.min_time.unsigned_abs());
+                }
+            }
+            part
+        })
+    }
 }
 
 /// A consistent picture of what overlaps a range.
@@ -92,9 +112,12 @@ impl Inner {
                 index.series_at(&slots).cloned().collect()
             };
             for series in series {
-                let chunks = series.lock().chunks_in(layout.flushed, start, end);
-                if !chunks.is_empty() {
-                    head.push(HeadPart { labels: series.to_labels(), chunks });
+                let (chunks, late) = {
+                    let series = series.lock();
+                    (series.chunks_in(layout.flushed, start, end), series.late_in(layout.flushed, start, end))
+                };
+                if !chunks.is_empty() || !late.is_empty() {
+                    head.push(HeadPart { labels: series.to_labels(), chunks, late });
                 }
             }
         }
@@ -112,14 +135,14 @@ impl Inner {
         // In the order in which they were written: blocks, then the head.
         let mut parts: Vec<SeriesData> = Vec::new();
         for block in &snapshot.blocks {
-            let mut samples = block.samples();
-            visit_matching(block, matchers, |entry| {
+            let (tombstones, mut samples) = (block.tombstones(), block.samples());
+            visit_matching(block, &tombstones, matchers, |entry| {
                 let mut part = empty(Arc::new(entry.labels));
-                for place in
-                    entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start)
-                {
+                let deleted = tombstones.of(entry.number);
+                for place in entry.chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
                     samples.read(place, start, end, &mut part)?;
                 }
+                deleted.cut(&mut part);
                 budget.take(&part)?;
                 if !is_empty(&part) {
                     parts.push(part);
@@ -128,29 +151,26 @@ impl Inner {
             })?;
         }
         for series in snapshot.head {
-            let mut part = empty(series.labels);
-            for chunk in &series.chunks {
-                // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
-                if let Err(error) = chunk.decode_range(start, end, &mut part) {
-                    self.damage.note(&error, chunk.min_time.unsigned_abs());
+            for part in series.decode(&self.damage, start, end) {
+                budget.take(&part)?;
+                if !is_empty(&part) {
+                    parts.push(part);
                 }
-            }
-            budget.take(&part)?;
-            if !is_empty(&part) {
-                parts.push(part);
             }
         }
         Ok(join(parts))
     }
 }
 
-/// Hands over the series of a block that match, ascending by labels.
+/// Hands over the series of a block that match and of which something is left, ascending by labels.
 pub(super) fn visit_matching(
     block: &Block,
+    tombstones: &Tombstones,
     matchers: &[Matcher],
     mut visit: impl FnMut(SeriesEntry) -> Result<(), SelectError>,
 ) -> Result<(), SelectError> {
-    let (ids, is_exact) = postings::select(block, matchers)?;
+    let (mut ids, is_exact) = postings::select(block, matchers)?;
+    ids -= tombstones.whole();
     block.visit_series(&ids, |entry| {
         let matches = is_exact || matchers.iter().all(|matcher| matcher.matches_labels(&entry.labels));
         if matches { visit(entry) } else { Ok(()) }

@@ -9,6 +9,7 @@ use cairn_model::Labels;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
 use super::histograms::{HistogramCommit, NewestHistograms};
+use super::late::LateBatch;
 use super::{Inner, place};
 use crate::append::{AppendError, Outcome, Row};
 use crate::options::MAX_FUTURE_MS;
@@ -36,6 +37,7 @@ pub(super) struct Commit {
     places: Vec<Place>,
     /// Tips as they were before the record that is being made.
     undo: Vec<(u32, Tip)>,
+    late: LateBatch,
 }
 
 impl Commit {
@@ -49,6 +51,7 @@ impl Commit {
             series: SeriesEncoder::new()?,
             places: Vec::new(),
             undo: Vec::new(),
+            late: LateBatch::default(),
         })
     }
 
@@ -220,6 +223,8 @@ impl Inner {
         commit.samples.begin(self.head.n_series());
         commit.undo.clear();
         commit.places.resize(commit.tips.len(), Place::default());
+        commit.late.clear();
+        let late_from = self.late_from();
         // Places in `outcomes` of markers that end a series of histograms, which become histograms, and those series.
         let (mut markers, mut ended) = (Vec::new(), HashSet::new());
         for (index, row) in batch.iter().enumerate() {
@@ -242,6 +247,16 @@ impl Inner {
                 commit.judge(series, time, bits).map(|tip| *tip)
             };
             outcomes.push(match judged {
+                Err(Outcome::OutOfOrder) if late_from.is_some_and(|from| time < from) => {
+                    Outcome::BeforeWindow
+                }
+                Err(Outcome::OutOfOrder) if late_from.is_some() => {
+                    let judged = commit.late.judge(series, time, bits, batch, &outcomes[first_outcome..]);
+                    if judged == Outcome::Stored {
+                        commit.samples.push_alone(series.id, time, bits, row.start_ms());
+                    }
+                    judged
+                }
                 Ok(mut tip) => {
                     commit.undo.push((series.slot, tip));
                     commit.samples.push(&mut tip, time, bits, row.start_ms());
@@ -252,6 +267,7 @@ impl Inner {
             });
         }
         let judged = batch.iter().zip(&outcomes[first_outcome..]);
+        let mut n_stored = 0;
         if !commit.samples.is_empty() {
             let logged = match commit.samples.finish() {
                 Ok(record) => self.wal.append(record).map_err(AppendError::from),
@@ -263,31 +279,36 @@ impl Inner {
             }
             commit.samples.written();
             let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
-            let mut n_stored = 0;
+            let (generation, block_ms) = (commit.generation, self.options.block_ms);
+            let mut n_seen = 0;
             for (index, (row, outcome)) in judged.clone().enumerate() {
                 if let Some(later) = batch.get(index + LOOK_AHEAD) {
                     // Once more: of a large batch the processor has forgotten it by now.
                     later.series().0.prefetch();
                 }
                 if *outcome == Outcome::Stored {
-                    if let Some((slot, _)) = commit.undo.get(n_stored + LOOK_AHEAD) {
+                    if let Some((slot, _)) = commit.undo.get(n_seen + LOOK_AHEAD) {
                         commit.places[*slot as usize].prefetch();
                     }
-                    n_stored += 1;
-                    let time = row.time_ms();
-                    let bits = normal_bits(row.value());
+                    n_seen += 1;
+                    let (time, bits, start) = (row.time_ms(), normal_bits(row.value()), row.start_ms());
                     let mut chunks = row.series().0.lock();
-                    let start = row.start_ms();
-                    grown += chunks.push_float(time, bits, start, commit.generation, self.options.block_ms);
+                    grown += if commit.late.is_late(index) {
+                        chunks.insert_late_float(time, bits, start, generation, block_ms)
+                    } else {
+                        chunks.push_float(time, bits, start, generation, block_ms)
+                    };
                     commit.places[row.series().0.slot as usize] = chunks.place();
                     (oldest, newest) = (oldest.min(time), newest.max(time));
                 }
             }
-            let n_stored = commit.undo.len() as u64;
+            let n_late = commit.late.n_stored() as u64;
+            n_stored = commit.undo.len() as u64 + n_late;
             self.head.stored(oldest, newest, n_stored, grown);
             self.tally.samples_stored.add(n_stored);
+            self.tally.samples_stored_late.add(n_late);
         }
-        if commit.undo.len() < outcomes.len() - first_outcome {
+        if n_stored < (outcomes.len() - first_outcome) as u64 {
             for (_, outcome) in judged {
                 self.tally.count_refused(*outcome);
             }
@@ -305,18 +326,17 @@ impl Inner {
 
     /// Which times are accepted at this moment. One answer for all rows of a batch, in whatever order they come.
     pub(super) fn accepted_times(&self, now_ms: i64) -> AcceptedTimes {
-        AcceptedTimes { oldest: self.oldest_accepted(), newest: now_ms.saturating_add(MAX_FUTURE_MS) }
-    }
-
-    /// Half a block behind the newest sample: so a block's time is over some time after its end.
-    pub(super) fn oldest_accepted(&self) -> i64 {
-        self.head.max_time().unwrap_or(i64::MIN).saturating_sub(self.options.block_ms / 2)
+        AcceptedTimes {
+            oldest: self.oldest_accepted(),
+            too_old: if self.late_from().is_some() { Outcome::BeforeWindow } else { Outcome::TooOld },
+            newest: now_ms.saturating_add(MAX_FUTURE_MS),
+        }
     }
 
     /// Nothing before this time is in memory or will be: the blocks of a window that ends here are complete.
     pub(super) fn settled_until(&self) -> i64 {
         let oldest_in_head = self.head.min_time().unwrap_or(i64::MAX);
-        self.oldest_accepted().min(oldest_in_head)
+        self.oldest_in_order().min(oldest_in_head)
     }
 
     fn cannot_encode(&self, source: io::Error) -> AppendError {
@@ -328,6 +348,8 @@ impl Inner {
 /// Times at which samples are accepted.
 pub(super) struct AcceptedTimes {
     oldest: i64,
+    /// What becomes of older ones.
+    too_old: Outcome,
     newest: i64,
 }
 
@@ -336,7 +358,7 @@ impl AcceptedTimes {
         if time > self.newest {
             Err(Outcome::TooFarInFuture)
         } else if time < self.oldest {
-            Err(Outcome::TooOld)
+            Err(self.too_old)
         } else {
             Ok(())
         }
@@ -344,7 +366,7 @@ impl AcceptedTimes {
 }
 
 /// The staleness marker stays what it is; every other NaN becomes the one that the peer stores.
-fn normal_bits(value: f64) -> u64 {
+pub(super) fn normal_bits(value: f64) -> u64 {
     let bits = value.to_bits();
     if value.is_nan() && bits != STALE_NAN_BITS { NORMAL_NAN_BITS } else { bits }
 }

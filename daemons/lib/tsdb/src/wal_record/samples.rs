@@ -23,6 +23,9 @@ const LEVEL: i32 = 1;
 const MIN_PERIOD_BYTES: u64 = 8 << 20;
 const PERIOD_BYTES_PER_SERIES: u64 = 64;
 
+/// In the column of distances: the sample stands alone, and no later one refers to it.
+const LATE: i64 = -1;
+
 /// A column of numbers of which neighbours are mostly equal: (number, how many of it)*.
 #[derive(Debug, Default)]
 struct Runs {
@@ -157,16 +160,23 @@ impl SamplesEncoder {
     pub(crate) fn push(&mut self, tip: &mut Tip, time: i64, bits: u64, start: i64) {
         let refers = tip.record >= self.period;
         let (distance, previous) = if refers { (self.number - tip.record + 1, tip.bits) } else { (0, 0) };
-        self.push_columns(tip.id, time, start, distance);
+        self.push_columns(tip.id, time, start, distance.cast_signed());
         let class = value::write(&mut self.payload, previous, bits);
         self.push_class(class);
         (tip.time, tip.bits, tip.record) = (time, bits, self.number);
     }
 
-    fn push_columns(&mut self, id: u64, time: i64, start: i64, distance: u64) {
+    /// Adds a sample that is not the newest of its series, and to which no later one refers.
+    pub(crate) fn push_alone(&mut self, id: u64, time: i64, bits: u64, start: i64) {
+        self.push_columns(id, time, start, LATE);
+        let class = value::write(&mut self.payload, 0, bits);
+        self.push_class(class);
+    }
+
+    fn push_columns(&mut self, id: u64, time: i64, start: i64, distance: i64) {
         self.series.push(id.wrapping_sub(self.last_series).cast_signed());
         self.times.push(time.wrapping_sub(self.last_time));
-        self.distances.push(distance.cast_signed());
+        self.distances.push(distance);
         self.starts.push(start.wrapping_sub(self.last_start));
         self.has_starts |= start != 0;
         (self.last_series, self.last_time, self.last_start) = (id, time, start);
@@ -256,11 +266,13 @@ impl SamplesDecoder {
             if let Some(starts) = &mut starts {
                 start = start.wrapping_add(starts.next()?);
             }
-            let distance = distances.next()?.cast_unsigned();
-            let refers_to = match distance.checked_sub(1) {
-                None => None,
-                Some(distance) => {
-                    Some(number.checked_sub(distance).filter(|&n| n >= period).ok_or(malformed)?)
+            let distance = distances.next()?;
+            let is_late = distance == LATE;
+            let refers_to = match distance {
+                LATE | 0 => None,
+                _ => {
+                    let back = u64::try_from(distance - 1).map_err(|_| malformed)?;
+                    Some(number.checked_sub(back).filter(|&n| n >= period).ok_or(malformed)?)
                 }
             };
             let class = (classes[index / 2] >> (4 * (index % 2))) & 15;
@@ -279,11 +291,10 @@ impl SamplesDecoder {
                 visit.lost();
                 continue;
             }
-            let is_newest = time > tip.time || refers_to.is_some();
-            if is_newest {
+            if !is_late {
                 (tip.bits, tip.record) = (bits, number);
             }
-            visit.sample(id, time, bits, start);
+            visit.sample(id, time, bits, start, is_late);
         }
         if body.is_empty() { Ok(()) } else { Err(malformed) }
     }

@@ -1,7 +1,7 @@
 //! FORMAT.md tells the truth about names, versions and limits.
 
 use cairn_disk::Format;
-use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, MAX_COLUMN_SAMPLES, META_FORMAT};
+use cairn_tsdb::block::{CHUNKS_FORMAT, INDEX_FORMAT, MAX_COLUMN_SAMPLES, META_FORMAT, TOMBSTONES_FORMAT};
 use cairn_tsdb::checkpoint::{CHECKPOINT_FORMAT, TAG_HEAD_SERIES, TAG_SERIES_TABLE, TAG_START};
 use cairn_tsdb::chunk::{
     ENCODING_COLUMNS, ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_XOR_STARTS, MAX_CHUNK_SAMPLES,
@@ -22,6 +22,7 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("blocks/*/meta", META_FORMAT),
         ("blocks/*/index", INDEX_FORMAT),
         ("blocks/*/chunks", CHUNKS_FORMAT),
+        ("blocks/*/tombstones", TOMBSTONES_FORMAT),
     ] {
         let row = format!("| `{file}` | `{}` | {version} |", magic.escape_ascii());
         assert!(PAGE.contains(&row), "FORMAT.md has no line starting {row}");

@@ -4,13 +4,16 @@
 
 mod crash;
 mod damage;
+mod delete;
 mod exemplars;
 mod find;
 mod format_page;
 mod full_disk;
 mod histograms;
+mod late;
 mod model;
 mod rules;
+mod snapshot;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -79,6 +82,15 @@ fn bits_of(point: &HistogramPoint) -> u64 {
     }
     let n = (0..10).find(|n| point.histogram.is_identical(&histograms::histogram(*n)));
     HISTOGRAM_TAG | n.unwrap_or_else(|| panic!("never stored: {:?}", point.histogram))
+}
+
+/// Times and start timestamps of the only series.
+fn select_starts(db: &Db) -> Vec<(i64, i64)> {
+    let selection = Selection { matchers: &[], start: TimeMs::MIN, end: TimeMs::MAX };
+    let mut found = db.view().select(&selection).unwrap();
+    assert_eq!(found.len(), 1);
+    let series = found.remove(0);
+    series.times.into_iter().zip(series.starts).collect()
 }
 
 fn everything(db: &Db) -> Content {

@@ -8,8 +8,8 @@ use cairn_promql::source::SeriesData;
 
 use super::super::Db;
 use super::super::join::join;
-use super::{HeadPart, SelectError, Snapshot, empty};
-use crate::block::{BlockError, SampleReader, SeriesEntry};
+use super::{SelectError, Snapshot, empty};
+use crate::block::{BlockError, SampleReader, SeriesEntry, Tombstones};
 use crate::damage::DamageLog;
 
 impl Db {
@@ -34,7 +34,12 @@ impl Db {
         let damage = &*self.inner.damage;
         let mut inputs: Vec<BlockInput<'_, _>> = blocks
             .iter()
-            .map(|block| BlockInput { samples: block.samples(), series: block.all_series(), next: None })
+            .map(|block| BlockInput {
+                samples: block.samples(),
+                tombstones: block.tombstones(),
+                series: block.all_series(),
+                next: None,
+            })
             .collect();
         let mut head = head.into_iter().peekable();
         let is_wanted = |labels: &Labels| {
@@ -59,7 +64,7 @@ impl Db {
                 }
             }
             if let Some(part) = head.next_if(|part| *part.labels == *labels) {
-                parts.push(part.decode(damage, start, end));
+                parts.extend(part.decode(damage, start, end));
             }
             for series in join(parts) {
                 if !series.times.is_empty() || !series.histograms.is_empty() {
@@ -85,6 +90,7 @@ impl Db {
 /// A block whose series are walked.
 struct BlockInput<'a, I> {
     samples: SampleReader<'a>,
+    tombstones: Arc<Tombstones>,
     series: I,
     next: Option<SeriesEntry>,
 }
@@ -111,21 +117,11 @@ impl<I: Iterator<Item = Result<SeriesEntry, BlockError>>> BlockInput<'_, I> {
         end: i64,
     ) -> Result<SeriesData, SelectError> {
         let mut part = empty(Arc::clone(labels));
-        for place in entry.chunks.iter().filter(|place| place.min_time <= end && place.max_time >= start) {
+        let deleted = self.tombstones.of(entry.number);
+        for place in entry.chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
             self.samples.read(place, start, end, &mut part)?;
         }
+        deleted.cut(&mut part);
         Ok(part)
-    }
-}
-
-impl HeadPart {
-    fn decode(self, damage: &DamageLog, start: i64, end: i64) -> SeriesData {
-        let mut part = empty(self.labels);
-        for chunk in &self.chunks {
-            if let Err(error) = chunk.decode_range(start, end, &mut part) {
-                damage.note(&error, chunk.min_time.unsigned_abs());
-            }
-        }
-        part
     }
 }
