@@ -281,10 +281,9 @@ impl ScrapeState {
             Outcome::DuplicateOtherValue { .. } => counts.duplicates += 1,
             Outcome::OutOfOrder => counts.out_of_order += 1,
             // An invalid histogram has failed the page before.
-            Outcome::BeforeWindow
-            | Outcome::TooOld
-            | Outcome::TooFarInFuture
-            | Outcome::InvalidHistogram => counts.out_of_bounds += 1,
+            Outcome::BeforeWindow | Outcome::TooOld | Outcome::TooFarInFuture | Outcome::InvalidHistogram => {
+                counts.out_of_bounds += 1
+            }
             Outcome::SeriesDropped => return self.cache.learn(slot, Known::Nothing),
         }
         // The sample was there: its series lives on, even where this one was left out.

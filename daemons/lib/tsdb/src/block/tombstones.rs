@@ -57,14 +57,6 @@ impl Deleted<'_> {
         }
     }
 
-    /// Whether some instant in `first..=last` is hidden.
-    pub(crate) fn touches(self, first: i64, last: i64) -> bool {
-        match self {
-            Self::Whole => true,
-            Self::In(intervals) => intervals.iter().any(|&(start, end)| start <= last && end >= first),
-        }
-    }
-
     /// Takes hidden samples out.
     pub(crate) fn cut(self, part: &mut SeriesData) {
         if self == Deleted::In(&[]) {
@@ -230,7 +222,6 @@ mod tests {
         assert_eq!(tombstones.of(3), Deleted::In(&[(-1000, 200), (5000, 5000)]));
         assert_eq!(tombstones.of(4), Deleted::In(&[]));
         assert!(tombstones.of(3).covers(-1000, 200) && !tombstones.of(3).covers(-1000, 201));
-        assert!(tombstones.of(3).touches(200, 300) && !tombstones.of(3).touches(201, 4999));
     }
 
     proptest! {
@@ -263,7 +254,6 @@ mod tests {
                 prop_assert_eq!(part.values.len(), want.len());
                 for first in -40..40 {
                     prop_assert_eq!(deleted.covers(first, first + 3), (first..=first + 3).all(hidden));
-                    prop_assert_eq!(deleted.touches(first, first + 3), (first..=first + 3).any(hidden));
                 }
                 if let Deleted::In(intervals) = deleted {
                     prop_assert!(intervals.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "apart: {:?}", intervals);
