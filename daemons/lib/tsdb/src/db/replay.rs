@@ -317,10 +317,8 @@ impl Visit for Replay<'_> {
             self.orphans += 1;
             return;
         };
+        // As of a float that is not late: it was the newest one when it was written.
         let tip = &mut self.tips[slot as usize];
-        if point.time <= tip.time {
-            return;
-        }
         *tip = Tip::of_histogram(tip.id, point.time);
         self.newest_histograms.insert(slot, (tip.id, Arc::clone(&point.histogram)));
         if self.is_in_blocks {

@@ -232,7 +232,8 @@ impl World {
             let newest_there =
                 self.stored.get(&labels("m", series)).and_then(|samples| samples.keys().last().copied());
             let is_late = newest_there.is_some_and(|newest| newest > time);
-            if is_late && want == Outcome::Stored {
+            let oldest = newest.map_or(i64::MIN, |newest| newest - (BLOCK_MS / 2).max(self.rules.window_ms));
+            if is_late && time >= oldest {
                 // Only floats may be late; a series that left the head begins anew, though.
                 want = Outcome::OutOfOrder;
             }

@@ -130,13 +130,15 @@ fn what_is_no_snapshot_or_would_be_overwritten_is_refused() {
     let block = dir.join("blocks").join(&fs.list(&dir.join("blocks")).unwrap()[0].name);
     for file in ["chunks", "index", "meta"] {
         let opened = fs.open_write(&block.join(file)).unwrap();
-        let mut byte = [0];
-        opened.read_exact_at(&mut byte, 40).unwrap();
-        opened.write_all_at(&[byte[0] ^ 1], 40).unwrap();
+        // A single byte may have a copy that heals it.
+        let mut whole = vec![0; usize::try_from(opened.len().unwrap()).unwrap()];
+        opened.read_exact_at(&mut whole, 0).unwrap();
+        let flipped: Vec<u8> = whole[16..].iter().map(|byte| byte ^ 1).collect();
+        opened.write_all_at(&flipped, 16).unwrap();
         let error = quiet(&dir, Path::new("/y")).unwrap_err();
         assert!(matches!(error, RestoreError::Block(_)), "{file}: {error}");
         assert!(!fs.exists(Path::new("/y")), "{file}");
-        opened.write_all_at(&byte, 40).unwrap();
+        opened.write_all_at(&whole, 0).unwrap();
     }
     quiet(&dir, Path::new("/y")).unwrap();
 }
