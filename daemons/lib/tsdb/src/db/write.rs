@@ -80,10 +80,10 @@ impl Commit {
         })
     }
 
-    /// Whether the newest sample of a series is a histogram.
-    fn has_histogram(&self, series: &MemSeries) -> bool {
+    /// Whether a marker at this time ends a series of histograms. A late one stays a float, which may be late.
+    fn ends_histograms(&self, series: &MemSeries, time: i64) -> bool {
         let tip = self.tips.get(series.slot as usize);
-        tip.is_some_and(|tip| tip.id == series.id && tip.is_histogram())
+        tip.is_some_and(|tip| tip.id == series.id && tip.is_histogram() && time >= tip.time)
     }
 
     fn take_back(&mut self) {
@@ -238,7 +238,7 @@ impl Inner {
             }
             let judged = if let Err(outcome) = times.judge(time) {
                 Err(outcome)
-            } else if bits == STALE_NAN_BITS && commit.has_histogram(series) {
+            } else if bits == STALE_NAN_BITS && commit.ends_histograms(series, time) {
                 markers.push(outcomes.len());
                 ended.insert(series.id);
                 // Until it is known, below.
