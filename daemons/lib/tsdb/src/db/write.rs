@@ -224,7 +224,7 @@ impl Inner {
         commit.undo.clear();
         commit.places.resize(commit.tips.len(), Place::default());
         commit.late.clear();
-        let late_from = self.late_from();
+        let late_from = times.late_from;
         // Places in `outcomes` of markers that end a series of histograms, which become histograms, and those series.
         let (mut markers, mut ended) = (Vec::new(), HashSet::new());
         for (index, row) in batch.iter().enumerate() {
@@ -326,9 +326,11 @@ impl Inner {
 
     /// Which times are accepted at this moment. One answer for all rows of a batch, in whatever order they come.
     pub(super) fn accepted_times(&self, now_ms: i64) -> AcceptedTimes {
+        let late_from = self.late_from();
         AcceptedTimes {
+            late_from,
             oldest: self.oldest_accepted(),
-            too_old: if self.late_from().is_some() { Outcome::BeforeWindow } else { Outcome::TooOld },
+            too_old: if late_from.is_some() { Outcome::BeforeWindow } else { Outcome::TooOld },
             newest: now_ms.saturating_add(MAX_FUTURE_MS),
         }
     }
@@ -347,6 +349,8 @@ impl Inner {
 
 /// Times at which samples are accepted.
 pub(super) struct AcceptedTimes {
+    /// From here on a sample may be older than the newest one of its series; `None` without a window.
+    late_from: Option<i64>,
     oldest: i64,
     /// What becomes of older ones.
     too_old: Outcome,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cairn_disk::TwinFs;
-use cairn_model::{Matcher, TimeMs};
+use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::source::STALE_NAN_BITS;
 use cairn_tsdb::{Db, HistogramSample, Options, Outcome, Sample, SeriesRef};
 use proptest::prelude::*;
@@ -41,10 +41,12 @@ enum Step {
     Crash(Option<u64>),
 }
 
+const N_SERIES: u8 = 6;
+
 fn step() -> impl Strategy<Value = Step> {
     // The last value is a staleness marker.
-    let sample = (0u8..6, -1200i16..300, 0u8..4);
-    let histogram = (0u8..6, -700i16..300, 0u8..3);
+    let sample = (0..N_SERIES, -1200i16..300, 0u8..4);
+    let histogram = (0..N_SERIES, -700i16..300, 0u8..3);
     prop_oneof![
         6 => prop::collection::vec(sample, 1..8).prop_map(Step::Append),
         4 => prop::collection::vec(histogram, 1..8).prop_map(Step::AppendHistograms),
@@ -52,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Sync),
         4 => Just(Step::Maintain),
         2 => Just(Step::Flush),
-        2 => (0u8..6, -3000i16..300, -3000i16..300).prop_map(|(series, a, b)| Step::Delete(series, a, b)),
+        2 => (0..N_SERIES, -3000i16..300, -3000i16..300).prop_map(|(series, a, b)| Step::Delete(series, a, b)),
         1 => Just(Step::CleanTombstones),
         1 => any::<bool>().prop_map(Step::Snapshot),
         2 => (any::<u16>(), any::<u16>()).prop_map(|(from, to)| Step::Query(from, to)),
@@ -84,7 +86,8 @@ struct World {
     rules: Rules,
     fs: TwinFs,
     db: Db,
-    /// Series of which something was deleted: what they judge by may be gone, or not.
+    /// Series of which something was deleted, or that may have left for a newest sample that was: what they judge by may
+    /// be gone, or not.
     unsure: BTreeSet<u8>,
     /// Also of what a crash took back: what was too old then may be gone since.
     newest_ever: i64,
@@ -92,6 +95,8 @@ struct World {
     refs: BTreeMap<u8, SeriesRef>,
     stored: Content,
     durable: Content,
+    /// What a deletion that failed may have hidden on the disk already: a crash shows which.
+    may_go: BTreeSet<(Labels, i64)>,
 }
 
 impl World {
@@ -100,7 +105,7 @@ impl World {
         let (db, _) = Db::open(with_rules(rules, &fs), &|_| {}).unwrap();
         let (refs, unsure) = (BTreeMap::new(), BTreeSet::new());
         let (stored, durable) = (Content::new(), Content::new());
-        Self { rules, fs, db, unsure, newest_ever: i64::MIN, n_snapshots: 0, refs, stored, durable }
+        Self { rules, fs, db, unsure, newest_ever: i64::MIN, n_snapshots: 0, refs, stored, durable, may_go: BTreeSet::new() }
     }
 
     /// What is answered of what is stored.
@@ -246,7 +251,9 @@ impl World {
                     && want == Outcome::OutOfOrder
                     && outcome == Outcome::Stored
                     && self.rules.window_ms > 0)
-                || self.unsure.contains(&series);
+                || self.unsure.contains(&series)
+                || (matches!(want, Outcome::DuplicateOtherValue { .. })
+                    && self.may_be(series, time, bits, outcome));
             prop_assert!(is_right, "{:?} for {:?}: series {} at {}", outcome, want, series, time);
             if outcome == Outcome::Stored {
                 self.stored.entry(labels("m", series)).or_default().entry(time).or_insert(bits);
@@ -263,14 +270,20 @@ impl World {
         }
         self.fs.set_capacity(None);
         self.refs.clear();
+        let newest_before = self.newest_seen();
         let (db, report) = Db::open(with_rules(self.rules, &self.fs), &|_| {}).unwrap();
         prop_assert!(report.damage.is_empty(), "{:?}", report.damage);
         self.db = db;
+        if !self.unsure.is_empty() && self.newest_seen() < newest_before {
+            // The newest sample of all was deleted. A series that was too old and left begins anew now.
+            self.unsure.extend(0..N_SERIES);
+        }
         let found = everything(&self.db);
         let kept = trimmed(&self.durable, self.oldest_seen(self.newest_ever), i64::MAX);
         check_between(&kept, &found, &self.stored)?;
         // What survived without a sync is as good as stored, and may still be lost by the next crash.
         self.stored = found;
+        self.may_go.clear();
         Ok(())
     }
 
@@ -297,6 +310,10 @@ impl World {
             // Some of it may be gone.
             Err(_) => {
                 check_between(&self.stored, &found, &before)?;
+                for (labels, samples) in &found {
+                    let doubtful = samples.keys().filter(|&time| !has(&self.stored, labels, *time));
+                    self.may_go.extend(doubtful.map(|&time| (labels.clone(), time)));
+                }
                 self.stored = found;
             }
         }
@@ -318,12 +335,14 @@ impl World {
         else {
             return Ok(());
         };
-        let found = everything(&restored);
+        // What retention hides here may be seen there, where nothing is as new.
+        let found = trimmed(&everything(&restored), self.oldest_seen(self.newest_ever), i64::MAX);
         if skip_head {
             return check_between(&Content::new(), &found, &self.stored);
         }
         // The retention of a restored database counts from the end of its newest block until it gets a sample.
-        let all = trimmed(&self.stored, self.oldest_seen(self.newest() + BLOCK_MS), i64::MAX);
+        let oldest = self.oldest_seen((self.newest() + BLOCK_MS).max(self.newest_ever));
+        let all = trimmed(&self.stored, oldest, i64::MAX);
         check_between(&all, &found, &self.stored)
     }
 
@@ -360,6 +379,9 @@ impl World {
             Step::Sync => {
                 if self.db.sync().is_ok() {
                     self.durable = self.stored.clone();
+                    for (labels, time) in &self.may_go {
+                        self.durable.get_mut(labels).and_then(|samples| samples.remove(time));
+                    }
                 }
             }
             Step::Maintain => {
@@ -415,6 +437,10 @@ fn same_time(there: u64, bits: u64) -> Outcome {
     } else {
         Outcome::DuplicateOtherValue { existing: f64::from_bits(there) }
     }
+}
+
+fn has(content: &Content, labels: &Labels, time: i64) -> bool {
+    content.get(labels).is_some_and(|samples| samples.contains_key(&time))
 }
 
 fn trimmed(content: &Content, start: i64, end: i64) -> Content {
