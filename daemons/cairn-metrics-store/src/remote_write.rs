@@ -6,8 +6,8 @@
 //! | `remote_write/extras.rs` | what becomes of native histograms and exemplars |
 //! | `remote_write/cache.rs` | which series is this, without taking its labels apart |
 //!
-//! Where this differs from the peer: of a request of version 1.0 that holds a bad sample, the peer keeps nothing and
-//! the sender, told 400, drops it all. Here the good samples are kept, as in version 2.0; the answer is the same.
+//! A request of version 1.0 is kept whole or, when a sample of it is refused, not at all; of one of version 2.0 what is
+//! good is kept, and the sender is told how much that was.
 
 mod cache;
 mod extras;
@@ -25,6 +25,7 @@ use cairn_wire::remote_write::{
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 use cache::{Fingerprint, Reading, SeriesCache};
+use extras::Extras;
 
 /// Requests that are worked on at once; more wait. Twice the cores: while some wait for the disk, others use them.
 pub fn places() -> usize {
@@ -98,6 +99,10 @@ impl Report {
         } else {
             self.n_more += 1;
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        !self.messages.is_empty()
     }
 }
 
@@ -186,8 +191,15 @@ impl Receiver {
         for newcomer in &newcomers {
             rows.add(&request, newcomer.index, &newcomer.series);
         }
-        let n_dropped = self.append(&rows, &mut report)?;
-        self.append_extras(&request, version, &rows.with_extras, &mut report)?;
+        let extras = self.collect_extras(&request, version, &rows.with_extras, &mut report)?;
+        let n_dropped = match version {
+            Version::V1 => self.append_whole(&rows, extras, &mut report)?,
+            Version::V2 => {
+                let n_dropped = self.append(&rows, &mut report)?;
+                self.append_extras(extras, version, &mut report)?;
+                n_dropped
+            }
+        };
         drop(rows);
         drop(known);
         if !newcomers.is_empty() {
@@ -288,6 +300,30 @@ impl Receiver {
                 }
             }
         }
+        Ok(n_dropped)
+    }
+
+    /// Appends everything if nothing is refused. Answers how many rows' series had left the head.
+    fn append_whole(
+        &self,
+        rows: &Rows<'_>,
+        mut extras: Extras,
+        report: &mut Report,
+    ) -> Result<usize, ReceiveError> {
+        if report.is_refused() {
+            return Ok(0);
+        }
+        let (outcomes, n_dropped) = self.storage.append_whole(&rows.samples, &mut extras.histograms)?;
+        if outcomes.is_kept() {
+            report.written.samples = outcomes.samples.len() as u64;
+            report.written.histograms = outcomes.histograms.len() as u64;
+            self.append_exemplars(&extras, Version::V1, report)?;
+            return Ok(n_dropped);
+        }
+        for (row, outcome) in outcomes.samples.iter().enumerate().filter(|(_, outcome)| !outcome.is_kept()) {
+            report.refuse(rows.origins[row] as usize, || refusal(*outcome, &rows.samples[row]));
+        }
+        extras.refuse_histograms(&outcomes.histograms, report);
         Ok(n_dropped)
     }
 

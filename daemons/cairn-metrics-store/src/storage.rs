@@ -7,6 +7,7 @@ use cairn_disk::DirLock;
 use cairn_model::{Labels, TimeMs};
 use cairn_tsdb::{
     AppendError, Db, ExemplarOutcome, ExemplarSample, HistogramSample, Outcome, Sample, SampleOf, SeriesRef,
+    WholeOutcomes,
 };
 
 use crate::scrape::schedule::now_ms;
@@ -116,6 +117,38 @@ impl Storage {
             }
         }
         Ok((outcomes, dropped.len()))
+    }
+
+    /// Appends all of it, or nothing if something is refused. Series that have left the head are resolved again; the
+    /// number is how many those were.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_whole(
+        &self,
+        samples: &[SampleOf<'_>],
+        histograms: &mut [HistogramSample],
+    ) -> Result<(WholeOutcomes, usize), AppendError> {
+        let now = TimeMs(now_ms());
+        let outcomes = self.db.append_whole(samples, histograms, now)?;
+        self.is_dirty.store(true, Ordering::Release);
+        let (dropped, dropped_histograms) = (dropped(&outcomes.samples), dropped(&outcomes.histograms));
+        let n_dropped = dropped.len() + dropped_histograms.len();
+        if n_dropped == 0 {
+            return Ok((outcomes, 0));
+        }
+        for index in dropped_histograms {
+            let series = &mut histograms[index].series;
+            *series = self.db.series_ref(&series.labels().to_labels())?;
+        }
+        let labels: Vec<Labels> =
+            dropped.iter().map(|index| samples[*index].series.labels().to_labels()).collect();
+        let found = self.db.series_refs(&labels.iter().collect::<Vec<_>>())?;
+        let mut again = samples.to_vec();
+        for (index, series) in dropped.into_iter().zip(&found) {
+            again[index].series = series;
+        }
+        Ok((self.db.append_whole(&again, histograms, now)?, n_dropped))
     }
 
     /// As [`append`](Self::append), for native histograms.

@@ -7,19 +7,36 @@ use cairn_wire::remote_write::{Version, WriteRequest};
 
 use super::{Receiver, Report};
 
+/// What a request has of both, for the database, with the positions in the request of the series that they belong to.
+#[derive(Default)]
+pub(super) struct Extras {
+    pub(super) histograms: Vec<HistogramSample>,
+    of_histograms: Vec<usize>,
+    exemplars: Vec<ExemplarSample>,
+    of_exemplars: Vec<usize>,
+}
+
+impl Extras {
+    /// Reports what of the histograms was refused. One outcome for each.
+    pub(super) fn refuse_histograms(&self, outcomes: &[Outcome], report: &mut Report) {
+        for (index, outcome) in
+            self.of_histograms.iter().zip(outcomes).filter(|(_, outcome)| !outcome.is_kept())
+        {
+            report.refuse(*index, || outcome.to_string());
+        }
+    }
+}
+
 impl Receiver {
-    /// Appends what the given series have of both; to be called after their samples, as the peer does it.
-    pub(super) fn append_extras(
+    /// Reads what the given series have of both.
+    pub(super) fn collect_extras(
         &self,
         request: &WriteRequest<'_>,
         version: Version,
         series: &[(u32, &SeriesRef)],
         report: &mut Report,
-    ) -> Result<(), AppendError> {
-        let mut histograms = Vec::new();
-        let mut exemplars = Vec::new();
-        // Positions in the request, one for each of both.
-        let (mut of_histograms, mut of_exemplars) = (Vec::new(), Vec::new());
+    ) -> Result<Extras, AppendError> {
+        let mut extras = Extras::default();
         for &(at, series) in series {
             let index = at as usize;
             // What was dropped since the look-up has a successor by now: its samples made one.
@@ -35,13 +52,13 @@ impl Receiver {
                     histogram.validate().map(|()| histogram).map_err(|error| error.to_string())
                 }) {
                     Ok(histogram) => {
-                        histograms.push(HistogramSample {
+                        extras.histograms.push(HistogramSample {
                             series: series.clone(),
                             time_ms: found.time_ms,
                             start_ms: found.start_ms,
                             histogram: Arc::new(histogram.clone()),
                         });
-                        of_histograms.push(index);
+                        extras.of_histograms.push(index);
                     }
                     Err(reason) => report.refuse(index, || reason),
                 }
@@ -49,36 +66,53 @@ impl Receiver {
             for found in &request.exemplars[one.exemplars.start as usize..one.exemplars.end as usize] {
                 match found {
                     Ok(exemplar) => {
-                        exemplars.push(ExemplarSample {
+                        extras.exemplars.push(ExemplarSample {
                             series: series.clone(),
                             labels: exemplar.labels.clone(),
                             value: exemplar.value,
                             time_ms: exemplar.time_ms.unwrap_or_default(),
                         });
-                        of_exemplars.push(index);
+                        extras.of_exemplars.push(index);
                     }
                     Err(reason) => refuse_exemplar(version, index, reason, report),
                 }
             }
         }
-        if !histograms.is_empty() {
-            let outcomes = self.storage.append_histograms(&mut histograms)?;
-            for (index, outcome) in of_histograms.into_iter().zip(outcomes) {
-                match outcome {
-                    Outcome::Stored | Outcome::Duplicate => report.written.histograms += 1,
-                    refused => report.refuse(index, || refused.to_string()),
-                }
-            }
+        Ok(extras)
+    }
+
+    /// Appends both; to be called after the samples, as the peer does it.
+    pub(super) fn append_extras(
+        &self,
+        mut extras: Extras,
+        version: Version,
+        report: &mut Report,
+    ) -> Result<(), AppendError> {
+        if !extras.histograms.is_empty() {
+            let outcomes = self.storage.append_histograms(&mut extras.histograms)?;
+            report.written.histograms += outcomes.iter().filter(|outcome| outcome.is_kept()).count() as u64;
+            extras.refuse_histograms(&outcomes, report);
         }
-        if !exemplars.is_empty() {
-            let outcomes = self.storage.db().append_exemplars(&exemplars)?;
-            for (index, outcome) in of_exemplars.into_iter().zip(outcomes) {
-                match outcome {
-                    ExemplarOutcome::Stored | ExemplarOutcome::Duplicate => report.written.exemplars += 1,
-                    // Whoever keeps none does not want to hear of them.
-                    ExemplarOutcome::Disabled => {}
-                    refused => refuse_exemplar(version, index, &refused.to_string(), report),
-                }
+        self.append_exemplars(&extras, version, report)
+    }
+
+    /// Appends the exemplars.
+    pub(super) fn append_exemplars(
+        &self,
+        extras: &Extras,
+        version: Version,
+        report: &mut Report,
+    ) -> Result<(), AppendError> {
+        if extras.exemplars.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.storage.db().append_exemplars(&extras.exemplars)?;
+        for (index, outcome) in extras.of_exemplars.iter().zip(outcomes) {
+            match outcome {
+                ExemplarOutcome::Stored | ExemplarOutcome::Duplicate => report.written.exemplars += 1,
+                // Whoever keeps none does not want to hear of them.
+                ExemplarOutcome::Disabled => {}
+                refused => refuse_exemplar(version, *index, &refused.to_string(), report),
             }
         }
         Ok(())

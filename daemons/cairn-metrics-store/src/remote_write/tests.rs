@@ -93,7 +93,7 @@ fn known_series_are_found_by_their_bytes_whatever_their_order() {
 }
 
 #[test]
-fn good_samples_are_kept_beside_bad_ones() {
+fn nothing_is_kept_of_a_request_that_holds_a_bad_sample() {
     let (receiver, t) = (receiver(), recent());
     let (x, y): (&[_], &[_]) = (&[NAME, ("s", "x")], &[NAME, ("s", "y")]);
     receive(&receiver, &body(&[(x, &[(1.0, t)])]));
@@ -110,12 +110,16 @@ fn good_samples_are_kept_beside_bad_ones() {
             "out of order sample".to_owned(),
         ]
     );
-    assert_eq!(written.samples, 1);
-    assert_eq!(
-        stored(&receiver),
-        [format!("{{__name__=\"m\", s=\"x\"}} {t}=1"), format!("{{__name__=\"m\", s=\"y\"}} {t}=5")]
-    );
+    assert_eq!(written.samples, 0);
+    assert_eq!(stored(&receiver), [format!("{{__name__=\"m\", s=\"x\"}} {t}=1")]);
     assert_eq!(receiver.metrics.remote_write.refused.get(), 3);
+    // A second sample of a series is judged as if the first one were there.
+    let written = receive(&receiver, &body(&[(y, &[(5.0, t), (6.0, t)])]));
+    assert_eq!(
+        written.messages,
+        [format!("duplicate sample for timestamp {t}; overrides not allowed: existing 5, new value 6")]
+    );
+    assert_eq!(receive(&receiver, &body(&[(y, &[(6.0, t), (7.0, t + 1)])])).samples, 2);
 }
 
 #[test]
@@ -213,5 +217,5 @@ fn histograms_and_exemplars_are_kept_or_refused_by_name() {
     );
     assert_eq!(receive(&receiver, &with_extras(8, t - 1000, t)).messages, ["out of order sample"]);
     let counts = &receiver.metrics.remote_write;
-    assert_eq!((counts.histograms.get(), counts.exemplars.get(), counts.refused.get()), (1, 2, 2));
+    assert_eq!((counts.histograms.get(), counts.exemplars.get(), counts.refused.get()), (1, 1, 2));
 }

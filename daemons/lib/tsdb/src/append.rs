@@ -120,6 +120,26 @@ impl Outcome {
     }
 }
 
+/// What became of a request that is kept whole or not at all.
+#[derive(Debug, Default, PartialEq)]
+pub struct WholeOutcomes {
+    /// One for each sample, in their order.
+    pub samples: Vec<Outcome>,
+    /// One for each native histogram, in their order.
+    pub histograms: Vec<Outcome>,
+}
+
+impl WholeOutcomes {
+    pub(crate) fn with_capacity(n_samples: usize, n_histograms: usize) -> Self {
+        Self { samples: Vec::with_capacity(n_samples), histograms: Vec::with_capacity(n_histograms) }
+    }
+
+    /// Whether all of it is kept. If not, nothing was stored, and what would have been is told as if it were.
+    pub fn is_kept(&self) -> bool {
+        self.samples.iter().chain(&self.histograms).all(|outcome| outcome.is_kept())
+    }
+}
+
 /// In the words of the peer, which clients and dashboards of ingestion errors know.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

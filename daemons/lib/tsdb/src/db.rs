@@ -17,6 +17,7 @@ mod retain;
 mod snapshot;
 mod status;
 mod view;
+mod whole;
 mod write;
 
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ use cairn_disk::{Wal, WalError};
 use cairn_model::{Exemplar, Labels, Matcher, TimeMs};
 use cairn_promql::source::SourceError;
 
-use crate::append::{AppendError, HistogramSample, Outcome, Sample, SampleOf};
+use crate::append::{AppendError, HistogramSample, Outcome, Sample, SampleOf, WholeOutcomes};
 use crate::block::{Block, BlockMeta};
 use crate::damage::DamageLog;
 use crate::exemplars::{ExemplarOutcome, ExemplarRing, ExemplarSample};
@@ -159,6 +160,19 @@ impl Db {
         now: TimeMs,
     ) -> Result<Vec<Outcome>, AppendError> {
         self.inner.append_histograms(samples, now.0)
+    }
+
+    /// Appends all of it if all of it is kept, otherwise nothing.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_whole(
+        &self,
+        samples: &[SampleOf<'_>],
+        histograms: &[HistogramSample],
+        now: TimeMs,
+    ) -> Result<WholeOutcomes, AppendError> {
+        self.inner.append_whole(samples, histograms, now.0)
     }
 
     /// Appends exemplars; answers one outcome for each, in their order. What is stored can be queried at once, and is

@@ -44,7 +44,7 @@ pub mod series;
 pub mod stats;
 pub mod wal_record;
 
-pub use append::{AppendError, HistogramSample, Outcome, Sample, SampleOf};
+pub use append::{AppendError, HistogramSample, Outcome, Sample, SampleOf, WholeOutcomes};
 pub use block::{BlockId, BlockMeta};
 pub use db::{BlockImport, Db, DeleteError, MaintainError, OpenError, OpenReport, Progress, View};
 pub use exemplars::{ExemplarOutcome, ExemplarSample};

@@ -234,7 +234,8 @@ impl Inner {
         for &window in windows {
             // The segment tells it from one that was merged away: a merged block has the lowest order of its parents, so
             // an order may come again, and who bears the name of a parent is removed when the database is opened.
-            let name = [window.to_le_bytes(), order.to_le_bytes(), cut.first_segment.0.to_le_bytes()].concat();
+            let name =
+                [window.to_le_bytes(), order.to_le_bytes(), cut.first_segment.0.to_le_bytes()].concat();
             let id = BlockId::derive(now_ms, &name);
             let start = window.saturating_mul(self.options.block_ms);
             let origin = BlockOrigin {

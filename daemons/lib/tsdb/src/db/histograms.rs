@@ -42,12 +42,12 @@ impl HistogramCommit {
         });
     }
 
-    fn newest(&self, series: &MemSeries) -> Option<&Arc<Histogram>> {
+    pub(super) fn newest(&self, series: &MemSeries) -> Option<&Arc<Histogram>> {
         self.newest.get(&series.slot).filter(|(id, _)| *id == series.id).map(|(_, histogram)| histogram)
     }
 
     /// The marker for the end of a series whose newest sample is a histogram.
-    fn marker(&self, series: &MemSeries) -> Arc<Histogram> {
+    pub(super) fn marker(&self, series: &MemSeries) -> Arc<Histogram> {
         let is_float = self.newest(series).is_some_and(|newest| newest.is_float());
         Arc::new(Histogram::without_observations(f64::from_bits(STALE_NAN_BITS), is_float))
     }
@@ -71,15 +71,22 @@ impl Inner {
         while let Some(rest) = samples.get(outcomes.len()..).filter(|rest| !rest.is_empty()) {
             let mut commit = self.commit();
             let times = self.accepted_times(now_ms);
-            let rows = rest.iter().take(MAX_BATCH).map(|sample| {
-                let HistogramSample { series, time_ms, start_ms, histogram } = sample;
-                let point = HistogramPoint { time: *time_ms, start: *start_ms, histogram: normal(histogram) };
-                (series, point)
-            });
-            self.append_some_histograms(&mut commit, rows, &times, &mut outcomes)?;
+            self.append_histograms_batch(&mut commit, rest, &times, &mut outcomes)?;
         }
         self.relieve(now_ms);
         Ok(outcomes)
+    }
+
+    /// Appends as many of them as fit into one record of the log.
+    pub(super) fn append_histograms_batch(
+        &self,
+        commit: &mut Commit,
+        samples: &[HistogramSample],
+        times: &AcceptedTimes,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), AppendError> {
+        let rows = samples.iter().take(MAX_BATCH).map(|sample| (&sample.series, point_of(sample)));
+        self.append_some_histograms(commit, rows, times, outcomes)
     }
 
     /// Ends series whose newest sample is a histogram: float markers came for them at these times. One outcome for each.
@@ -119,15 +126,8 @@ impl Inner {
             if commit.histograms.encoder.is_full() {
                 break;
             }
-            let judged = if let Err(outcome) = times.judge(point.time) {
-                Err(outcome)
-            } else if point.histogram.validate().is_err() {
-                Err(Outcome::InvalidHistogram)
-            } else {
-                let known = newest.get(&series.slot).or_else(|| commit.histograms.newest(series));
-                judge(&commit.tips, series, &point, known)
-            };
-            outcomes.push(match judged {
+            let known = newest.get(&series.slot).or_else(|| commit.histograms.newest(series));
+            outcomes.push(match judge(&commit.tips, series, &point, times, known) {
                 Ok(before) => {
                     commit.histograms.encoder.push(series.id, &point);
                     commit.tips[series.slot as usize] = Tip::of_histogram(series.id, point.time);
@@ -171,13 +171,19 @@ impl Inner {
     }
 }
 
-/// Judges a histogram by the newest sample of its series; answers the tip that it replaces.
-fn judge(
+/// Judges a histogram by the newest sample of its series; answers the tip that it replaces. `known` is that sample if it
+/// is a histogram and known.
+pub(super) fn judge(
     tips: &[Tip],
     series: &MemSeries,
     point: &HistogramPoint,
+    times: &AcceptedTimes,
     known: Option<&Arc<Histogram>>,
 ) -> Result<Tip, Outcome> {
+    times.judge(point.time)?;
+    if point.histogram.validate().is_err() {
+        return Err(Outcome::InvalidHistogram);
+    }
     let tip = tips.get(series.slot as usize).filter(|tip| tip.id == series.id);
     let tip = *tip.ok_or(Outcome::SeriesDropped)?;
     if point.time > tip.time {
@@ -196,6 +202,12 @@ fn judge(
             _ => Outcome::Duplicate,
         }
     })
+}
+
+/// A sample as it is stored.
+pub(super) fn point_of(sample: &HistogramSample) -> HistogramPoint {
+    let HistogramSample { time_ms, start_ms, histogram, .. } = sample;
+    HistogramPoint { time: *time_ms, start: *start_ms, histogram: normal(histogram) }
 }
 
 /// A marker has nothing but its sum, whatever else it came with.

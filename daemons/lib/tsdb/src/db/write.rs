@@ -21,7 +21,7 @@ use crate::wal_record::{MAX_BATCH, SamplesEncoder, SeriesEncoder};
 const MAX_LABELS_BYTES: usize = 1 << 20;
 
 /// So many samples ahead memory is asked for: a few hundred nanoseconds.
-const LOOK_AHEAD: usize = 12;
+pub(super) const LOOK_AHEAD: usize = 12;
 
 /// State of whoever appends.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Commit {
     places: Vec<Place>,
     /// Tips as they were before the record that is being made.
     undo: Vec<(u32, Tip)>,
-    late: LateBatch,
+    pub(super) late: LateBatch,
 }
 
 impl Commit {
@@ -64,7 +64,7 @@ impl Commit {
     }
 
     /// Judges the next sample of a series by the newest one.
-    fn judge(&mut self, series: &MemSeries, time: i64, bits: u64) -> Result<&mut Tip, Outcome> {
+    pub(super) fn judge(&mut self, series: &MemSeries, time: i64, bits: u64) -> Result<&mut Tip, Outcome> {
         let Some(tip) = self.tips.get_mut(series.slot as usize).filter(|tip| tip.id == series.id) else {
             return Err(Outcome::SeriesDropped);
         };
@@ -81,12 +81,24 @@ impl Commit {
     }
 
     /// Whether a marker at this time ends a series of histograms. A late one stays a float, which may be late.
-    fn ends_histograms(&self, series: &MemSeries, time: i64) -> bool {
+    pub(super) fn ends_histograms(&self, series: &MemSeries, time: i64) -> bool {
         let tip = self.tips.get(series.slot as usize);
         tip.is_some_and(|tip| tip.id == series.id && tip.is_histogram() && time >= tip.time)
     }
 
-    fn take_back(&mut self) {
+    /// Nothing that a request brings is known yet.
+    pub(super) fn begin_judging(&mut self) {
+        self.undo.clear();
+        self.late.clear();
+    }
+
+    /// Remembers what a tip was before the sample that replaces it now.
+    pub(super) fn replace_tip(&mut self, slot: u32, tip: Tip) {
+        let before = std::mem::replace(&mut self.tips[slot as usize], tip);
+        self.undo.push((slot, before));
+    }
+
+    pub(super) fn take_back(&mut self) {
         // Last first: of a series that is in the record twice, the older state stays.
         for (slot, tip) in self.undo.drain(..).rev() {
             self.tips[slot as usize] = tip;
@@ -201,14 +213,26 @@ impl Inner {
         for batch in rows.chunks(MAX_BATCH) {
             let mut commit = self.commit();
             let times = self.accepted_times(now_ms);
-            let end = outcomes.len() + batch.len();
-            while outcomes.len() < end {
-                let rest = &batch[batch.len() - (end - outcomes.len())..];
-                self.append_some(&mut commit, rest, &times, &mut outcomes)?;
-            }
+            self.append_batch(&mut commit, batch, &times, &mut outcomes)?;
         }
         self.relieve(now_ms);
         Ok(outcomes)
+    }
+
+    /// Appends a batch of at most [`MAX_BATCH`] rows, as one record of the log or some more.
+    pub(super) fn append_batch<R: Row>(
+        &self,
+        commit: &mut Commit,
+        batch: &[R],
+        times: &AcceptedTimes,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), AppendError> {
+        let end = outcomes.len() + batch.len();
+        while outcomes.len() < end {
+            let rest = &batch[batch.len() - (end - outcomes.len())..];
+            self.append_some(commit, rest, times, outcomes)?;
+        }
+        Ok(())
     }
 
     /// Appends a batch, or its beginning; answers an outcome for each row of that.
@@ -350,7 +374,7 @@ impl Inner {
 /// Times at which samples are accepted.
 pub(super) struct AcceptedTimes {
     /// From here on a sample may be older than the newest one of its series; `None` without a window.
-    late_from: Option<i64>,
+    pub(super) late_from: Option<i64>,
     oldest: i64,
     /// What becomes of older ones.
     too_old: Outcome,

@@ -15,6 +15,7 @@ mod model;
 mod rules;
 mod snapshot;
 mod upkeep;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

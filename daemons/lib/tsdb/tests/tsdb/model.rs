@@ -105,7 +105,18 @@ impl World {
         let (db, _) = Db::open(with_rules(rules, &fs), &|_| {}).unwrap();
         let (refs, unsure) = (BTreeMap::new(), BTreeSet::new());
         let (stored, durable) = (Content::new(), Content::new());
-        Self { rules, fs, db, unsure, newest_ever: i64::MIN, n_snapshots: 0, refs, stored, durable, may_go: BTreeSet::new() }
+        Self {
+            rules,
+            fs,
+            db,
+            unsure,
+            newest_ever: i64::MIN,
+            n_snapshots: 0,
+            refs,
+            stored,
+            durable,
+            may_go: BTreeSet::new(),
+        }
     }
 
     /// What is answered of what is stored.

@@ -1,0 +1,134 @@
+//! Requests that are kept whole or not at all, against appending what is good of them: what that would answer in a copy of
+//! the database is what the whole request must be told, and nothing of it is there unless all of it is kept.
+
+use cairn_disk::TwinFs;
+use cairn_model::Labels;
+use cairn_promql::source::STALE_NAN_BITS;
+use cairn_tsdb::{Db, HistogramSample, Options, Outcome, SampleOf, SeriesRef};
+use proptest::prelude::*;
+
+use crate::histograms::histogram;
+use crate::{NOW, everything, labels, options};
+
+const N_SERIES: u8 = 3;
+
+type Floats = Vec<(u8, i64, u8)>;
+type Histograms = Vec<(u8, i64, u8)>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Request(Floats, Histograms),
+    Flush,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let floats = || prop::collection::vec((0..N_SERIES, 0i64..60, 0u8..4), 0..4);
+    let histograms = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => prop::collection::vec((0..N_SERIES, 20i64..60, 0u8..3), 0..3),
+    ];
+    let request = (floats(), histograms).prop_map(|(floats, histograms)| Step::Request(floats, histograms));
+    prop::collection::vec(prop_oneof![8 => request, 1 => Just(Step::Flush)], 0..20)
+}
+
+struct Twin {
+    db: Db,
+    series: Vec<SeriesRef>,
+}
+
+impl Twin {
+    fn new(window_ms: i64) -> Self {
+        let options = Options { out_of_order_window_ms: window_ms, ..options(&TwinFs::new()) };
+        let db = Db::open(options, &|_| {}).unwrap().0;
+        let all: Vec<Labels> = (0..N_SERIES).map(|number| labels("m", number)).collect();
+        let series = db.series_refs(&all.iter().collect::<Vec<_>>()).unwrap();
+        Self { db, series }
+    }
+
+    fn floats(&self, floats: &Floats) -> Vec<SampleOf<'_>> {
+        let value = |n| if n == 3 { f64::from_bits(STALE_NAN_BITS) } else { f64::from(n) };
+        let sample = |&(series, time_ms, n): &(u8, i64, u8)| SampleOf {
+            series: &self.series[usize::from(series)],
+            time_ms,
+            value: value(n),
+            start_ms: 0,
+        };
+        floats.iter().map(sample).collect()
+    }
+
+    fn histograms(&self, histograms: &Histograms) -> Vec<HistogramSample> {
+        let sample = |&(series, time_ms, n): &(u8, i64, u8)| HistogramSample {
+            series: self.series[usize::from(series)].clone(),
+            time_ms,
+            start_ms: 0,
+            histogram: histogram(u64::from(n)),
+        };
+        histograms.iter().map(sample).collect()
+    }
+
+    /// Appends what is good of it.
+    fn append_part(&self, floats: &Floats, histograms: &Histograms) -> (Vec<String>, bool) {
+        let mut outcomes = self.db.append_of(&self.floats(floats), NOW).unwrap();
+        outcomes.extend(self.db.append_histograms(&self.histograms(histograms), NOW).unwrap());
+        let is_kept = outcomes.iter().all(|outcome| outcome.is_kept());
+        (outcomes.iter().map(|outcome| format!("{outcome:?}")).collect(), is_kept)
+    }
+}
+
+/// A database after what was kept of `history`.
+fn replayed(window_ms: i64, history: &[Step]) -> Twin {
+    let twin = Twin::new(window_ms);
+    for step in history {
+        match step {
+            Step::Request(floats, histograms) => {
+                twin.append_part(floats, histograms);
+            }
+            Step::Flush => twin.db.flush(NOW).unwrap(),
+        }
+    }
+    twin
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn all_of_a_request_or_nothing(steps in steps(), window_ms in prop_oneof![Just(0i64), Just(30)]) {
+        let whole = Twin::new(window_ms);
+        let mut history = Vec::new();
+        for step in steps {
+            let Step::Request(floats, histograms) = &step else {
+                whole.db.flush(NOW).unwrap();
+                history.push(step);
+                continue;
+            };
+            let plain = replayed(window_ms, &history);
+            let (want, is_kept) = plain.append_part(floats, histograms);
+            let before = everything(&whole.db);
+            let answer = whole.db.append_whole(&whole.floats(floats), &whole.histograms(histograms), NOW).unwrap();
+            let found = answer.samples.iter().chain(&answer.histograms);
+            let found: Vec<String> = found.map(|outcome| format!("{outcome:?}")).collect();
+            prop_assert_eq!(&found, &want);
+            prop_assert_eq!(answer.is_kept(), is_kept);
+            if is_kept {
+                history.push(step.clone());
+                prop_assert_eq!(everything(&whole.db), everything(&plain.db));
+            } else {
+                prop_assert_eq!(everything(&whole.db), before);
+            }
+        }
+    }
+}
+
+#[test]
+fn more_than_one_record_holds() {
+    let twin = Twin::new(0);
+    let many: Floats = (0..25_000).map(|time| (0, time, 1)).collect();
+    let bad: Floats = many.iter().copied().chain([(1, 5, 1), (1, 5, 2)]).collect();
+    let answer = twin.db.append_whole(&twin.floats(&bad), &[], NOW).unwrap();
+    assert!(!answer.is_kept());
+    assert_eq!(answer.samples[25_001], Outcome::DuplicateOtherValue { existing: 1.0 });
+    assert!(everything(&twin.db).is_empty());
+    assert!(twin.db.append_whole(&twin.floats(&many), &[], NOW).unwrap().is_kept());
+    assert_eq!(everything(&twin.db)[&labels("m", 0)].len(), many.len());
+}
