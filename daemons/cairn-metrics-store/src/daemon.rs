@@ -11,7 +11,7 @@ use cairn_http::{Listener, serve};
 use cairn_model::TimeMs;
 use cairn_runtime::progress::Progress;
 use cairn_runtime::stop::StopPlan;
-use cairn_runtime::{Failure, Lifecycle, Turn, announce_listener, dirs, notify};
+use cairn_runtime::{Failure, Lifecycle, Turn, announce_listener, dirs, memory, notify};
 use cairn_tsdb::{Db, Options, Progress as Opening};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -267,7 +267,12 @@ async fn relieve(storage: Arc<Storage>, stop: CancellationToken) {
             () = full.notified() => {}
         }
         let storage = Arc::clone(&storage);
-        let relieved = tokio::task::spawn_blocking(move || storage.db().relieve(TimeMs(now_ms()))).await;
+        let work = move || {
+            let relieved = storage.db().relieve(TimeMs(now_ms()));
+            memory::give_back();
+            relieved
+        };
+        let relieved = tokio::task::spawn_blocking(work).await;
         if let Ok(Err(error)) = &relieved {
             let error = error as &dyn std::error::Error;
             tracing::warn!(error, "a full head was not written to blocks, trying again");
@@ -287,6 +292,7 @@ async fn maintain(storage: Arc<Storage>, receiver: Arc<Receiver>, stop: Cancella
         let work = tokio::task::spawn_blocking(move || {
             let round = storage.db().maintain(TimeMs(now_ms()));
             receiver.forget_dropped();
+            memory::give_back();
             round
         });
         let round = work.await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::args::{CommonArgs, EXIT_USAGE};
 use crate::config::ConfigError;
 use crate::lifecycle::Lifecycle;
-use crate::logging;
+use crate::{logging, memory};
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`). The units keep systemd from retrying it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -76,6 +76,7 @@ where
     F: FnOnce(Lifecycle) -> Fut,
     Fut: Future<Output = Result<(), Failure>>,
 {
+    memory::keep_small();
     if let Err(error) = logging::init(args.log_level, args.log_format) {
         eprintln!("{name}: {error}");
         return ExitCode::from(EXIT_USAGE);

@@ -18,6 +18,7 @@ pub mod dirs;
 pub mod exit;
 pub mod lifecycle;
 pub mod logging;
+pub mod memory;
 pub mod notify;
 pub mod progress;
 pub mod stop;
