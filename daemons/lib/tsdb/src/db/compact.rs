@@ -21,6 +21,9 @@ const RETENTION_PART: i64 = 10;
 /// ... and at most 31 days, as the peer has it.
 const MAX_BLOCK_MS: i64 = 31 * 24 * 3600 * 1000;
 
+/// More blocks than this are merged level by level: each has a batch of its index and a page in memory meanwhile.
+const MAX_READ_AT_ONCE: usize = 16;
+
 impl Inner {
     /// Merges until nothing is due.
     pub(super) fn compact(&self, now_ms: i64, maintenance: &mut Maintenance) -> Result<(), MaintainError> {
@@ -135,11 +138,13 @@ fn level_ranges(block_ms: i64, retention_ms: Option<i64>) -> Vec<i64> {
         .collect()
 }
 
-/// The first group of blocks to merge, shortest windows first: two or more that lie in one aligned window of a level
-/// which the head has left behind, so that no block can join them later. So the parts of a window that were flushed one
-/// after the other become one block, then such blocks a longer one.
+/// The next group of blocks to merge: two or more that lie in one aligned window of a level which the head has left behind,
+/// so that no block can join them later. So the parts of a window that were flushed one after the other become one block,
+/// then such blocks a longer one. Where several levels are due, as after an import or a long pause, the longest comes
+/// first, so that samples are written once and not for each level; unless it has too many blocks to read side by side:
+/// then shorter windows make fewer of them.
 fn due_group(blocks: &[Arc<Block>], ranges: &[i64], head_from: i64) -> Option<Vec<Arc<Block>>> {
-    for &range in ranges {
+    let group_of = |range: i64, most: usize| {
         let mut windows: BTreeMap<i64, Vec<Arc<Block>>> = BTreeMap::new();
         for block in blocks {
             let window = block.meta.min_time_ms.div_euclid(range);
@@ -148,11 +153,10 @@ fn due_group(blocks: &[Arc<Block>], ranges: &[i64], head_from: i64) -> Option<Ve
                 windows.entry(window).or_default().push(Arc::clone(block));
             }
         }
-        if let Some(group) = windows.into_values().find(|group| group.len() > 1) {
-            return Some(group);
-        }
-    }
-    None
+        windows.into_values().find(|group| (2..=most).contains(&group.len()))
+    };
+    let longest_first = ranges.iter().rev().find_map(|&range| group_of(range, MAX_READ_AT_ONCE));
+    longest_first.or_else(|| ranges.iter().find_map(|&range| group_of(range, usize::MAX)))
 }
 
 enum MergeError {

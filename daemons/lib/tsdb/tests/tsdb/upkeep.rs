@@ -39,21 +39,40 @@ fn the_head_stays_short_and_the_log_is_dropped() {
 }
 
 #[test]
-fn neighbours_are_merged_by_level_and_never_past_the_head() {
+fn neighbours_are_merged_at_once_and_never_past_the_head() {
     let fs = TwinFs::new();
     let (db, _) = open(&fs);
     fill(&db, 0, 20 * BLOCK_MS);
     db.maintain(NOW).unwrap();
     let spans: Vec<_> =
         db.blocks().iter().map(|b| (b.min_time_ms / BLOCK_MS, b.max_time_ms / BLOCK_MS, b.level)).collect();
-    assert_eq!(spans, [(0, 16, 2), (16, 17, 0), (17, 18, 0), (18, 19, 0), (19, 20, 0)]);
+    assert_eq!(spans, [(0, 16, 1), (16, 17, 0), (17, 18, 0), (18, 19, 0), (19, 20, 0)]);
     let merged = &db.blocks()[0];
     assert_eq!((merged.n_series, merged.n_samples, merged.sources.len()), (3, 480, 16));
+    assert_eq!(db.counters().compactions, 1, "each sample is written once more, not for each level");
     let on_disk = fs.list(Path::new("/data/blocks")).unwrap();
     assert_eq!(on_disk.len(), 5, "parents are gone: {on_disk:?}");
     assert_eq!(n_samples(&everything(&db)), 600);
     drop(db);
     assert_eq!(n_samples(&everything(&open(&fs).0)), 600);
+}
+
+#[test]
+fn many_blocks_are_merged_by_level() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    for half in 0..40 {
+        fill(&db, half * BLOCK_MS / 2, (half + 1) * BLOCK_MS / 2);
+        db.flush(NOW).unwrap();
+    }
+    db.maintain(NOW).unwrap();
+    let spans: Vec<_> =
+        db.blocks().iter().map(|b| (b.min_time_ms / BLOCK_MS, b.max_time_ms / BLOCK_MS, b.level)).collect();
+    let ends = [(16, 17, 1), (17, 18, 1), (18, 19, 1), (19, 20, 0), (19, 20, 0)];
+    assert_eq!(spans, [&[(0, 16, 2)], &ends[..]].concat());
+    // Of 32 blocks three times 8, until 3 and 8 are few enough to go together; and three times 2.
+    assert_eq!(db.counters().compactions, 3 + 1 + 3);
+    assert_eq!(n_samples(&everything(&db)), 600);
 }
 
 #[test]
