@@ -240,6 +240,9 @@ impl SeriesChunks {
         let chunk = open.chunk.snapshot();
         let grown = (SEALED_CHUNK_BYTES + chunk.data.len()).cast_signed()
             - (OPEN_CHUNK_BYTES + open.chunk.heap_bytes()).cast_signed();
+        // Exactly: a series has one or two, and a flush closes the chunks of all of them at once, where a vector's usual room
+        // for four would be more than what the chunks themselves take.
+        self.sealed.reserve_exact(1);
         self.sealed.push(Sealed { generation: open.generation, chunk });
         grown
     }
