@@ -13,11 +13,13 @@
 //! | [`number`] | how is a float printed and parsed |
 //! | [`duration`] | `1h30m` as Prometheus reads it, `1.5h` as Go reads it |
 //! | [`histogram`] | what is a native histogram |
+//! | [`float_histogram`] | how is computed with native histograms |
 //! | [`exemplar`], [`metadata`] | what comes with samples: an example with its trace; type, help and unit |
 //! | [`time`] | milliseconds and nanoseconds since the epoch, RFC 3339 |
 
 pub mod duration;
 pub mod exemplar;
+pub mod float_histogram;
 pub mod goregex;
 pub mod gotext;
 pub mod histogram;
@@ -28,6 +30,7 @@ pub mod number;
 pub mod time;
 
 pub use exemplar::Exemplar;
+pub use float_histogram::FloatHistogram;
 pub use histogram::Histogram;
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
