@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use axum::response::{IntoResponse, Response};
 use cairn_model::number::{write_json_float, write_plain_float};
-use cairn_model::{Labels, TimeMs};
-use cairn_promql::{Point, Value};
+use cairn_model::{FloatHistogram, Labels, TimeMs};
+use cairn_promql::{Point, Sample, Value};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
@@ -129,6 +129,45 @@ fn push_point(out: &mut String, point: Point) {
     out.push_str("\"]");
 }
 
+fn push_histogram_point(out: &mut String, time: TimeMs, histogram: &FloatHistogram) {
+    out.push('[');
+    push_sample_time(out, time);
+    out.push(',');
+    push_histogram(out, histogram);
+    out.push(']');
+}
+
+/// `{"count":"3","sum":"4.5","buckets":[[0,"1","2","3"]]}`: buckets that are populated, ascending. Their first number says
+/// which bounds belong to them: 0 the upper one, 1 the lower one, 2 neither, 3 both.
+fn push_histogram(out: &mut String, histogram: &FloatHistogram) {
+    out.push_str("{\"count\":\"");
+    let _ = write_json_float(out, histogram.count);
+    out.push_str("\",\"sum\":\"");
+    let _ = write_json_float(out, histogram.sum);
+    out.push('"');
+    let mut has_buckets = false;
+    let zero = std::iter::once(histogram.zero_bucket());
+    let all = histogram.negative_buckets().chain(zero).chain(histogram.positive_buckets());
+    for bucket in all.filter(|bucket| bucket.count != 0.0) {
+        out.push_str(if has_buckets { "," } else { ",\"buckets\":[" });
+        has_buckets = true;
+        let bounds = match (bucket.includes_lower, bucket.includes_upper) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        let _ = write!(out, "[{bounds}");
+        for value in [bucket.lower, bucket.upper, bucket.count] {
+            out.push_str(",\"");
+            let _ = write_json_float(out, value);
+            out.push('"');
+        }
+        out.push(']');
+    }
+    out.push_str(if has_buckets { "]}" } else { "}" });
+}
+
 /// `"resultType":...,"result":...` of a query's answer, without the braces around it.
 pub(crate) fn push_value(out: &mut String, value: &Value) {
     match value {
@@ -152,8 +191,16 @@ pub(crate) fn push_value(out: &mut String, value: &Value) {
             for (index, sample) in samples.iter().enumerate() {
                 out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
                 push_labels(out, &sample.labels);
-                out.push_str(",\"value\":");
-                push_point(out, sample.point);
+                match &sample.value {
+                    Sample::Float(value) => {
+                        out.push_str(",\"value\":");
+                        push_point(out, Point { time: sample.time, value: *value });
+                    }
+                    Sample::Histogram(histogram) => {
+                        out.push_str(",\"histogram\":");
+                        push_histogram_point(out, sample.time, histogram);
+                    }
+                }
                 out.push('}');
             }
             out.push(']');
@@ -163,14 +210,27 @@ pub(crate) fn push_value(out: &mut String, value: &Value) {
             for (index, one) in series.iter().enumerate() {
                 out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
                 push_labels(out, &one.labels);
-                out.push_str(",\"values\":[");
-                for (index, point) in one.points.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
+                if !one.points.is_empty() {
+                    out.push_str(",\"values\":[");
+                    for (index, point) in one.points.iter().enumerate() {
+                        if index > 0 {
+                            out.push(',');
+                        }
+                        push_point(out, *point);
                     }
-                    push_point(out, *point);
+                    out.push(']');
                 }
-                out.push_str("]}");
+                if !one.histograms.is_empty() {
+                    out.push_str(",\"histograms\":[");
+                    for (index, sample) in one.histograms.iter().enumerate() {
+                        if index > 0 {
+                            out.push(',');
+                        }
+                        push_histogram_point(out, sample.time, &sample.histogram);
+                    }
+                    out.push(']');
+                }
+                out.push('}');
             }
             out.push(']');
         }
@@ -181,7 +241,8 @@ pub(crate) fn push_value(out: &mut String, value: &Value) {
 mod tests {
     use std::sync::Arc;
 
-    use cairn_promql::{MatrixSeries, VectorSample};
+    use cairn_model::histogram::{Buckets, Counts, Span};
+    use cairn_promql::{HistogramSample, MatrixSeries, VectorSample};
 
     use super::*;
 
@@ -195,13 +256,17 @@ mod tests {
     fn values_as_captured_from_prometheus() {
         let labels = Arc::new(Labels::from_pairs([("__name__", "up"), ("path", "<a>\"\\\n\u{1}")]));
         let at = |ms, value| Point { time: TimeMs(ms), value };
-        let sample = VectorSample { labels: Arc::clone(&labels), point: at(1_795_225_693_185, 1e21) };
+        let sample = VectorSample {
+            labels: Arc::clone(&labels),
+            time: TimeMs(1_795_225_693_185),
+            value: Sample::Float(1e21),
+        };
         assert_eq!(
             text(&Value::Vector(vec![sample])),
             r#""resultType":"vector","result":[{"metric":{"__name__":"up","path":"<a>\"\\\n\u0001"},"value":[1795225693.185,"1e+21"]}]"#
         );
         let points = vec![at(1_795_225_663_000, f64::NAN), at(1_795_223_972_160, -0.0)];
-        let series = MatrixSeries { labels: Arc::new(Labels::empty()), points };
+        let series = MatrixSeries { labels: Arc::new(Labels::empty()), points, histograms: Vec::new() };
         assert_eq!(
             text(&Value::Matrix(vec![series])),
             r#""resultType":"matrix","result":[{"metric":{},"values":[[1795225663,"NaN"],[1795223972.160,"-0"]]}]"#
@@ -215,6 +280,36 @@ mod tests {
             r#""resultType":"string","result":[4.5,"a\u003cb"]"#
         );
         assert_eq!(text(&Value::Vector(Vec::new())), r#""resultType":"vector","result":[]"#);
+        let stored = cairn_model::Histogram {
+            zero_threshold: 0.001,
+            positive_spans: vec![Span { offset: 0, length: 2 }],
+            counts: Counts::Float(Buckets {
+                count: 8.0,
+                zero_count: 2.0,
+                positive: vec![1.0, 0.0],
+                negative: vec![],
+            }),
+            schema: 1,
+            ..cairn_model::Histogram::without_observations(25.0, true)
+        };
+        let histogram = Arc::new(FloatHistogram::from(&stored));
+        let sample = HistogramSample { time: TimeMs(1000), histogram: Arc::clone(&histogram) };
+        let series =
+            MatrixSeries { labels: Arc::new(Labels::empty()), points: vec![], histograms: vec![sample] };
+        assert_eq!(
+            text(&Value::Matrix(vec![series])),
+            r#""resultType":"matrix","result":[{"metric":{},"histograms":[[1,{"count":"8","sum":"25","buckets":[[3,"-0.001","0.001","2"],[0,"0.7071067811865475","1","1"]]}]]}]"#
+        );
+        let empty = Arc::new(FloatHistogram::empty_like(&histogram));
+        let sample = VectorSample {
+            labels: Arc::new(Labels::empty()),
+            time: TimeMs(1000),
+            value: Sample::Histogram(empty),
+        };
+        assert_eq!(
+            text(&Value::Vector(vec![sample])),
+            r#""resultType":"vector","result":[{"metric":{},"histogram":[1,{"count":"0","sum":"0"}]}]"#
+        );
         let mut out = String::new();
         push_sample_time(&mut out, TimeMs(-1_500));
         assert_eq!(out, "-1.500");

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use cairn_model::Labels;
 
+use crate::annotations::Note;
 use crate::answer::EvalError;
 use crate::ast::{Aggregate, AggregateOp, Grouping};
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
-use crate::series::{Series, Steps, is_identity_label};
+use crate::series::{Histograms, Series, Steps, is_identity_label};
 use crate::{agg_fold, agg_select, agg_values};
 
 /// Pushes the groups' results.
@@ -33,6 +34,21 @@ pub(crate) fn stream<'a>(
         AggregateOp::CountValues => agg_values::stream_count_values(evaluator, aggregate, steps, sink),
         _ => agg_fold::stream(evaluator, aggregate, steps, sink),
     }
+}
+
+/// Drops native histograms for an operator of numbers, and says so. False when nothing is left.
+pub(crate) fn ignore_histograms(
+    evaluator: &mut Evaluator<'_>,
+    aggregate: &Aggregate,
+    series: &mut Series,
+) -> bool {
+    if !series.histograms.is_empty() {
+        let note = Note::IgnoredInGroup(aggregate.op.as_str());
+        evaluator.annotations.note(note, "", aggregate.expr.span);
+        series.histograms = Histograms::default();
+        return !series.is_empty();
+    }
+    true
 }
 
 /// The labels of the group that a series belongs to.

@@ -1,12 +1,19 @@
 //! `sum avg min max count group stddev stdvar`: every series is folded into its group's columns as it arrives, so
 //! that memory holds the groups only.
 
-use crate::agg::Groups;
-use crate::answer::EvalError;
+use std::sync::Arc;
+
+use cairn_model::FloatHistogram;
+
+use crate::agg::{self, Groups};
+use crate::annotations::{Note, Notes};
+use crate::answer::{EvalError, Sample};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::evaluator::{Evaluator, Sink};
+use crate::histogram_sum::{HistogramMean, HistogramSum};
 use crate::kahan::{Mean, Sum};
-use crate::series::{ABSENT, Series, Steps, is_absent};
+use crate::parser_selector::METRIC_NAME;
+use crate::series::{ABSENT, Histograms, Series, Steps, is_absent};
 
 /// Columns of a group, one cell per step. `None` until the first value.
 enum Fold {
@@ -100,6 +107,79 @@ fn each_present<T>(cells: &mut [T], values: &[f64], mut f: impl FnMut(&mut T, f6
     }
 }
 
+/// Native histograms of a group, one cell per step.
+enum HistogramFold {
+    Sum(Vec<Option<HistogramSum>>),
+    Mean(Vec<Option<HistogramMean>>),
+}
+
+impl HistogramFold {
+    fn add(&mut self, histograms: &Histograms, notes: &mut Notes) {
+        for (step, histogram) in histograms.iter() {
+            match self {
+                Self::Sum(cells) => match &mut cells[step] {
+                    Some(sum) => sum.add(histogram, notes),
+                    cell => *cell = Some(HistogramSum::of(histogram)),
+                },
+                Self::Mean(cells) => match &mut cells[step] {
+                    Some(mean) => mean.add(histogram, notes),
+                    cell => *cell = Some(HistogramMean::of(histogram)),
+                },
+            }
+        }
+    }
+
+    /// Puts the results where there are no numbers; where there are, nothing is left.
+    fn finish(self, series: &mut Series, notes: &mut Notes) {
+        let results: Vec<Option<Option<FloatHistogram>>> = match self {
+            Self::Sum(cells) => cells.into_iter().map(|cell| cell.map(|sum| sum.finish(notes))).collect(),
+            Self::Mean(cells) => cells.into_iter().map(|cell| cell.map(|mean| mean.finish(notes))).collect(),
+        };
+        for (step, result) in results.into_iter().enumerate() {
+            let Some(result) = result else { continue };
+            if series.is_present(step) {
+                notes.add(Note::MixedTypesInGroup);
+                series.clear(step);
+            } else if let Some(histogram) = result {
+                series.put(step, Sample::Histogram(Arc::new(histogram)));
+            }
+        }
+    }
+}
+
+/// State of a group.
+struct State {
+    numbers: Fold,
+    /// Only of `sum` and `avg`, once there is a histogram.
+    histograms: Option<HistogramFold>,
+}
+
+impl State {
+    fn add(&mut self, op: AggregateOp, series: &Series, notes: &mut Notes) {
+        self.numbers.add(&series.values);
+        if series.histograms.is_none() {
+            return;
+        }
+        let n = series.values.len();
+        match op {
+            AggregateOp::Sum => self
+                .histograms
+                .get_or_insert_with(|| HistogramFold::Sum(vec![None; n]))
+                .add(&series.histograms, notes),
+            AggregateOp::Avg => self
+                .histograms
+                .get_or_insert_with(|| HistogramFold::Mean(vec![None; n]))
+                .add(&series.histograms, notes),
+            _ => {
+                // To be counted, any number will do.
+                let mut presence = vec![ABSENT; n];
+                series.histograms.iter().for_each(|(step, _)| presence[step] = 1.0);
+                self.numbers.add(&presence);
+            }
+        }
+    }
+}
+
 /// Pushes one series per group.
 pub(crate) fn stream<'a>(
     evaluator: &mut Evaluator<'a>,
@@ -107,20 +187,39 @@ pub(crate) fn stream<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
-    let mut groups: Groups<Fold> = Groups::new();
-    evaluator.stream(&aggregate.expr, steps, &mut |evaluator, series| {
+    let op = aggregate.op;
+    let takes_histograms =
+        matches!(op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group);
+    let span = aggregate.expr.span;
+    let mut groups: Groups<State> = Groups::new();
+    let mut notes = Notes::default();
+    evaluator.stream(&aggregate.expr, steps, &mut |evaluator, mut series| {
         evaluator.tick(steps.n)?;
+        if !takes_histograms && !agg::ignore_histograms(evaluator, aggregate, &mut series) {
+            return Ok(());
+        }
         let group = groups.of(&aggregate.grouping, &series, || {
             evaluator.hold(steps.n)?;
-            Ok(Fold::new(aggregate.op, steps.n))
+            Ok(State { numbers: Fold::new(op, steps.n), histograms: None })
         })?;
-        group.state.add(&series.values);
+        group.state.add(op, &series, &mut notes);
+        for note in notes.drain() {
+            evaluator.annotations.note(note, series.labels.value(METRIC_NAME), span);
+        }
         Ok(())
     })?;
     for group in groups.all {
         evaluator.release(steps.n);
-        let values = group.state.finish();
-        sink(evaluator, Series { labels: group.labels, drops_name: group.drops_name, values })?;
+        let mut series = Series::floats(group.labels, group.drops_name, group.state.numbers.finish());
+        if let Some(histograms) = group.state.histograms {
+            histograms.finish(&mut series, &mut notes);
+            for note in notes.drain() {
+                evaluator.annotations.note(note, "", span);
+            }
+        }
+        if !series.is_empty() {
+            sink(evaluator, series)?;
+        }
     }
     Ok(())
 }

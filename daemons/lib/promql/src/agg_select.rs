@@ -3,12 +3,12 @@
 use cairn_model::Labels;
 use cairn_model::number::general_float;
 
-use crate::agg::Groups;
+use crate::agg::{self, Groups};
 use crate::answer::EvalError;
 use crate::ast::{Aggregate, AggregateOp, Expr};
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_sort::nan_last;
-use crate::series::{ABSENT, Series, Steps, is_absent};
+use crate::series::{Series, Steps};
 
 /// Pushes the kept elements. In an instant query those of `topk` and `bottomk` come sorted by value in each group.
 pub(crate) fn stream<'a>(
@@ -22,8 +22,11 @@ pub(crate) fn stream<'a>(
         .as_ref()
         .ok_or_else(|| EvalError::Execution(format!("{} needs a parameter", aggregate.op.as_str())))?;
     let params = evaluator.scalar(param, steps)?;
-    let all = evaluator.collect(&aggregate.expr, steps)?;
+    let mut all = evaluator.collect(&aggregate.expr, steps)?;
     evaluator.release_series(&all);
+    if matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK) {
+        all.retain_mut(|series| agg::ignore_histograms(evaluator, aggregate, series));
+    }
     let kept = if aggregate.op == AggregateOp::LimitRatio {
         let ratios = ratios(evaluator, param, &params)?;
         keep_by_hash(all, &ratios)
@@ -88,10 +91,10 @@ fn keep_by_hash(all: Vec<Series>, ratios: &[f64]) -> Vec<Series> {
     all.into_iter()
         .map(|mut series| {
             let place = hash_share(&series.labels);
-            for (value, ratio) in series.values.iter_mut().zip(ratios) {
+            for (step, ratio) in ratios.iter().enumerate() {
                 let is_kept = if *ratio >= 0.0 { place < *ratio } else { place >= 1.0 + *ratio };
                 if !is_kept {
-                    *value = ABSENT;
+                    series.clear(step);
                 }
             }
             series
@@ -138,13 +141,13 @@ fn keep_in_groups<'a>(
         for (step, limit) in limits.iter().enumerate() {
             evaluator.tick(group.state.len())?;
             present.clear();
-            present.extend(group.state.iter().copied().filter(|at| !is_absent(all[*at].values[step])));
+            present.extend(group.state.iter().copied().filter(|at| all[*at].is_present(step)));
             if aggregate.op != AggregateOp::LimitK {
                 // A stable sort: of equal values the earlier series wins.
                 present.sort_by(|a, b| nan_last(all[*a].values[step], all[*b].values[step], is_top));
             }
             for lost in present.iter().skip(*limit) {
-                all[*lost].values[step] = ABSENT;
+                all[*lost].clear(step);
             }
             present.truncate(*limit);
         }

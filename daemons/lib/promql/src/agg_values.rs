@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use cairn_model::number::plain_float;
 
-use crate::agg::Groups;
+use crate::agg::{self, Groups};
 use crate::answer::EvalError;
 use crate::ast::{Aggregate, Expr};
+use crate::binop_element::Operand;
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::{is_label_name, text};
 use crate::quantile;
@@ -32,7 +33,9 @@ pub(crate) fn stream_quantile<'a>(
     if let Some(warning) = q.iter().find_map(|q| quantile::out_of_range(*q)) {
         evaluator.annotations.warn(&warning, param.span);
     }
-    let all = evaluator.collect(&aggregate.expr, steps)?;
+    let mut all = evaluator.collect(&aggregate.expr, steps)?;
+    evaluator.release_series(&all);
+    all.retain_mut(|series| agg::ignore_histograms(evaluator, aggregate, series));
     let mut groups: Groups<Vec<usize>> = Groups::new();
     for (index, series) in all.iter().enumerate() {
         groups.of(&aggregate.grouping, series, || Ok(Vec::new()))?.state.push(index);
@@ -46,9 +49,8 @@ pub(crate) fn stream_quantile<'a>(
             present.extend(group.state.iter().map(|at| all[*at].values[step]).filter(|v| !is_absent(*v)));
             values.push(if present.is_empty() { ABSENT } else { quantile::of(*q, &mut present) });
         }
-        sink(evaluator, Series { labels: group.labels, drops_name: group.drops_name, values })?;
+        sink(evaluator, Series::floats(group.labels, group.drops_name, values))?;
     }
-    evaluator.release_series(&all);
     Ok(())
 }
 
@@ -69,11 +71,12 @@ pub(crate) fn stream_count_values<'a>(
     evaluator.stream(&aggregate.expr, steps, &mut |evaluator, series| {
         evaluator.tick(steps.n)?;
         let group = groups.of(&aggregate.grouping, &series, || Ok(BTreeMap::new()))?;
-        for (step, value) in series.values.iter().enumerate() {
-            if is_absent(*value) {
-                continue;
-            }
-            let text = plain_float(*value);
+        for step in 0..steps.n {
+            let text = match series.operand(step) {
+                Some(Operand::Float(value)) => plain_float(value),
+                Some(Operand::Histogram(histogram)) => histogram.to_string(),
+                None => continue,
+            };
             let counts = match group.state.get_mut(&text) {
                 Some(counts) => counts,
                 None => {
@@ -94,7 +97,7 @@ pub(crate) fn stream_count_values<'a>(
             let mut builder = group.labels.to_builder();
             builder.set(label, &value);
             let labels = Arc::new(builder.build());
-            results.push(Series { labels, drops_name: group.drops_name, values: counts });
+            results.push(Series::floats(labels, group.drops_name, counts));
         }
     }
     for series in merge_equal(results)? {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cairn_model::{Labels, TimeMs};
+use cairn_model::{FloatHistogram, Labels, TimeMs};
 
 use crate::source::SourceError;
 
@@ -30,6 +30,9 @@ pub struct Options<'a> {
     /// Drop metric names at the end of the query instead of at each function
     /// (Prometheus's `promql-delayed-name-removal`; off as shipped).
     pub delayed_name_removal: bool,
+    /// Let `rate` and its kin see resets by the start timestamps of samples, and `start_timestamp` give them
+    /// (Prometheus's `use-start-timestamps`; off as shipped).
+    pub start_timestamps: bool,
     /// Polled every few thousand samples.
     pub stop: Option<StopCheck<'a>>,
 }
@@ -42,6 +45,7 @@ impl Default for Options<'_> {
             max_samples: 50_000_000,
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
+            start_timestamps: false,
             stop: None,
         }
     }
@@ -54,12 +58,22 @@ impl std::fmt::Debug for Options<'_> {
             .field("max_samples", &self.max_samples)
             .field("default_subquery_step_ms", &self.default_subquery_step_ms)
             .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("start_timestamps", &self.start_timestamps)
             .field("stop", &self.stop.is_some())
             .finish()
     }
 }
 
-/// One value at one time.
+/// The value of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sample {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// One number at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// When.
@@ -73,8 +87,19 @@ pub struct Point {
 pub struct VectorSample {
     /// The series.
     pub labels: Arc<Labels>,
-    /// Its sample; the time is the evaluation's.
-    pub point: Point,
+    /// When: the time of the evaluation.
+    pub time: TimeMs,
+    /// What.
+    pub value: Sample,
+}
+
+/// One native histogram at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSample {
+    /// When.
+    pub time: TimeMs,
+    /// What.
+    pub histogram: Arc<FloatHistogram>,
 }
 
 /// One series of a matrix.
@@ -82,8 +107,10 @@ pub struct VectorSample {
 pub struct MatrixSeries {
     /// The series.
     pub labels: Arc<Labels>,
-    /// Its points, ascending by time, never empty.
+    /// Its numbers, ascending by time.
     pub points: Vec<Point>,
+    /// Its native histograms, ascending by time; at no time is there one beside a number, and never are both empty.
+    pub histograms: Vec<HistogramSample>,
 }
 
 /// The result of a query.

@@ -1,16 +1,20 @@
 //! Binary operations between a vector and something else.
 //!
-//! Numbers in `binop_arithmetic.rs`, vectors that match each other in `binop_match.rs`, sets in `binop_set.rs`.
+//! Numbers in `binop_arithmetic.rs`, numbers and histograms in `binop_element.rs`, vectors that match each other in `binop_match.rs`, sets in `binop_set.rs`.
+
+use std::sync::Arc;
 
 use cairn_model::Labels;
 
+use crate::annotations::Notes;
 use crate::answer::EvalError;
 use crate::ast::{Binary, Expr, ValueType, VectorMatching};
 use crate::binop_arithmetic::{is_histogram_only, with_scalar};
+use crate::binop_element::{Operand, operate};
 use crate::evaluator::{Evaluator, Sink};
 use crate::facts;
 use crate::parser_selector::METRIC_NAME;
-use crate::series::{Series, Steps};
+use crate::series::{ABSENT, Series, Steps};
 use crate::{binop_match, binop_set};
 
 /// Pushes the result of an operation with at least one vector.
@@ -52,35 +56,53 @@ fn with_one_scalar<'a>(
 ) -> Result<(), EvalError> {
     let scalar = evaluator.scalar(scalar, steps)?;
     let apply = |evaluator: &mut Evaluator<'a>, sink: Sink<'_, 'a>| {
-        let mut has_input = false;
+        let mut notes = Notes::default();
         evaluator.stream(vector, steps, &mut |evaluator, mut series: Series| {
-            has_input = true;
             evaluator.tick(steps.n)?;
-            with_scalar(binary.op, binary.return_bool, &mut series, &scalar, vector_is_left);
+            if series.histograms.is_none() && !is_histogram_only(binary.op) {
+                with_scalar(binary.op, binary.return_bool, &mut series, &scalar, vector_is_left);
+            } else {
+                series = with_scalar_each(binary, &series, &scalar, vector_is_left, &mut notes);
+            }
             if series.is_empty() { Ok(()) } else { sink(evaluator, series) }
         })?;
-        if has_input && is_histogram_only(binary.op) {
-            incompatible_floats(evaluator, binary, expr);
+        for note in notes.drain() {
+            evaluator.annotations.note(note, "", expr.span);
         }
         Ok(())
     };
-    if binary.op.is_comparison() && !binary.return_bool {
+    if keeps_name(binary) {
         return apply(evaluator, sink);
     }
     let unique = facts::stays_unique_without_name(vector);
     evaluator.dropping_names(unique, sink, apply)
 }
 
-/// Two floats met an operator that only trims histograms.
-fn incompatible_floats(evaluator: &mut Evaluator<'_>, binary: &Binary, expr: &Expr) {
-    let op = cairn_model::gotext::quote(binary.op.as_str());
-    evaluator.annotations.info(
-        &format!(
-            "incompatible sample types encountered for binary operator {op}: float {} float",
-            binary.op.as_str()
-        ),
-        expr.span,
-    );
+/// Whether the result still is the metric on the left: filtered, or with fewer observations.
+pub(crate) fn keeps_name(binary: &Binary) -> bool {
+    (binary.op.is_comparison() && !binary.return_bool) || is_histogram_only(binary.op)
+}
+
+/// Element by element, for series with native histograms. Whichever side the vector stands on, a filter keeps its element.
+fn with_scalar_each(
+    binary: &Binary,
+    series: &Series,
+    scalar: &[f64],
+    vector_is_left: bool,
+    notes: &mut Notes,
+) -> Series {
+    let mut result =
+        Series::floats(Arc::clone(&series.labels), series.drops_name, vec![ABSENT; scalar.len()]);
+    for (step, scalar) in scalar.iter().enumerate() {
+        let Some(element) = series.operand(step) else { continue };
+        let scalar = Operand::Float(*scalar);
+        let (left, right) = if vector_is_left { (element, scalar) } else { (scalar, element) };
+        if let Some(sample) = operate(binary.op, binary.return_bool, left, right, notes) {
+            let is_filter = binary.op.is_comparison() && !binary.return_bool;
+            result.put(step, if is_filter { element.sample() } else { sample });
+        }
+    }
+    result
 }
 
 /// The labels by which elements of two vectors match.

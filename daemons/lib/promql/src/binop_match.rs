@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use cairn_model::Labels;
 
+use crate::annotations::Notes;
 use crate::answer::EvalError;
 use crate::ast::{Binary, Cardinality, Span, VectorMatching};
-use crate::binop::signature;
-use crate::binop_arithmetic::{elements, is_histogram_only};
+use crate::binop::{keeps_name, signature};
+use crate::binop_element::{Operand, operate};
 use crate::evaluator::{Evaluator, Sink};
-use crate::series::{ABSENT, Series, Steps, is_absent, is_identity_label};
+use crate::series::{ABSENT, Series, Steps, is_identity_label};
 
 /// The series of both sides with equal match labels.
 struct MatchGroup {
@@ -58,30 +59,21 @@ pub(crate) fn stream<'a>(
     let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
     let mut many_at = vec![false; steps.n];
     for series in many {
-        for (at, value) in many_at.iter_mut().zip(&series.values) {
-            *at |= !is_absent(*value);
+        for (step, at) in many_at.iter_mut().enumerate() {
+            *at |= series.is_present(step);
         }
     }
     let operation = Operation { binary, matching, many, one, fill_many, fill_one, many_at, steps };
     let groups = match_groups(matching, many, one);
-    let mut matched_floats = false;
+    let mut notes = Notes::default();
     for group in &groups {
         evaluator.tick(steps.n * (group.many.len() + group.one.len()))?;
-        let results = evaluate_group(&operation, group)?;
-        matched_floats |= !group.many.is_empty() && !group.one.is_empty();
-        for series in results {
+        for series in evaluate_group(&operation, group, &mut notes)? {
             sink(evaluator, series)?;
         }
     }
-    if matched_floats && is_histogram_only(binary.op) {
-        let op = binary.op.as_str();
-        evaluator.annotations.info(
-            &format!(
-                "incompatible sample types encountered for binary operator {}: float {op} float",
-                cairn_model::gotext::quote(op)
-            ),
-            span,
-        );
+    for note in notes.drain() {
+        evaluator.annotations.note(note, "", span);
     }
     evaluator.release_series(&left);
     evaluator.release_series(&right);
@@ -109,12 +101,12 @@ fn match_groups(matching: &VectorMatching, many: &[Series], one: &[Series]) -> V
 fn one_at_each_step(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec<Option<usize>>, EvalError> {
     let mut chosen: Vec<Option<usize>> = vec![None; operation.steps.n];
     for index in &group.one {
-        for (step, value) in operation.one[*index].values.iter().enumerate() {
-            if is_absent(*value) {
+        for (step, chosen) in chosen.iter_mut().enumerate() {
+            if !operation.one[*index].is_present(step) {
                 continue;
             }
-            match chosen[step] {
-                None => chosen[step] = Some(*index),
+            match *chosen {
+                None => *chosen = Some(*index),
                 Some(_) if !operation.many_at[step] && operation.fill_many.is_none() => {}
                 Some(other) => {
                     let mut texts = [*index, other].map(|at| operation.one[at].labels.to_string());
@@ -131,7 +123,11 @@ fn one_at_each_step(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec
     Ok(chosen)
 }
 
-fn evaluate_group(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec<Series>, EvalError> {
+fn evaluate_group(
+    operation: &Operation<'_>,
+    group: &MatchGroup,
+    notes: &mut Notes,
+) -> Result<Vec<Series>, EvalError> {
     let one_at = one_at_each_step(operation, group)?;
     let mut results =
         Results { index_of: HashMap::new(), by_labels: HashMap::new(), all: Vec::new(), kept: Vec::new() };
@@ -141,24 +137,20 @@ fn evaluate_group(operation: &Operation<'_>, group: &MatchGroup) -> Result<Vec<S
     let mut has_many = vec![false; operation.steps.n];
     for many in &group.many {
         let series = &operation.many[*many];
-        for (step, value) in series.values.iter().enumerate() {
-            if is_absent(*value) {
-                continue;
-            }
+        for step in 0..operation.steps.n {
+            let Some(element) = series.operand(step) else { continue };
             has_many[step] = true;
-            let other = match (one_at[step], operation.fill_one) {
-                (Some(one), _) => operation.one[one].values[step],
-                (None, Some(fill)) => fill,
-                (None, None) => continue,
-            };
-            results.put(operation, group, step, (Some(*many), *value), (one_at[step], other))?;
+            let partner = one_at[step].and_then(|one| operation.one[one].operand(step));
+            let Some(other) = partner.or(operation.fill_one.map(Operand::Float)) else { continue };
+            results.put(operation, group, step, (Some(*many), element), (one_at[step], other), notes)?;
         }
     }
     if let Some(fill) = operation.fill_many {
         for (step, one) in one_at.iter().enumerate() {
             if let (Some(one), false) = (one, has_many[step]) {
-                let value = operation.one[*one].values[step];
-                results.put(operation, group, step, (None, fill), (Some(*one), value))?;
+                let Some(element) = operation.one[*one].operand(step) else { continue };
+                let filled = (None, Operand::Float(fill));
+                results.put(operation, group, step, filled, (Some(*one), element), notes)?;
             }
         }
     }
@@ -181,15 +173,13 @@ impl Results {
         operation: &Operation<'_>,
         group: &MatchGroup,
         step: usize,
-        many: (Option<usize>, f64),
-        one: (Option<usize>, f64),
+        many: (Option<usize>, Operand<'_>),
+        one: (Option<usize>, Operand<'_>),
+        notes: &mut Notes,
     ) -> Result<(), EvalError> {
         let binary = operation.binary;
         let (left, right) = if operation.is_right_many() { (one.1, many.1) } else { (many.1, one.1) };
-        let value = elements(binary.op, binary.return_bool, left, right);
-        if is_absent(value) {
-            return Ok(());
-        }
+        let Some(sample) = operate(binary.op, binary.return_bool, left, right, notes) else { return Ok(()) };
         if let Some(kept) = self.kept.get_mut(step)
             && std::mem::replace(kept, true)
         {
@@ -215,13 +205,13 @@ impl Results {
                 at
             }
         };
-        let cell = &mut self.all[at].values[step];
-        if !is_absent(*cell) {
+        let result = &mut self.all[at];
+        if result.is_present(step) {
             return Err(EvalError::Execution(
                 "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
             ));
         }
-        *cell = value;
+        result.put(step, sample);
         Ok(())
     }
 }
@@ -237,7 +227,7 @@ fn result_series(
     let many_labels = many.map_or(&group.labels, |at| &*operation.many[at].labels);
     let one_labels = one.map_or(&group.labels, |at| &*operation.one[at].labels);
     let drops_name = many.is_some_and(|at| operation.many[at].drops_name);
-    let keeps_name = binary.op.is_comparison() && !binary.return_bool;
+    let keeps_name = keeps_name(binary);
     let mut builder = many_labels.to_builder();
     if !keeps_name {
         builder.retain(|name, _| !is_identity_label(name));
@@ -248,9 +238,5 @@ fn result_series(
     for label in &matching.include {
         builder.set(label, one_labels.value(label));
     }
-    Series {
-        labels: Arc::new(builder.build()),
-        drops_name: drops_name && keeps_name,
-        values: vec![ABSENT; operation.steps.n],
-    }
+    Series::floats(Arc::new(builder.build()), drops_name && keeps_name, vec![ABSENT; operation.steps.n])
 }

@@ -8,7 +8,7 @@ use crate::answer::EvalError;
 use crate::ast::{Binary, BinaryOp, VectorMatching};
 use crate::binop::signature;
 use crate::evaluator::{Evaluator, Sink};
-use crate::series::{ABSENT, Series, Steps, is_absent, merge_equal};
+use crate::series::{Series, Steps, merge_equal};
 
 /// At which steps a group has an element.
 type Presence = HashMap<Labels, Vec<bool>>;
@@ -57,15 +57,15 @@ fn mark(present: &mut Presence, matching: &VectorMatching, series: &Series) {
     let steps = present
         .entry(signature(matching, &series.labels))
         .or_insert_with(|| vec![false; series.values.len()]);
-    for (step, value) in steps.iter_mut().zip(&series.values) {
-        *step |= !is_absent(*value);
+    for (step, is_present) in steps.iter_mut().enumerate() {
+        *is_present |= series.is_present(step);
     }
 }
 
 fn keep_where(series: &mut Series, present: &[bool], wanted: bool) {
-    for (value, present) in series.values.iter_mut().zip(present) {
+    for (step, present) in present.iter().enumerate() {
         if *present != wanted {
-            *value = ABSENT;
+            series.clear(step);
         }
     }
 }
@@ -89,7 +89,7 @@ fn stream_or<'a>(
             keep_where(&mut series, present, false);
         }
         if !series.is_empty() {
-            evaluator.hold(series.values.len())?;
+            evaluator.hold(series.n_samples())?;
             all.push(series);
         }
         Ok(())

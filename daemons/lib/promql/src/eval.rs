@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use cairn_model::{Labels, TimeMs};
 
-use crate::answer::{Answer, EvalError, MatrixSeries, Options, Point, Stats, Value, VectorSample};
+use crate::answer::{
+    Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Stats, Value, VectorSample,
+};
 use crate::ast::{AggregateOp, Expr, ExprKind, ValueType};
 use crate::eval_load;
 use crate::evaluator::Evaluator;
@@ -47,11 +49,9 @@ pub fn eval_instant(
             } else {
                 refuse_equal(&mut series)?;
             }
-            let sample = |one: Series| VectorSample {
-                labels: one.labels,
-                point: Point { time, value: one.values[0] },
-            };
-            Value::Vector(series.into_iter().map(sample).collect())
+            let sample =
+                |one: Series| one.at(0).map(|value| VectorSample { labels: one.labels, time, value });
+            Value::Vector(series.into_iter().filter_map(sample).collect())
         }
         ValueType::RangeVector => Value::Matrix(stored_samples(&mut evaluator, expr, steps)?),
     };
@@ -91,7 +91,7 @@ pub fn eval_range(
         ValueType::Scalar => {
             eval_load::load(&mut evaluator, expr, steps)?;
             let values = evaluator.scalar(expr, steps)?;
-            vec![Series { labels: Arc::new(Labels::empty()), drops_name: false, values }]
+            vec![Series::floats(Arc::new(Labels::empty()), false, values)]
         }
         ValueType::InstantVector => {
             eval_load::load(&mut evaluator, expr, steps)?;
@@ -149,7 +149,13 @@ fn matrix_series(series: Series, steps: Steps) -> Option<MatrixSeries> {
         .filter(|(_, value)| !is_absent(**value))
         .map(|(index, value)| Point { time: TimeMs(steps.time(index)), value: *value })
         .collect();
-    (!points.is_empty()).then_some(MatrixSeries { labels: series.labels, points })
+    let histograms: Vec<HistogramSample> = series
+        .histograms
+        .iter()
+        .map(|(index, one)| HistogramSample { time: TimeMs(steps.time(index)), histogram: Arc::clone(one) })
+        .collect();
+    let is_empty = points.is_empty() && histograms.is_empty();
+    (!is_empty).then_some(MatrixSeries { labels: series.labels, points, histograms })
 }
 
 /// Whether the order of the result is part of the answer.
@@ -170,14 +176,22 @@ fn stored_samples<'a>(
     let mut matrix = Vec::new();
     evaluator.stream_ranges(expr, steps, &mut |evaluator, series| {
         let window = series.windows[0];
-        evaluator.hold(window.len())?;
+        let histograms: Vec<HistogramSample> =
+            series.histograms.in_window(0).map_or_else(Vec::new, |window| {
+                let samples = window.times.iter().zip(window.values);
+                samples
+                    .map(|(time, one)| HistogramSample { time: TimeMs(*time), histogram: Arc::clone(one) })
+                    .collect()
+            });
+        let n_samples: usize = histograms.iter().map(|one| one.histogram.n_samples()).sum();
+        evaluator.hold(window.len() + n_samples)?;
         let points: Vec<Point> = (window.lo..window.hi)
             .map(|at| Point { time: TimeMs(series.column.times[at]), value: series.column.values[at] })
             .collect();
-        if !points.is_empty() {
+        if !points.is_empty() || !histograms.is_empty() {
             let labels =
                 if series.drops_name { without_name(series.labels) } else { Arc::clone(series.labels) };
-            matrix.push(MatrixSeries { labels, points });
+            matrix.push(MatrixSeries { labels, points, histograms });
         }
         Ok(())
     })?;

@@ -2,37 +2,38 @@
 
 use std::sync::Arc;
 
-use cairn_model::Labels;
+use cairn_model::{FloatHistogram, Labels};
 
 use crate::answer::EvalError;
 use crate::ast::{Expr, ExprKind};
 use crate::eval_duration;
-use crate::eval_load::LoadedSeries;
 use crate::evaluator::Evaluator;
+use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
 use crate::windows::{Column, Placement, Window};
+use cairn_model::histogram::ResetHint;
 
 /// One series of a range vector.
 pub(crate) struct RangeSeries<'s> {
     pub(crate) labels: &'s Arc<Labels>,
     /// With delayed name removal: the name goes at the end of the query.
     pub(crate) drops_name: bool,
+    /// The numbers.
     pub(crate) column: Column<'s>,
     pub(crate) windows: &'s [Window],
+    /// The native histograms, with windows of their own.
+    pub(crate) histograms: HistogramColumn<'s>,
+}
+
+impl RangeSeries<'_> {
+    /// Whether the window of a step holds any sample.
+    pub(crate) fn has_samples(&self, index: usize) -> bool {
+        self.windows[index].len() > 0 || self.histograms.in_window(index).is_some()
+    }
 }
 
 /// Takes the series of a range vector.
 type RangeSink<'s, 'a> = &'s mut dyn FnMut(&mut Evaluator<'a>, &RangeSeries<'_>) -> Result<(), EvalError>;
-
-impl LoadedSeries {
-    /// The samples without staleness markers.
-    pub(crate) fn column(&self) -> Column<'_> {
-        match &self.unmarked {
-            Some((times, values)) => Column { times, values },
-            None => Column { times: &self.times, values: &self.values },
-        }
-    }
-}
 
 impl<'a> Evaluator<'a> {
     /// Pushes each series of a range vector with its windows; also series without samples in any window.
@@ -43,17 +44,28 @@ impl<'a> Evaluator<'a> {
         sink: RangeSink<'_, 'a>,
     ) -> Result<Placement, EvalError> {
         let mut windows = Vec::with_capacity(steps.n);
+        let mut histogram_windows = Vec::new();
         match &expr.unwrap_parens().kind {
             ExprKind::Matrix(matrix) => {
                 let range = eval_duration::positive_ms(&matrix.range, self.lengths)?;
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
                 for one in &loaded.series {
-                    let column = one.column();
+                    let column = one.floats.column();
                     placement.windows(column.times, &mut windows);
-                    self.tick(column.times.len() + steps.n)?;
-                    let series =
-                        RangeSeries { labels: &one.labels, drops_name: false, column, windows: &windows };
+                    let histograms = one.histograms.column();
+                    histogram_windows.clear();
+                    if !histograms.times.is_empty() {
+                        placement.windows(histograms.times, &mut histogram_windows);
+                    }
+                    self.tick(column.times.len() + histograms.times.len() + steps.n)?;
+                    let series = RangeSeries {
+                        labels: &one.labels,
+                        drops_name: false,
+                        column,
+                        windows: &windows,
+                        histograms: HistogramColumn::new(histograms, &histogram_windows),
+                    };
                     sink(self, &series)?;
                 }
                 Ok(placement)
@@ -65,26 +77,43 @@ impl<'a> Evaluator<'a> {
                     return Ok(placement);
                 }
                 let (mut times, mut values) = (Vec::new(), Vec::new());
+                let mut histogram_times = Vec::new();
+                let mut histograms: Vec<Arc<FloatHistogram>> = Vec::new();
                 self.stream(&subquery.expr, inner, &mut |evaluator, series| {
                     times.clear();
                     values.clear();
+                    histogram_times.clear();
+                    histograms.clear();
+                    histogram_windows.clear();
+                    for (index, histogram) in series.histograms.iter() {
+                        histogram_times.push(inner.time(index));
+                        histograms.push(without_hint(histogram));
+                    }
+                    if !histogram_times.is_empty() {
+                        placement.windows(&histogram_times, &mut histogram_windows);
+                    }
                     for (index, value) in series.values.iter().enumerate() {
                         if !is_absent(*value) {
                             times.push(inner.time(index));
                             values.push(*value);
                         }
                     }
-                    evaluator.hold(inner.n)?;
+                    let n_samples = series.n_samples();
+                    evaluator.hold(n_samples)?;
                     placement.windows(&times, &mut windows);
                     evaluator.tick(times.len() + steps.n)?;
                     let range_series = RangeSeries {
                         labels: &series.labels,
                         drops_name: series.drops_name,
-                        column: Column { times: &times, values: &values },
+                        column: Column::new(&times, &values),
                         windows: &windows,
+                        histograms: HistogramColumn::new(
+                            Column::new(&histogram_times, &histograms),
+                            &histogram_windows,
+                        ),
                     };
                     sink(evaluator, &range_series)?;
-                    evaluator.release(inner.n);
+                    evaluator.release(n_samples);
                     Ok(())
                 })?;
                 Ok(placement)
@@ -95,6 +124,16 @@ impl<'a> Evaluator<'a> {
                 expr.span.column,
                 expr.value_type().documented()
             ))),
+        }
+    }
+}
+
+/// A subquery leaves samples out, so that a hint does not tell about the sample before any more.
+fn without_hint(histogram: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match histogram.reset_hint {
+        ResetHint::Unknown | ResetHint::Gauge => Arc::clone(histogram),
+        ResetHint::Reset | ResetHint::NoReset => {
+            Arc::new(FloatHistogram { reset_hint: ResetHint::Unknown, ..FloatHistogram::clone(histogram) })
         }
     }
 }

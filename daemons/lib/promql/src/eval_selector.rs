@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::answer::EvalError;
-use crate::ast::{Extension, VectorSelector};
+use crate::annotations::Notes;
+use crate::answer::{EvalError, Sample};
+use crate::ast::{Extension, Span, VectorSelector};
 use crate::eval_duration;
-use crate::eval_load::{Loaded, LoadedSeries};
+use crate::eval_load::{Loaded, LoadedSeries, MaybeMarker, Samples};
 use crate::evaluator::{Evaluator, Sink};
+use crate::parser_selector::METRIC_NAME;
+use crate::selector_smoothed;
 use crate::series::{ABSENT, Series, Steps, seconds};
 use crate::source::is_stale;
 use crate::windows::Placement;
@@ -39,17 +42,31 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn stream_selector(
         &mut self,
         selector: &VectorSelector,
+        span: Span,
         steps: Steps,
         sink: Sink<'_, 'a>,
     ) -> Result<(), EvalError> {
         let placement = self.placement(selector, self.options.lookback_ms, steps)?;
-        let is_smoothed = selector.extension == Extension::Smoothed;
-        self.stream_picked(selector, steps, sink, |series, values| {
-            if is_smoothed {
-                smooth(series, &placement, values);
-            } else {
-                pick_newest(series, &placement, values, |series, at| series.values[at]);
+        if selector.extension == Extension::Smoothed {
+            return self.stream_picked(selector, steps, sink, |evaluator, from, to| {
+                let mut notes = Notes::default();
+                selector_smoothed::fill(from, &placement, to, &mut notes);
+                for note in notes.drain() {
+                    evaluator.annotations.note(note, from.labels.value(METRIC_NAME), span);
+                }
+            });
+        }
+        self.stream_picked(selector, steps, sink, |_, from, to| {
+            if from.histograms.times.is_empty() {
+                pick_newest_float(&from.floats, &placement, &mut to.values);
+                return;
             }
+            pick_newest(from, &placement, |step, newest| match newest {
+                Newest::Float(at) => to.values[step] = from.floats.values[at],
+                Newest::Histogram(at) => {
+                    to.put(step, Sample::Histogram(Arc::clone(&from.histograms.values[at])))
+                }
+            });
         })
     }
 
@@ -60,9 +77,39 @@ impl<'a> Evaluator<'a> {
         steps: Steps,
         sink: Sink<'_, 'a>,
     ) -> Result<(), EvalError> {
+        self.stream_of_newest(selector, steps, sink, |from, newest| match newest {
+            Newest::Float(at) => from.floats.times[at],
+            Newest::Histogram(at) => from.histograms.times[at],
+        })
+    }
+
+    /// Pushes the selected series with the samples' start timestamps, in seconds, as values; 0 where none is known.
+    pub(crate) fn stream_start_times(
+        &mut self,
+        selector: &VectorSelector,
+        steps: Steps,
+        sink: Sink<'_, 'a>,
+    ) -> Result<(), EvalError> {
+        self.stream_of_newest(selector, steps, sink, |from, newest| {
+            let (starts, at) = match newest {
+                Newest::Float(at) => (&from.floats.starts, at),
+                Newest::Histogram(at) => (&from.histograms.starts, at),
+            };
+            starts.get(at).copied().unwrap_or(0)
+        })
+    }
+
+    /// Pushes the selected series with what `time_ms` says of each sample, in seconds, as values.
+    fn stream_of_newest(
+        &mut self,
+        selector: &VectorSelector,
+        steps: Steps,
+        sink: Sink<'_, 'a>,
+        time_ms: impl Fn(&LoadedSeries, Newest) -> i64,
+    ) -> Result<(), EvalError> {
         let placement = self.placement(selector, self.options.lookback_ms, steps)?;
-        self.stream_picked(selector, steps, sink, |series, values| {
-            pick_newest(series, &placement, values, |series, at| seconds(series.times[at]));
+        self.stream_picked(selector, steps, sink, |_, from, to| {
+            pick_newest(from, &placement, |step, newest| to.values[step] = seconds(time_ms(from, newest)));
         })
     }
 
@@ -71,14 +118,13 @@ impl<'a> Evaluator<'a> {
         selector: &VectorSelector,
         steps: Steps,
         sink: Sink<'_, 'a>,
-        pick: impl Fn(&LoadedSeries, &mut [f64]),
+        pick: impl Fn(&mut Self, &LoadedSeries, &mut Series),
     ) -> Result<(), EvalError> {
         let loaded = self.loaded_series(selector);
         for one in &loaded.series {
-            let mut values = vec![ABSENT; steps.n];
-            pick(one, &mut values);
+            let mut series = Series::floats(Arc::clone(&one.labels), false, vec![ABSENT; steps.n]);
+            pick(self, one, &mut series);
             self.tick(steps.n)?;
-            let series = Series { labels: Arc::clone(&one.labels), drops_name: false, values };
             if !series.is_empty() {
                 sink(self, series)?;
             }
@@ -87,14 +133,9 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Fills in, for each step, what `value` says of the newest sample; nothing after a staleness marker.
-fn pick_newest(
-    series: &LoadedSeries,
-    placement: &Placement,
-    out: &mut [f64],
-    value: impl Fn(&LoadedSeries, usize) -> f64,
-) {
-    let times = &series.times;
+/// Fills in, for each step, the newest number; nothing after a staleness marker.
+fn pick_newest_float(samples: &Samples<f64>, placement: &Placement, out: &mut [f64]) {
+    let times = &samples.times;
     let mut next = times.partition_point(|time| *time <= placement.end(0));
     for (index, out) in out.iter_mut().enumerate() {
         let end = placement.end(index);
@@ -102,33 +143,49 @@ fn pick_newest(
             next += 1;
         }
         let Some(newest) = next.checked_sub(1) else { continue };
-        if times[newest] > end.saturating_sub(placement.range) && !is_stale(series.values[newest]) {
-            *out = value(series, newest);
+        if times[newest] > end.saturating_sub(placement.range) && !is_stale(samples.values[newest]) {
+            *out = samples.values[newest];
         }
     }
 }
 
-/// Fills in the value interpolated between the samples before and after each step, where both lie within the
-/// lookback; the older one alone where there is none behind.
-fn smooth(series: &LoadedSeries, placement: &Placement, out: &mut [f64]) {
-    let (times, values) = match &series.unmarked {
-        Some((times, values)) => (times, values),
-        None => (&series.times, &series.values),
-    };
-    for (index, out) in out.iter_mut().enumerate() {
-        let end = placement.end(index);
-        let next = times.partition_point(|time| *time <= end);
-        let before = next.checked_sub(1).filter(|at| times[*at] > end.saturating_sub(placement.range));
-        let after =
-            Some(next).filter(|at| *at < times.len() && times[*at] <= end.saturating_add(placement.range));
-        *out = match (before, after) {
-            (Some(before), _) if times[before] == end => values[before],
-            (Some(before), Some(after)) => {
-                let share = seconds(end - times[before]) / seconds(times[after] - times[before]);
-                values[before] + (values[after] - values[before]) * share
-            }
-            (Some(before), None) => values[before],
-            (None, _) => ABSENT,
+/// Where the newest sample of a window is.
+#[derive(Clone, Copy)]
+enum Newest {
+    Float(usize),
+    Histogram(usize),
+}
+
+/// Hands out, for each step, which sample is the newest; nothing after a staleness marker of either kind.
+fn pick_newest(series: &LoadedSeries, placement: &Placement, mut found: impl FnMut(usize, Newest)) {
+    let (floats, histograms) = (&series.floats, &series.histograms);
+    let (mut next_float, mut next_histogram) = (0, 0);
+    for step in 0..placement.steps.n {
+        let end = placement.end(step);
+        let start = end.saturating_sub(placement.range);
+        if step == 0 {
+            next_float = floats.times.partition_point(|time| *time <= end);
+            next_histogram = histograms.times.partition_point(|time| *time <= end);
+        }
+        while floats.times.get(next_float).is_some_and(|time| *time <= end) {
+            next_float += 1;
+        }
+        while histograms.times.get(next_histogram).is_some_and(|time| *time <= end) {
+            next_histogram += 1;
+        }
+        let float = next_float.checked_sub(1).filter(|at| floats.times[*at] > start);
+        let histogram = next_histogram.checked_sub(1).filter(|at| histograms.times[*at] > start);
+        let is_histogram_newer = match (float, histogram) {
+            (Some(float), Some(histogram)) => histograms.times[histogram] > floats.times[float],
+            (_, histogram) => histogram.is_some(),
         };
+        let newest = if is_histogram_newer {
+            histogram.filter(|at| !histograms.values[*at].is_marker()).map(Newest::Histogram)
+        } else {
+            float.filter(|at| !floats.values[*at].is_marker()).map(Newest::Float)
+        };
+        if let Some(newest) = newest {
+            found(step, newest);
+        }
     }
 }

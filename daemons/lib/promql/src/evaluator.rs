@@ -13,7 +13,7 @@ use crate::ast::{At, Expr, ExprKind, ValueType, VectorSelector};
 use crate::eval_duration::QueryLengths;
 use crate::eval_load::Loaded;
 use crate::facts;
-use crate::series::{Series, Steps, merge_equal, seconds, without_name};
+use crate::series::{Histograms, Series, Steps, merge_equal, seconds, without_name};
 use crate::source::SampleSource;
 use crate::{agg, binop, func};
 
@@ -160,12 +160,18 @@ impl<'a> Evaluator<'a> {
             return self.stream(expr, Steps { n: 1, ..steps }, &mut |evaluator, mut series| {
                 let value = series.values[0];
                 series.values.resize(steps.n, value);
+                if let Some(histogram) = series.histograms.take(0) {
+                    series.histograms = Histograms::default();
+                    for step in 0..steps.n {
+                        series.histograms.set(step, steps.n, Arc::clone(&histogram));
+                    }
+                }
                 sink(evaluator, series)
             });
         }
         match &expr.kind {
             ExprKind::Paren(inner) => self.stream(inner, steps, sink),
-            ExprKind::Vector(selector) => self.stream_selector(selector, steps, sink),
+            ExprKind::Vector(selector) => self.stream_selector(selector, expr.span, steps, sink),
             ExprKind::Call(call) => func::stream_call(self, call, expr.span, steps, sink),
             ExprKind::Aggregate(aggregate) => agg::stream(self, aggregate, steps, sink),
             ExprKind::Binary(binary) => binop::stream(self, binary, expr, steps, sink),
@@ -174,6 +180,7 @@ impl<'a> Evaluator<'a> {
                 self.dropping_names(unique, sink, |evaluator, sink| {
                     evaluator.stream(&unary.expr, steps, &mut |evaluator, mut series| {
                         series.map(|value| -value);
+                        series.histograms.map(|histogram| histogram.scaled(-1.0).compacted());
                         sink(evaluator, series)
                     })
                 })
@@ -195,7 +202,7 @@ impl<'a> Evaluator<'a> {
         debug_assert_eq!(expr.value_type(), ValueType::InstantVector);
         let mut all = Vec::new();
         self.stream(expr, steps, &mut |evaluator, series| {
-            evaluator.hold(series.values.len())?;
+            evaluator.hold(series.n_samples())?;
             all.push(series);
             Ok(())
         })?;
@@ -204,7 +211,7 @@ impl<'a> Evaluator<'a> {
 
     /// Counts collected series as let go.
     pub(crate) fn release_series(&mut self, series: &[Series]) {
-        self.release(series.iter().map(|one| one.values.len()).sum());
+        self.release(series.iter().map(Series::n_samples).sum());
     }
 
     /// Takes the names off the series that `produce` pushes: now, or at the end of the query when removal is delayed.
@@ -229,7 +236,7 @@ impl<'a> Evaluator<'a> {
         }
         let mut all = Vec::new();
         produce(self, &mut |evaluator, mut series| {
-            evaluator.hold(series.values.len())?;
+            evaluator.hold(series.n_samples())?;
             series.labels = without_name(&series.labels);
             all.push(series);
             Ok(())

@@ -1,5 +1,7 @@
 //! What can be known about an expression before it is evaluated.
 
+use std::collections::HashSet;
+
 use cairn_model::MatchOp;
 
 use crate::ast::{Cardinality, Expr, ExprKind, Grouping, VectorSelector};
@@ -72,4 +74,44 @@ fn has_one_name(selector: &VectorSelector) -> bool {
     selector.matchers.iter().any(|matcher| {
         matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal && !matcher.value().is_empty()
     })
+}
+
+/// The selectors of which only counts and sums of native histograms are wanted: they stand under `histogram_count` or its
+/// kin, with nothing in between that asks for buckets, joins two vectors, or leaves samples out.
+pub(crate) fn selectors_of_statistics(expr: &Expr) -> HashSet<*const VectorSelector> {
+    let mut found = HashSet::new();
+    find_statistics(expr, false, &mut found);
+    found
+}
+
+fn find_statistics(expr: &Expr, wanted: bool, found: &mut HashSet<*const VectorSelector>) {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Vector(selector) => {
+            if wanted {
+                found.insert(std::ptr::from_ref(selector));
+            }
+        }
+        ExprKind::Matrix(matrix) => {
+            if wanted {
+                found.insert(std::ptr::from_ref(&matrix.selector));
+            }
+        }
+        // What is inside of a subquery never counts, whatever stands between.
+        ExprKind::Subquery(_) => {}
+        ExprKind::Call(call) => {
+            let wanted = match call.function.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" => true,
+                name => wanted && !name.starts_with("histogram_"),
+            };
+            call.args.iter().for_each(|arg| find_statistics(arg, wanted, found));
+        }
+        ExprKind::Aggregate(aggregate) => find_statistics(&aggregate.expr, wanted, found),
+        ExprKind::Binary(binary) => {
+            find_statistics(&binary.lhs, false, found);
+            find_statistics(&binary.rhs, false, found);
+        }
+        ExprKind::Unary(unary) => find_statistics(&unary.expr, wanted, found),
+        ExprKind::Paren(inner) => find_statistics(inner, wanted, found),
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Which function belongs to which family, and which file computes it, is in the table of `functions.rs`.
 
+use cairn_model::FloatHistogram;
+
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, Span};
 use crate::evaluator::{Evaluator, Sink};
@@ -9,7 +11,7 @@ use crate::facts;
 use crate::func_range::{self, RangeFunction};
 use crate::func_sort::{self, Order};
 use crate::functions::{Function, Names};
-use crate::series::{Steps, is_absent};
+use crate::series::{ABSENT, Histograms, Steps, is_absent};
 use crate::{func_date, func_scalar};
 
 /// Gives a scalar's value at one step: from the query, the step's time in milliseconds, and the scalar arguments.
@@ -26,6 +28,8 @@ pub(crate) enum Compute {
     Math(fn(f64) -> f64),
     /// The same with the scalar arguments that follow the vector.
     MathWith(fn(f64, &[f64]) -> f64),
+    /// A number out of each native histogram.
+    OfHistograms(fn(&FloatHistogram) -> f64),
     /// A part of the date that each value is; of the step's time without an argument.
     Date(fn(f64) -> f64),
     /// A scalar out of scalars.
@@ -56,6 +60,7 @@ pub(crate) fn scalar_call<'a>(
         Compute::OnlyElement => func_scalar::only_element(evaluator, &call.args[0], steps),
         Compute::Math(_)
         | Compute::MathWith(_)
+        | Compute::OfHistograms(_)
         | Compute::Date(_)
         | Compute::Sort(_)
         | Compute::Range(_)
@@ -96,6 +101,7 @@ fn compute<'a>(
             let params = Params::new(evaluator, &args[1..], steps)?;
             map_elements(evaluator, &args[0], steps, sink, |index, value| formula(value, params.at(index)))
         }
+        Compute::OfHistograms(value) => map_histograms(evaluator, &args[0], steps, sink, *value),
         Compute::Date(part) => match args.first() {
             Some(arg) => map_elements(evaluator, arg, steps, sink, |_, value| part(value)),
             None => sink(evaluator, func_date::of_steps(*part, steps)),
@@ -150,8 +156,32 @@ fn map_elements<'a>(
                 *value = f(index, *value);
             }
         }
+        // Formulas of numbers pass native histograms over.
+        series.histograms = Histograms::default();
         if series.is_empty() {
             return Ok(());
+        }
+        evaluator.tick(steps.n)?;
+        sink(evaluator, series)
+    })
+}
+
+/// Replaces each native histogram by a number, and takes the numbers that were there away.
+fn map_histograms<'a>(
+    evaluator: &mut Evaluator<'a>,
+    arg: &'a Expr,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+    value: fn(&FloatHistogram) -> f64,
+) -> Result<(), EvalError> {
+    evaluator.stream(arg, steps, &mut |evaluator, mut series| {
+        let histograms = std::mem::take(&mut series.histograms);
+        if histograms.is_empty() {
+            return Ok(());
+        }
+        series.values.fill(ABSENT);
+        for (step, histogram) in histograms.iter() {
+            series.values[step] = value(histogram);
         }
         evaluator.tick(steps.n)?;
         sink(evaluator, series)

@@ -8,7 +8,7 @@ use crate::answer::EvalError;
 use crate::ast::{Call, Expr, ExprKind, VectorSelector};
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
-use crate::series::{ABSENT, Series, Steps, is_absent};
+use crate::series::{ABSENT, Series, Steps};
 
 /// `absent(v)`
 pub(crate) fn absent<'a>(
@@ -20,8 +20,8 @@ pub(crate) fn absent<'a>(
     let arg = &call.args[0];
     let mut values = vec![1.0; steps.n];
     evaluator.stream(arg, steps, &mut |_, series| {
-        for (value, found) in values.iter_mut().zip(&series.values) {
-            if !is_absent(*found) {
+        for (step, value) in values.iter_mut().enumerate() {
+            if series.is_present(step) {
                 *value = ABSENT;
             }
         }
@@ -40,8 +40,8 @@ pub(crate) fn absent_over_time<'a>(
     let arg = &call.args[0];
     let mut values = vec![1.0; steps.n];
     evaluator.stream_ranges(arg, steps, &mut |_, series| {
-        for (value, window) in values.iter_mut().zip(series.windows) {
-            if window.len() > 0 {
+        for (step, value) in values.iter_mut().enumerate() {
+            if series.has_samples(step) {
                 *value = ABSENT;
             }
         }
@@ -61,7 +61,7 @@ fn push<'a>(
         ExprKind::Matrix(matrix) => labels_of(&matrix.selector),
         _ => Labels::empty(),
     };
-    let series = Series { labels: Arc::new(labels), drops_name: false, values };
+    let series = Series::floats(Arc::new(labels), false, values);
     if series.is_empty() { Ok(()) } else { sink(evaluator, series) }
 }
 

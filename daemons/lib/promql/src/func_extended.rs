@@ -3,13 +3,19 @@
 //! Anchored takes the last sample at or before each border, smoothed interpolates between the neighbours of each
 //! border; both look one lookback beyond the window for them.
 
-use crate::answer::EvalError;
+use std::sync::Arc;
+
+use crate::annotations::{Note, Notes};
+use crate::answer::{EvalError, Sample};
 use crate::ast::{Call, Extension};
+use crate::eval_range_vector::RangeSeries;
 use crate::func::Compute;
+use crate::func_changes::Counts;
 use crate::func_range::{Borders, RangeCall, RangeFunction};
 use crate::func_rate::Difference;
 use crate::functions::FUNCTIONS;
-use crate::series::{ABSENT, seconds};
+use crate::histogram_extended;
+use crate::series::{ABSENT, Series, seconds};
 use crate::windows::{Column, Window};
 
 /// Refuses functions for which bordered windows have no meaning. An error of evaluation rather than of parsing, as
@@ -42,29 +48,39 @@ impl Borders {
     }
 }
 
+/// Which samples count in a window: from number `first` of their column to number `last`, at least one of them inside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inside {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+}
+
 /// Fills in a function that [allows](check) bordered windows.
 pub(crate) fn fill(
     call: &RangeCall,
     borders: Borders,
-    column: Column<'_>,
-    windows: &[Window],
-    out: &mut [f64],
+    series: &RangeSeries<'_>,
+    out: &mut Series,
+    notes: &mut Notes,
 ) {
-    for (window, out) in windows.iter().zip(out) {
-        *out = value(call, borders, column, window).unwrap_or(ABSENT);
+    for window in series.windows {
+        if series.histograms.is_empty() {
+            out.values[window.index] = of_floats(call, borders, series.column, window).unwrap_or(ABSENT);
+        } else if let Some(sample) = of_both(call, borders, series, window.index, notes) {
+            out.put(window.index, sample);
+        }
     }
 }
 
-fn value(call: &RangeCall, borders: Borders, column: Column<'_>, window: &Window) -> Option<f64> {
-    let is_smoothed = call.extension == Extension::Smoothed;
-    let times = column.times;
+/// Which of the samples count: those inside, the one before, and for smoothed windows the one behind.
+fn inside(call: &RangeCall, times: &[i64], window: &Window) -> Option<Inside> {
     // The last sample at or before the window's start, unless it is too old.
     let before =
         window.lo.checked_sub(1).filter(|at| times[*at] > window.start.saturating_sub(call.lookback));
     let first = before.unwrap_or(window.lo);
     let mut end = window.hi;
     let ends_early = end == 0 || times[end - 1] < window.end;
-    if is_smoothed
+    if call.is_smoothed()
         && ends_early
         && end < times.len()
         && times[end] <= window.end.saturating_add(call.lookback)
@@ -72,10 +88,17 @@ fn value(call: &RangeCall, borders: Borders, column: Column<'_>, window: &Window
         end += 1;
     }
     let last = end.checked_sub(1).filter(|last| *last >= first && times[*last] > window.start)?;
+    Some(Inside { first, last })
+}
+
+fn of_floats(call: &RangeCall, borders: Borders, column: Column<'_>, window: &Window) -> Option<f64> {
+    let is_smoothed = call.is_smoothed();
+    let times = column.times;
+    let Inside { first, last } = inside(call, times, window)?;
     let difference = match borders {
         Borders::Interpolated(difference) => difference,
         Borders::Counted(counts) => {
-            let n = column.values[first..=last].windows(2).filter(|pair| counts(pair[0], pair[1])).count();
+            let n = (first + 1..=last).filter(|at| counts.float(column, *at)).count();
             #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
             return Some(n as f64);
         }
@@ -112,6 +135,59 @@ fn value(call: &RangeCall, borders: Borders, column: Column<'_>, window: &Window
         }
     }
     Some(if difference == Difference::Rate { result / call.range_seconds } else { result })
+}
+
+/// One window of a series with histograms.
+fn of_both(
+    call: &RangeCall,
+    borders: Borders,
+    series: &RangeSeries<'_>,
+    index: usize,
+    notes: &mut Notes,
+) -> Option<Sample> {
+    let (floats, histograms) = (&series.windows[index], &series.histograms.windows()[index]);
+    let histogram_times = series.histograms.column.times;
+    if let Borders::Counted(counts) = borders {
+        return count_both(call, counts, series, index);
+    }
+    let Borders::Interpolated(difference) = borders else { return None };
+    let of_histograms = inside(call, histogram_times, histograms);
+    match (inside(call, series.column.times, floats), of_histograms) {
+        (Some(_), Some(_)) => {
+            notes.add(Note::MixedTypes);
+            None
+        }
+        (Some(_), None) => of_floats(call, borders, series.column, floats).map(Sample::Float),
+        (None, Some(inside)) if histogram_times[inside.first] <= histograms.end => {
+            let histograms_of = &series.histograms;
+            histogram_extended::difference(call, difference, histograms_of, inside, histograms, notes)
+                .map(|one| Sample::Histogram(Arc::new(one)))
+        }
+        (None, _) => None,
+    }
+}
+
+/// How many samples count in an anchored window over both kinds, the last one at or before its start included.
+fn count_both(call: &RangeCall, counts: Counts, series: &RangeSeries<'_>, index: usize) -> Option<Sample> {
+    let (floats, histograms) = (&series.windows[index], &series.histograms.windows()[index]);
+    if !series.has_samples(index) {
+        return None;
+    }
+    let anchor = |times: &[i64], window: &Window| {
+        let at = window.lo.checked_sub(1)?;
+        (times[at] > window.start.saturating_sub(call.lookback)).then_some(times[at])
+    };
+    let float_anchor = anchor(series.column.times, floats);
+    let histogram_anchor = anchor(series.histograms.column.times, histograms);
+    let (mut floats, mut histograms) = (*floats, *histograms);
+    match (float_anchor, histogram_anchor) {
+        (Some(float), Some(histogram)) if float > histogram => floats.lo -= 1,
+        (Some(_), None) => floats.lo -= 1,
+        (_, Some(_)) => histograms.lo -= 1,
+        (None, None) => {}
+    }
+    let counted = counts.in_windows(series.column.part(&floats), series.histograms.part(histograms));
+    Some(Sample::Float(counted))
 }
 
 /// The value at `time` between sample `at` and the next one. Across a counter's reset it comes from zero.

@@ -1,18 +1,22 @@
-//! `histogram_*`: quantiles and fractions over classic buckets (series with `le`).
+//! `histogram_*`: quantiles and fractions, over classic buckets (series with `le`) and native histograms.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use cairn_model::number::{general_float, parse_float};
-use cairn_model::{Labels, TimeMs};
+use cairn_model::{FloatHistogram, Labels, TimeMs};
 
+use crate::annotations::{Note, Notes, for_metric};
 use crate::answer::EvalError;
-use crate::ast::{Call, Expr};
+use crate::ast::{Call, Expr, Span};
 use crate::buckets::{self, Bucket, Forced};
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::{is_label_name, text};
+use crate::histogram_buckets;
 use crate::parser_selector::METRIC_NAME;
-use crate::series::{ABSENT, Series, Steps, is_absent, is_identity_label, merge_equal};
+use crate::series::{
+    ABSENT, Histograms, Series, Steps, is_absent, is_identity_label, merge_equal, without_name,
+};
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
@@ -35,8 +39,8 @@ pub(crate) fn quantile<'a>(
 ) -> Result<(), EvalError> {
     let args = &call.args;
     let q = evaluator.scalar(&args[0], steps)?;
-    let histograms = collect(evaluator, &args[1], steps)?;
-    push_quantiles(evaluator, &q, &args[0], histograms, None, &args[1], steps, sink)
+    let found = collect(evaluator, &args[1], steps)?;
+    push_quantiles(evaluator, &q, &args[0], found, None, &args[1], steps, sink)
 }
 
 /// `histogram_quantiles(v, label, q...)`: one series per histogram and quantile; the label tells the quantile.
@@ -53,8 +57,8 @@ pub(crate) fn quantiles<'a>(
     }
     for arg in &args[2..] {
         let q = evaluator.scalar(arg, steps)?;
-        let histograms = collect(evaluator, &args[0], steps)?;
-        push_quantiles(evaluator, &q, arg, histograms, Some(label), &args[0], steps, sink)?;
+        let found = collect(evaluator, &args[0], steps)?;
+        push_quantiles(evaluator, &q, arg, found, Some(label), &args[0], steps, sink)?;
     }
     Ok(())
 }
@@ -69,9 +73,9 @@ pub(crate) fn fraction<'a>(
     let args = &call.args;
     let lower = evaluator.scalar(&args[0], steps)?;
     let upper = evaluator.scalar(&args[1], steps)?;
-    let histograms = collect(evaluator, &args[2], steps)?;
+    let found = collect(evaluator, &args[2], steps)?;
     let mut all = Vec::new();
-    for histogram in histograms {
+    for histogram in found.classic {
         let values = (0..steps.n)
             .map(|index| match at_step(&histogram, index) {
                 buckets if buckets.is_empty() => ABSENT,
@@ -79,7 +83,12 @@ pub(crate) fn fraction<'a>(
             })
             .collect();
         evaluator.tick(steps.n * histogram.buckets.len())?;
-        all.push(Series { labels: histogram.labels, drops_name: histogram.drops_name, values });
+        all.push(Series::floats(histogram.labels, histogram.drops_name, values));
+    }
+    for native in &found.native {
+        all.push(native.evaluate(evaluator, steps, args[2].span, |step, histogram, notes| {
+            histogram_buckets::fraction(lower[step], upper[step], histogram, notes)
+        })?);
     }
     for series in merge_equal(all)? {
         sink(evaluator, series)?;
@@ -87,15 +96,29 @@ pub(crate) fn fraction<'a>(
     Ok(())
 }
 
-/// `histogram_avg(v)` and its kin look at native histograms only and pass floats over; no source has native
-/// histograms yet.
-pub(crate) fn of_native<'a>(
-    evaluator: &mut Evaluator<'a>,
-    call: &'a Call,
-    steps: Steps,
-    _: Sink<'_, 'a>,
-) -> Result<(), EvalError> {
-    evaluator.stream(&call.args[0], steps, &mut |_, _| Ok(()))
+/// `histogram_avg(v)`
+pub(crate) fn avg(histogram: &FloatHistogram) -> f64 {
+    histogram.sum / histogram.count
+}
+
+/// `histogram_count(v)`
+pub(crate) fn count(histogram: &FloatHistogram) -> f64 {
+    histogram.count
+}
+
+/// `histogram_sum(v)`
+pub(crate) fn sum(histogram: &FloatHistogram) -> f64 {
+    histogram.sum
+}
+
+/// `histogram_stdvar(v)`
+pub(crate) fn stdvar(histogram: &FloatHistogram) -> f64 {
+    histogram_buckets::variance(histogram)
+}
+
+/// `histogram_stddev(v)`
+pub(crate) fn stddev(histogram: &FloatHistogram) -> f64 {
+    histogram_buckets::variance(histogram).sqrt()
 }
 
 #[expect(clippy::too_many_arguments, reason = "two callers beside, and each argument is a different thing")]
@@ -103,7 +126,7 @@ fn push_quantiles<'a>(
     evaluator: &mut Evaluator<'a>,
     q: &[f64],
     q_arg: &Expr,
-    histograms: Vec<Histogram>,
+    found: Found,
     label: Option<&str>,
     vector_arg: &Expr,
     steps: Steps,
@@ -113,7 +136,15 @@ fn push_quantiles<'a>(
         evaluator.annotations.warn(&warning, q_arg.span);
     }
     let mut all = Vec::new();
-    for histogram in histograms {
+    let with_label = |labels: Arc<Labels>| match label {
+        None => labels,
+        Some(label) => {
+            let mut builder = labels.to_builder();
+            builder.set(label, &openmetrics_float(q.first().copied().unwrap_or(f64::NAN)));
+            Arc::new(builder.build())
+        }
+    };
+    for histogram in found.classic {
         let mut repairs = Repairs::default();
         let values = (0..steps.n)
             .map(|index| {
@@ -132,13 +163,13 @@ fn push_quantiles<'a>(
         if let Some(message) = repairs.message(&histogram.name) {
             evaluator.annotations.info(&message, vector_arg.span);
         }
-        let mut labels = histogram.labels;
-        if let Some(label) = label {
-            let mut builder = labels.to_builder();
-            builder.set(label, &openmetrics_float(q.first().copied().unwrap_or(f64::NAN)));
-            labels = Arc::new(builder.build());
-        }
-        all.push(Series { labels, drops_name: histogram.drops_name, values });
+        all.push(Series::floats(with_label(histogram.labels), histogram.drops_name, values));
+    }
+    for native in &found.native {
+        let quantiles = native.evaluate(evaluator, steps, vector_arg.span, |step, histogram, notes| {
+            histogram_buckets::quantile(q[step], histogram, notes)
+        })?;
+        all.push(Series { labels: with_label(Arc::clone(&quantiles.labels)), ..quantiles });
     }
     for series in merge_equal(all)? {
         sink(evaluator, series)?;
@@ -152,51 +183,109 @@ fn openmetrics_float(value: f64) -> String {
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') { format!("{text}.0") } else { text }
 }
 
-/// Gathers the buckets of each histogram.
-fn collect<'a>(
-    evaluator: &mut Evaluator<'a>,
-    arg: &'a Expr,
-    steps: Steps,
-) -> Result<Vec<Histogram>, EvalError> {
+/// A series with native histograms.
+struct Native {
+    labels: Arc<Labels>,
+    name: String,
+    drops_name: bool,
+    histograms: Histograms,
+}
+
+impl Native {
+    /// One number out of each histogram.
+    fn evaluate(
+        &self,
+        evaluator: &mut Evaluator<'_>,
+        steps: Steps,
+        span: Span,
+        value: impl Fn(usize, &FloatHistogram, &mut Notes) -> f64,
+    ) -> Result<Series, EvalError> {
+        let mut notes = Notes::default();
+        let mut values = vec![ABSENT; steps.n];
+        for (step, histogram) in self.histograms.iter() {
+            evaluator.tick(histogram.positive.len())?;
+            values[step] = value(step, histogram, &mut notes);
+        }
+        for note in notes.drain() {
+            evaluator.annotations.note(note, &self.name, span);
+        }
+        Ok(Series::floats(Arc::clone(&self.labels), self.drops_name, values))
+    }
+}
+
+/// What a vector has of histograms.
+struct Found {
+    classic: Vec<Histogram>,
+    native: Vec<Native>,
+}
+
+/// Gathers the buckets of each classic histogram, and the native ones.
+fn collect<'a>(evaluator: &mut Evaluator<'a>, arg: &'a Expr, steps: Steps) -> Result<Found, EvalError> {
     let mut index_of: HashMap<Labels, usize> = HashMap::new();
-    let mut histograms: Vec<Histogram> = Vec::new();
+    let mut classic: Vec<Histogram> = Vec::new();
+    let mut native: Vec<Native> = Vec::new();
     let is_delayed = evaluator.options.delayed_name_removal;
+    // Without delayed removal the name is gone before anything is said about it.
+    let name_of = |labels: &Labels| {
+        if is_delayed { labels.value(METRIC_NAME).to_owned() } else { String::new() }
+    };
     let mut n_held = 0;
-    evaluator.stream(arg, steps, &mut |evaluator, series| {
+    evaluator.stream(arg, steps, &mut |evaluator, mut series| {
+        let n_samples = series.n_samples();
+        n_held += n_samples;
+        evaluator.hold(n_samples)?;
+        let name = name_of(&series.labels);
+        if !series.histograms.is_empty() {
+            let labels = if is_delayed { Arc::clone(&series.labels) } else { without_name(&series.labels) };
+            let histograms = std::mem::take(&mut series.histograms);
+            native.push(Native { labels, name: name.clone(), drops_name: is_delayed, histograms });
+            if series.is_empty() {
+                return Ok(());
+            }
+        }
         let bound_text = series.labels.value(BOUND);
         let Some(bound) = parse_float(bound_text) else {
-            let name = series.labels.value(METRIC_NAME);
-            let mut message = format!(
+            let message = format!(
                 "bucket label \"le\" is missing or has a malformed value of {}",
                 cairn_model::gotext::quote(bound_text)
             );
-            if !name.is_empty() {
-                message = format!("{message} for metric name {}", cairn_model::gotext::quote(name));
-            }
-            evaluator.annotations.warn(&message, arg.span);
+            evaluator.annotations.warn(&for_metric(&message, &name), arg.span);
             return Ok(());
         };
-        n_held += series.values.len();
-        evaluator.hold(series.values.len())?;
         let keep = |name: &str| name != BOUND && (is_delayed || !is_identity_label(name));
         let labels: Labels = series.labels.iter().filter(|(name, _)| keep(name)).collect();
         let at = *index_of.entry(labels.clone()).or_insert_with(|| {
-            histograms.push(Histogram {
-                labels: Arc::new(labels),
-                name: series.labels.value(METRIC_NAME).to_owned(),
-                drops_name: is_delayed,
-                buckets: Vec::new(),
-            });
-            histograms.len() - 1
+            let labels = Arc::new(labels);
+            classic.push(Histogram { labels, name, drops_name: is_delayed, buckets: Vec::new() });
+            classic.len() - 1
         });
-        histograms[at].buckets.push((bound, series.values));
+        classic[at].buckets.push((bound, series.values));
         Ok(())
     })?;
     evaluator.release(n_held);
-    for histogram in &mut histograms {
+    for histogram in &mut classic {
         histogram.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
-    Ok(histograms)
+    for one in &mut native {
+        let same_labels = index_of.get(&*one.labels).map(|at| &mut classic[*at]);
+        if same_labels.is_some_and(|classic| take_common_steps(classic, one, steps)) {
+            evaluator.annotations.note(Note::ClassicAndNative, &one.name, arg.span);
+        }
+    }
+    Ok(Found { classic, native })
+}
+
+/// Where a classic and a native histogram have the same labels, nobody knows which one counts: neither does.
+fn take_common_steps(classic: &mut Histogram, native: &mut Native, steps: Steps) -> bool {
+    let mut has_common = false;
+    for step in 0..steps.n {
+        let has_buckets = classic.buckets.iter().any(|(_, counts)| !is_absent(counts[step]));
+        if has_buckets && native.histograms.take(step).is_some() {
+            has_common = true;
+            classic.buckets.iter_mut().for_each(|(_, counts)| counts[step] = ABSENT);
+        }
+    }
+    has_common
 }
 
 /// The buckets that exist at one step.
@@ -234,9 +323,7 @@ impl Repairs {
     fn message(&self, name: &str) -> Option<String> {
         let forced = self.all?;
         let mut message = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)".to_owned();
-        if !name.is_empty() {
-            message = format!("{message} for metric name {}", cairn_model::gotext::quote(name));
-        }
+        message = for_metric(&message, name);
         Some(format!(
             "{message}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
             general_float(forced.lowest),

@@ -1,20 +1,38 @@
 //! `*_over_time`: one number out of each window.
 
-use crate::func_range::{Borders, Fill, RangeFunction};
+use std::sync::Arc;
+
+use crate::answer::Sample;
+use crate::func_range::{Fill, RangeFunction, WithHistograms};
+use crate::histogram_sum::{HistogramMean, HistogramSum};
 use crate::kahan::{Mean, Sum, Variance};
 use crate::quantile;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{self, Column, Summary, Window};
 
 /// `sum_over_time(r)`
-pub(crate) const SUM: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
-    windows::fold(column, windows, out, |sum: Sum, _| sum.total());
-}));
+pub(crate) const SUM: RangeFunction = RangeFunction::with_histograms(
+    Fill::Windows(|_, column, windows, out| {
+        windows::fold(column, windows, out, |sum: Sum, _| sum.total());
+    }),
+    WithHistograms::Apart(|_, window, notes| {
+        let mut sum = HistogramSum::of(&window.values[0]);
+        window.values[1..].iter().for_each(|histogram| sum.add(histogram, notes));
+        sum.finish(notes)
+    }),
+);
 
 /// `avg_over_time(r)`
-pub(crate) const AVG: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
-    windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, column.values));
-}));
+pub(crate) const AVG: RangeFunction = RangeFunction::with_histograms(
+    Fill::Windows(|_, column, windows, out| {
+        windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, column.values));
+    }),
+    WithHistograms::Apart(|_, window, notes| {
+        let mut mean = HistogramMean::of(&window.values[0]);
+        window.values[1..].iter().for_each(|histogram| mean.add(histogram, notes));
+        mean.finish(notes)
+    }),
+);
 
 /// `min_over_time(r)`
 pub(crate) const MIN: RangeFunction = RangeFunction::plain(Fill::Windows(|_, column, windows, out| {
@@ -47,26 +65,55 @@ pub(crate) const STDDEV: RangeFunction = RangeFunction::plain(Fill::Windows(|_, 
 }));
 
 /// `count_over_time(r)`
-pub(crate) const COUNT: RangeFunction = RangeFunction::plain(Fill::Ends(|_, window| count(window)));
+pub(crate) const COUNT: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|_, window| count(window)),
+    WithHistograms::Both(|_, window, _| {
+        let of_histograms = count(&window.histograms.window);
+        Some(Sample::Float(window.of_floats.unwrap_or(0.0) + of_histograms))
+    }),
+);
 
 /// `present_over_time(r)`: 1 where there is any sample.
-pub(crate) const PRESENT: RangeFunction = RangeFunction::plain(Fill::Ends(|_, _| 1.0));
+pub(crate) const PRESENT: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|_, _| 1.0),
+    WithHistograms::Both(|_, _, _| Some(Sample::Float(1.0))),
+);
 
 /// `first_over_time(r)`
-pub(crate) const FIRST: RangeFunction =
-    RangeFunction::plain(Fill::Ends(|column, window| column.values[window.lo]));
+pub(crate) const FIRST: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|column, window| column.values[window.lo]),
+    WithHistograms::Both(|_, window, _| match window.floats.times.first() {
+        Some(time) if *time < window.histograms.times[0] => window.of_floats.map(Sample::Float),
+        _ => window.histograms.values.first().map(|one| Sample::Histogram(Arc::clone(one))),
+    }),
+);
 
 /// `last_over_time(r)`
-pub(crate) const LAST: RangeFunction =
-    RangeFunction::plain(Fill::Ends(|column, window| column.values[window.hi - 1]));
+pub(crate) const LAST: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|column, window| column.values[window.hi - 1]),
+    WithHistograms::Both(|_, window, _| match (window.floats.times.last(), window.histograms.times.last()) {
+        (Some(float), Some(histogram)) if float > histogram => window.of_floats.map(Sample::Float),
+        _ => window.histograms.values.last().map(|one| Sample::Histogram(Arc::clone(one))),
+    }),
+);
 
 /// `ts_of_first_over_time(r)`
-pub(crate) const TS_OF_FIRST: RangeFunction =
-    RangeFunction::plain(Fill::Ends(|column, window| seconds(column.times[window.lo])));
+pub(crate) const TS_OF_FIRST: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|column, window| seconds(column.times[window.lo])),
+    WithHistograms::Both(|_, window, _| {
+        let first = window.floats.times.first().into_iter().chain(window.histograms.times.first()).min();
+        first.map(|time| Sample::Float(seconds(*time)))
+    }),
+);
 
 /// `ts_of_last_over_time(r)`
-pub(crate) const TS_OF_LAST: RangeFunction =
-    RangeFunction::plain(Fill::Ends(|column, window| seconds(column.times[window.hi - 1])));
+pub(crate) const TS_OF_LAST: RangeFunction = RangeFunction::with_histograms(
+    Fill::Ends(|column, window| seconds(column.times[window.hi - 1])),
+    WithHistograms::Both(|_, window, _| {
+        let last = window.floats.times.last().into_iter().chain(window.histograms.times.last()).max();
+        last.map(|time| Sample::Float(seconds(*time)))
+    }),
+);
 
 /// `mad_over_time(r)`
 pub(crate) const MAD: RangeFunction =
@@ -74,17 +121,15 @@ pub(crate) const MAD: RangeFunction =
 
 /// `quantile_over_time(q, r)`
 pub(crate) const QUANTILE: RangeFunction = RangeFunction {
-    fill: Fill::Windows(|call, column, windows, out| {
-        fill_quantiles(&call.params[0], column, windows, out);
-    }),
-    borders: Borders::Refused,
-    wants_counter: false,
     check_params: Some(|evaluator, call, params| {
         if let Some(warning) = params[0].iter().find_map(|q| quantile::out_of_range(*q)) {
             evaluator.annotations.warn(&warning, call.args[0].span);
         }
         Ok(())
     }),
+    ..RangeFunction::plain(Fill::Windows(|call, column, windows, out| {
+        fill_quantiles(&call.params[0], column, windows, out);
+    }))
 };
 
 impl Summary for Sum {
@@ -208,7 +253,7 @@ mod tests {
             step in 1i64..20, range in 1i64..40, n in 1usize..40,
         ) {
             let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap() * 3).collect();
-            let column = Column { times: &times, values: &values };
+            let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);
@@ -227,7 +272,7 @@ mod tests {
             step in 1i64..5, range in 20i64..200, n in 20usize..80,
         ) {
             let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap()).collect();
-            let column = Column { times: &times, values: &values };
+            let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);

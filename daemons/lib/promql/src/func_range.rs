@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::answer::EvalError;
+use cairn_model::FloatHistogram;
+
+use crate::annotations::{Note, Notes};
+use crate::answer::{EvalError, Sample};
 use crate::ast::{Call, Expr, ExprKind, Extension, ValueType};
 use crate::eval_range_vector::RangeSeries;
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_changes::Counts;
 use crate::func_extended;
 use crate::func_rate::Difference;
+use crate::histogram_column::HistogramWindow;
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
 use crate::windows::{Column, Window};
@@ -16,8 +20,12 @@ use crate::windows::{Column, Window};
 /// What tells one function over range vectors from another.
 #[derive(Debug)]
 pub(crate) struct RangeFunction {
-    /// The computation.
+    /// The computation over numbers.
     pub(crate) fill: Fill,
+    /// What becomes of windows with native histograms in them.
+    pub(crate) histograms: WithHistograms,
+    /// Whether samples that claim to have started before the one before was taken are worth a warning.
+    pub(crate) is_rate: bool,
     /// What it gives over `anchored` and `smoothed` windows.
     pub(crate) borders: Borders,
     /// Whether it makes sense for counters only, so that other metric names are worth an annotation.
@@ -30,10 +38,42 @@ pub(crate) struct RangeFunction {
 pub(crate) type CheckParams = fn(&mut Evaluator<'_>, &Call, &[Vec<f64>]) -> Result<(), EvalError>;
 
 impl RangeFunction {
-    /// For any metric, any scalars, plain windows only.
+    /// For any metric, any scalars, plain windows and numbers only.
     pub(crate) const fn plain(fill: Fill) -> Self {
-        Self { fill, borders: Borders::Refused, wants_counter: false, check_params: None }
+        Self {
+            fill,
+            histograms: WithHistograms::Ignored,
+            is_rate: false,
+            borders: Borders::Refused,
+            wants_counter: false,
+            check_params: None,
+        }
     }
+
+    /// For any metric, any scalars, plain windows only.
+    pub(crate) const fn with_histograms(fill: Fill, histograms: WithHistograms) -> Self {
+        Self { histograms, ..Self::plain(fill) }
+    }
+}
+
+/// What becomes of a window with native histograms in it.
+#[derive(Debug)]
+pub(crate) enum WithHistograms {
+    /// Only the numbers count. An info where there are any.
+    Ignored,
+    /// Histograms make a histogram. Beside numbers they make nothing but a warning.
+    Apart(fn(&RangeCall, HistogramWindow<'_>, &mut Notes) -> Option<FloatHistogram>),
+    /// Both kinds count, in the order of their times.
+    Both(fn(&RangeCall, &MixedWindow<'_>, &mut Notes) -> Option<Sample>),
+}
+
+/// A window with at least one histogram.
+pub(crate) struct MixedWindow<'s> {
+    /// The numbers in the window; may be none.
+    pub(crate) floats: Column<'s>,
+    /// What the function gives for the numbers alone.
+    pub(crate) of_floats: Option<f64>,
+    pub(crate) histograms: HistogramWindow<'s>,
 }
 
 /// How windows are computed, from the cheapest to the dearest.
@@ -69,6 +109,12 @@ pub(crate) struct RangeCall {
     pub(crate) lookback: i64,
 }
 
+impl RangeCall {
+    pub(crate) fn is_smoothed(&self) -> bool {
+        self.extension == Extension::Smoothed
+    }
+}
+
 /// Pushes one result series for each series of the range vector that has one.
 pub(crate) fn stream<'a>(
     evaluator: &mut Evaluator<'a>,
@@ -102,16 +148,18 @@ pub(crate) fn stream<'a>(
     let range_call = RangeCall { params, range_seconds: seconds(range), extension, lookback };
     let mut non_counter = None;
     evaluator.stream_ranges(range_arg, steps, &mut |evaluator, series| {
-        let mut values = vec![ABSENT; steps.n];
-        fill(evaluator, &range_call, function, series, &mut values)?;
-        if values.iter().all(|value| is_absent(*value)) {
-            return Ok(());
+        let labels = Arc::clone(series.labels);
+        let mut out = Series::floats(labels, series.drops_name, vec![ABSENT; steps.n]);
+        let mut notes = Notes::default();
+        fill(evaluator, &range_call, function, series, &mut out, &mut notes)?;
+        for note in notes.drain() {
+            evaluator.annotations.note(note, series.labels.value(METRIC_NAME), range_arg.span);
         }
-        if function.wants_counter {
+        let has_numbers = !out.values.iter().all(|value| is_absent(*value));
+        if function.wants_counter && has_numbers {
             non_counter = name_of_non_counter(series).or(non_counter.take());
         }
-        let labels = Arc::clone(series.labels);
-        sink(evaluator, Series { labels, drops_name: series.drops_name, values })
+        if has_numbers || !out.histograms.is_empty() { sink(evaluator, out) } else { Ok(()) }
     })?;
     if let Some(name) = non_counter {
         let name = cairn_model::gotext::quote(&name);
@@ -132,8 +180,70 @@ fn name_of_non_counter(series: &RangeSeries<'_>) -> Option<String> {
     (!name.is_empty() && !is_counter).then(|| name.to_owned())
 }
 
-/// Fills in `out`, one value per step.
+/// Fills in `out`, one number or histogram per step.
 fn fill(
+    evaluator: &mut Evaluator<'_>,
+    call: &RangeCall,
+    function: &RangeFunction,
+    series: &RangeSeries<'_>,
+    out: &mut Series,
+    notes: &mut Notes,
+) -> Result<(), EvalError> {
+    if call.extension != Extension::None {
+        func_extended::fill(call, function.borders, series, out, notes);
+        return Ok(());
+    }
+    fill_numbers(evaluator, call, function, series, &mut out.values)?;
+    let has_overlap = |window| series.column.has_overlapping_starts(window);
+    if function.is_rate && series.windows.iter().any(has_overlap) {
+        notes.add(Note::StartOverlap);
+    }
+    for window in series.histograms.windows() {
+        let Some(histograms) = series.histograms.in_window(window.index) else { continue };
+        evaluator.tick(window.len())?;
+        put_histograms(call, function, series, histograms, out, notes);
+    }
+    Ok(())
+}
+
+/// Corrects a step whose window has histograms.
+fn put_histograms(
+    call: &RangeCall,
+    function: &RangeFunction,
+    series: &RangeSeries<'_>,
+    histograms: HistogramWindow<'_>,
+    out: &mut Series,
+    notes: &mut Notes,
+) {
+    let step = histograms.window.index;
+    let floats = &series.windows[step];
+    let result = match function.histograms {
+        WithHistograms::Ignored => {
+            if floats.len() > 0 {
+                notes.add(Note::Ignored);
+            }
+            return;
+        }
+        WithHistograms::Apart(_) if floats.len() > 0 => {
+            notes.add(Note::MixedTypes);
+            None
+        }
+        WithHistograms::Apart(value) => {
+            value(call, histograms, notes).map(|one| Sample::Histogram(Arc::new(one)))
+        }
+        WithHistograms::Both(value) => {
+            let of_floats = Some(out.values[step]).filter(|value| !is_absent(*value));
+            value(call, &MixedWindow { floats: series.column.part(floats), of_floats, histograms }, notes)
+        }
+    };
+    out.values[step] = ABSENT;
+    if let Some(sample) = result {
+        out.put(step, sample);
+    }
+}
+
+/// Fills in one value per step, as if there were no histograms.
+fn fill_numbers(
     evaluator: &mut Evaluator<'_>,
     call: &RangeCall,
     function: &RangeFunction,
@@ -141,10 +251,6 @@ fn fill(
     out: &mut [f64],
 ) -> Result<(), EvalError> {
     let (column, windows) = (series.column, series.windows);
-    if call.extension != Extension::None {
-        func_extended::fill(call, function.borders, column, windows, out);
-        return Ok(());
-    }
     match &function.fill {
         Fill::Windows(fill) => fill(call, column, windows, out),
         Fill::Ends(value) => {

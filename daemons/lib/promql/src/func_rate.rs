@@ -1,6 +1,7 @@
 //! `rate`, `increase`, `delta` (extrapolated to the window's borders) and `irate`, `idelta` (last two samples).
 
-use crate::func_range::{Borders, Fill, RangeFunction};
+use crate::func_range::{Borders, Fill, RangeFunction, WithHistograms};
+use crate::histogram_rate;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{Column, Window};
 
@@ -40,21 +41,41 @@ pub(crate) const DELTA: RangeFunction = extrapolated(
 );
 
 /// `irate(r)`
-pub(crate) const IRATE: RangeFunction = RangeFunction::plain(Fill::Ends(|column, window| {
-    last_two(column, window, |before, last, seconds| {
-        let growth = if last < before { last } else { last - before };
-        growth / seconds
-    })
-}));
+pub(crate) const IRATE: RangeFunction = RangeFunction {
+    is_rate: true,
+    histograms: WithHistograms::Both(|_, window, notes| histogram_rate::last_two(true, window, notes)),
+    ..RangeFunction::plain(Fill::Ends(|column, window| {
+        let is_restarted = window.len() > 1 && column.is_restarted(window.hi - 1);
+        last_two(column, window, |before, last, seconds| {
+            let growth = if last < before || is_restarted { last } else { last - before };
+            growth / seconds
+        })
+    }))
+};
 
 /// `idelta(r)`
-pub(crate) const IDELTA: RangeFunction = RangeFunction::plain(Fill::Ends(|column, window| {
-    last_two(column, window, |before, last, _| last - before)
-}));
+pub(crate) const IDELTA: RangeFunction = RangeFunction {
+    histograms: WithHistograms::Both(|_, window, notes| histogram_rate::last_two(false, window, notes)),
+    ..RangeFunction::plain(Fill::Ends(|column, window| {
+        last_two(column, window, |before, last, _| last - before)
+    }))
+};
 
 const fn extrapolated(difference: Difference, fill: Fill) -> RangeFunction {
     RangeFunction {
         fill,
+        histograms: WithHistograms::Apart(match difference {
+            Difference::Delta => {
+                |call, window, notes| histogram_rate::extrapolated(Difference::Delta, call, window, notes)
+            }
+            Difference::Increase => {
+                |call, window, notes| histogram_rate::extrapolated(Difference::Increase, call, window, notes)
+            }
+            Difference::Rate => {
+                |call, window, notes| histogram_rate::extrapolated(Difference::Rate, call, window, notes)
+            }
+        }),
+        is_rate: !matches!(difference, Difference::Delta),
         borders: Borders::Interpolated(difference),
         wants_counter: !matches!(difference, Difference::Delta),
         check_params: None,
@@ -74,11 +95,11 @@ struct Resets {
 }
 
 impl Resets {
-    fn of(values: &[f64]) -> Self {
+    fn of(column: Column<'_>) -> Self {
         let mut resets = Self { at: Vec::new(), before: vec![0.0] };
         let mut sum = 0.0;
-        for (index, pair) in values.windows(2).enumerate() {
-            if pair[1] < pair[0] {
+        for (index, pair) in column.values.windows(2).enumerate() {
+            if pair[1] < pair[0] || column.is_restarted(index + 1) {
                 sum += pair[0];
                 resets.at.push(index + 1);
                 resets.before.push(sum);
@@ -107,10 +128,11 @@ impl Resets {
 /// Fills in `rate`, `increase` or `delta`; `range` is the window's length in seconds.
 fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
     let is_counter = difference != Difference::Delta;
-    let resets = if is_counter { Resets::of(column.values) } else { Resets::of(&[]) };
+    let resets = if is_counter { Resets::of(column) } else { Resets::of(Column::new(&[], &[])) };
     let mut cursor = 0;
     for (window, out) in windows.iter().zip(out) {
-        if window.len() < 2 {
+        let zero_at = column.start_inside(window).filter(|_| is_counter);
+        if window.len() < 2 && zero_at.is_none() {
             *out = ABSENT;
             continue;
         }
@@ -118,30 +140,64 @@ fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Windo
         let mut result = column.values[last] - column.values[first];
         if is_counter {
             result = resets.correct(result, window, column.values, &mut cursor);
+            if zero_at.is_some() {
+                result += column.values[first];
+            }
         }
-        let factor = extrapolation(column, window, result, is_counter);
+        let factor = extrapolation(&covered(column, window, zero_at, result), window, is_counter);
         *out = result * if difference == Difference::Rate { factor / range } else { factor };
     }
 }
 
-/// How much longer the window is than what the samples cover, as far as the series can be assumed to go on.
-fn extrapolation(column: Column<'_>, window: &Window, result: f64, is_counter: bool) -> f64 {
+fn covered(column: Column<'_>, window: &Window, zero_at: Option<i64>, growth: f64) -> Covered {
     let (first, last) = (window.lo, window.hi - 1);
-    let covered = seconds(column.times[last] - column.times[first]);
-    let mut to_start = seconds(column.times[first] - window.start);
-    let mut to_end = seconds(window.end - column.times[last]);
+    Covered {
+        first: column.times[first],
+        last: column.times[last],
+        n: window.len(),
+        zero_at,
+        first_value: column.values[first],
+        growth,
+    }
+}
+
+/// What the samples of a window cover, and what they make of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Covered {
+    /// Times of the first and the last sample, milliseconds.
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+    /// How many samples, at least one.
+    pub(crate) n: usize,
+    /// When the counter started at zero, if that is in the window and known.
+    pub(crate) zero_at: Option<i64>,
+    /// Value, or count of a histogram, of the first sample.
+    pub(crate) first_value: f64,
+    /// Growth of the value or count.
+    pub(crate) growth: f64,
+}
+
+/// How much longer the window is than what the samples cover, as far as the series can be assumed to go on.
+pub(crate) fn extrapolation(samples: &Covered, window: &Window, is_counter: bool) -> f64 {
+    let between = seconds(samples.last - samples.first);
+    let covered = samples.zero_at.map_or(between, |zero| seconds(samples.last - zero));
+    let mut to_end = seconds(window.end - samples.last);
     #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
-    let average = covered / (last - first) as f64;
+    let average = if samples.n > 1 { between / (samples.n - 1) as f64 } else { 0.0 };
     // A gap larger than this means that the series starts or ends inside the window.
     let limit = average * 1.1;
-    if to_start >= limit {
-        to_start = average / 2.0;
-    }
-    if is_counter && result > 0.0 && column.values[first] >= 0.0 {
-        // A counter cannot have been below zero.
-        let to_zero = covered * (column.values[first] / result);
-        if to_zero < to_start {
-            to_start = to_zero;
+    let mut to_start = 0.0;
+    if samples.zero_at.is_none() {
+        to_start = seconds(samples.first - window.start);
+        if to_start >= limit {
+            to_start = average / 2.0;
+        }
+        if is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
+            // A counter cannot have been below zero.
+            let to_zero = covered * (samples.first_value / samples.growth);
+            if to_zero < to_start {
+                to_start = to_zero;
+            }
         }
     }
     if to_end >= limit {
@@ -151,7 +207,7 @@ fn extrapolation(column: Column<'_>, window: &Window, result: f64, is_counter: b
 }
 
 /// What `f` makes of the last two values and the seconds between them; nothing for fewer than two, or for two at once.
-fn last_two(column: Column<'_>, window: &Window, f: fn(f64, f64, f64) -> f64) -> f64 {
+fn last_two(column: Column<'_>, window: &Window, f: impl Fn(f64, f64, f64) -> f64) -> f64 {
     if window.len() < 2 {
         return ABSENT;
     }
@@ -184,7 +240,8 @@ mod tests {
                 }
             }
         }
-        let factor = extrapolation(column, window, result, difference != Difference::Delta);
+        let is_counter = difference != Difference::Delta;
+        let factor = extrapolation(&covered(column, window, None, result), window, is_counter);
         result * if difference == Difference::Rate { factor / range } else { factor }
     }
 
@@ -197,7 +254,7 @@ mod tests {
         ) {
             let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let values: Vec<f64> = values[..times.len()].iter().map(|v| f64::from(*v)).collect();
-            let column = Column { times: &times, values: &values };
+            let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);

@@ -170,7 +170,7 @@ mod tests {
             step in 1i64..2_000, range in 20_000i64..90_000, n in 30usize..60,
         ) {
             let times: Vec<i64> = (0..values.len()).map(|at| 1_700_000_000_000 + i64::try_from(at).unwrap() * 1_000).collect();
-            let column = Column { times: &times, values: &values };
+            let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: times[0], step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);

@@ -83,5 +83,5 @@ pub(crate) fn vector<'a>(
 
 /// A series without labels.
 pub(crate) fn unlabelled(values: Vec<f64>) -> Series {
-    Series { labels: Arc::new(Labels::empty()), drops_name: false, values }
+    Series::floats(Arc::new(Labels::empty()), false, values)
 }

@@ -3,17 +3,15 @@
 use crate::answer::EvalError;
 use crate::ast::Call;
 use crate::evaluator::Evaluator;
-use crate::func_range::{Borders, Fill, RangeFunction};
+use crate::func_range::{Fill, RangeFunction};
 use crate::series::ABSENT;
 
 /// `double_exponential_smoothing(r, smoothing factor, trend factor)`
 pub(crate) const DOUBLE_EXPONENTIAL: RangeFunction = RangeFunction {
-    fill: Fill::Values(|call, window, values| {
-        smoothed(values, call.params[0][window.index], call.params[1][window.index])
-    }),
-    borders: Borders::Refused,
-    wants_counter: false,
     check_params: Some(check_factors),
+    ..RangeFunction::plain(Fill::Values(|call, window, values| {
+        smoothed(values, call.params[0][window.index], call.params[1][window.index])
+    }))
 };
 
 /// Both factors lie between 0 and 1.

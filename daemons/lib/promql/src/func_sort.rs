@@ -6,7 +6,7 @@ use crate::answer::EvalError;
 use crate::ast::{Call, Span};
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::text;
-use crate::series::{Series, Steps};
+use crate::series::{Histograms, Series, Steps};
 
 /// Compares two series; the texts are the labels that the call names.
 pub(crate) type Order = fn(&Series, &Series, &[&str]) -> Ordering;
@@ -53,16 +53,28 @@ pub(crate) fn stream<'a>(
         evaluator
             .annotations
             .warn("sort is ineffective for range queries since results are always ordered by labels", span);
-        return evaluator.stream(&call.args[0], steps, sink);
+        return evaluator.stream(&call.args[0], steps, &mut |evaluator, mut series| {
+            keep_sortable(call, &mut series);
+            if series.is_empty() { Ok(()) } else { sink(evaluator, series) }
+        });
     }
     let mut all = evaluator.collect(&call.args[0], steps)?;
     evaluator.release_series(&all);
+    all.iter_mut().for_each(|series| keep_sortable(call, series));
+    all.retain(|series| !series.is_empty());
     let labels: Vec<&str> = call.args[1..].iter().map(text).collect();
     all.sort_by(|a, b| order(a, b, &labels));
     for series in all {
         sink(evaluator, series)?;
     }
     Ok(())
+}
+
+/// Native histograms have no place in an order of numbers.
+fn keep_sortable(call: &Call, series: &mut Series) {
+    if call.args.len() == 1 {
+        series.histograms = Histograms::default();
+    }
 }
 
 /// Ascending or descending, NaN at the end in both.

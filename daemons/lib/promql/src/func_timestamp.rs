@@ -3,7 +3,7 @@
 use crate::answer::EvalError;
 use crate::ast::{Call, ExprKind};
 use crate::evaluator::{Evaluator, Sink};
-use crate::series::{ABSENT, Steps, is_absent, seconds};
+use crate::series::{Steps, seconds};
 
 /// `timestamp(v)`: the sample's own time under a plain selector, else the time of the step.
 pub(crate) fn timestamp<'a>(
@@ -17,19 +17,28 @@ pub(crate) fn timestamp<'a>(
         return evaluator.stream_sample_times(selector, steps, sink);
     }
     evaluator.stream(arg, steps, &mut |evaluator, mut series| {
-        for (index, value) in series.values.iter_mut().enumerate() {
-            *value = if is_absent(*value) { ABSENT } else { seconds(steps.time(index)) };
+        for step in 0..steps.n {
+            if series.is_present(step) {
+                series.clear(step);
+                series.values[step] = seconds(steps.time(step));
+            }
         }
         sink(evaluator, series)
     })
 }
 
-/// `start_timestamp(v)`: no source has start timestamps, and without them Prometheus gives nothing either.
+/// `start_timestamp(v)`: when the sample's counter started, 0 where nobody knows; nothing for anything but a plain selector,
+/// and where start timestamps are not wanted.
 pub(crate) fn start_timestamp<'a>(
     evaluator: &mut Evaluator<'a>,
     call: &'a Call,
     steps: Steps,
-    _: Sink<'_, 'a>,
+    sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
-    evaluator.stream(&call.args[0], steps, &mut |_, _| Ok(()))
+    match &call.args[0].unwrap_parens().kind {
+        ExprKind::Vector(selector) if evaluator.options.start_timestamps => {
+            evaluator.stream_start_times(selector, steps, sink)
+        }
+        _ => evaluator.stream(&call.args[0], steps, &mut |_, _| Ok(())),
+    }
 }

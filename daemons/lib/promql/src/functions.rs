@@ -4,6 +4,8 @@
 //! computation in the `func_*.rs` of its family. Parser, evaluator and tests ask the row; no other file lists names.
 //! Rows are made by one constructor per family (below the table), so that a row cannot leave a question open.
 
+use cairn_model::FloatHistogram;
+
 use crate::ast::ValueType::{self, InstantVector as V, RangeVector as R, Scalar as S, String as T};
 use crate::func::{Compute, ScalarAtStep, VectorCompute};
 use crate::func_range::RangeFunction;
@@ -108,15 +110,15 @@ pub static FUNCTIONS: &[Function] = &[
     math("exp", f64::exp),
     over_range("first_over_time", &[R], Never, Kept, func_over_time::FIRST),
     math("floor", f64::floor),
-    vector("histogram_avg", &[V], 0, Never, Dropped, func_histogram::of_native),
-    vector("histogram_count", &[V], 0, Never, Dropped, func_histogram::of_native),
+    of_histograms("histogram_avg", func_histogram::avg),
+    of_histograms("histogram_count", func_histogram::count),
     vector("histogram_fraction", &[S, S, V], 0, Never, Distinct, func_histogram::fraction),
     vector("histogram_quantile", &[S, V], 0, Never, Distinct, func_histogram::quantile),
     vector("histogram_quantiles", &[V, T, S, S], 9, Never, Rewritten, func_histogram::quantiles)
         .experimental(),
-    vector("histogram_stddev", &[V], 0, Never, Dropped, func_histogram::of_native),
-    vector("histogram_stdvar", &[V], 0, Never, Dropped, func_histogram::of_native),
-    vector("histogram_sum", &[V], 0, Never, Dropped, func_histogram::of_native),
+    of_histograms("histogram_stddev", func_histogram::stddev),
+    of_histograms("histogram_stdvar", func_histogram::stdvar),
+    of_histograms("histogram_sum", func_histogram::sum),
     date("hour", func_date::hour),
     over_range("idelta", &[R], Never, Dropped, func_rate::IDELTA),
     over_range("increase", &[R], Never, Dropped, func_rate::INCREASE),
@@ -189,6 +191,11 @@ const fn math_with(
     formula: fn(f64, &[f64]) -> f64,
 ) -> Function {
     row(name, arg_types, variadic, V, Never, Dropped, Compute::MathWith(formula))
+}
+
+/// A number out of each native histogram of a vector; its numbers are passed over.
+const fn of_histograms(name: &'static str, value: fn(&FloatHistogram) -> f64) -> Function {
+    row(name, &[V], 0, V, Never, Dropped, Compute::OfHistograms(value))
 }
 
 /// A part of the date that each value of a vector is, in seconds since the epoch; without a vector, of the step.

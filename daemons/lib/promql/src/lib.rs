@@ -49,9 +49,18 @@ mod eval_selector;
 mod eval_subquery;
 mod evaluator;
 mod facts;
+mod histogram_buckets;
+mod histogram_column;
+mod histogram_extended;
+mod histogram_hints;
+mod histogram_rate;
+mod histogram_sum;
+mod histogram_trim;
 mod kahan;
 mod quantile;
+mod selector_smoothed;
 mod series;
+mod start_times;
 mod windows;
 
 mod agg;
@@ -60,6 +69,7 @@ mod agg_select;
 mod agg_values;
 mod binop;
 mod binop_arithmetic;
+mod binop_element;
 mod binop_match;
 mod binop_set;
 
@@ -82,7 +92,8 @@ mod func_sort;
 mod func_timestamp;
 
 pub use answer::{
-    Answer, EvalError, MatrixSeries, Options, Point, Stats, Stop, StopCheck, Value, VectorSample,
+    Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Sample, Stats, Stop, StopCheck, Value,
+    VectorSample,
 };
 pub use ast::Expr;
 pub use error::ParseError;

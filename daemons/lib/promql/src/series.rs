@@ -1,19 +1,20 @@
-//! What expressions evaluate to: one column of values per series, one value per step.
+//! What expressions evaluate to: one column of values per series, one value per step. A step has a number, a native
+//! histogram or nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cairn_model::{Labels, TimeMs};
+use cairn_model::{FloatHistogram, Labels, TimeMs};
 
-use crate::answer::EvalError;
+use crate::answer::{EvalError, Sample};
 use crate::parser_selector::METRIC_NAME;
 use crate::source::STALE_NAN_BITS;
 
-/// Marks a step without a value. The staleness marker can stand for it, because no stale sample survives selection
+/// Marks a step without a number. The staleness marker can stand for it, because no stale sample survives selection
 /// and no arithmetic makes this bit pattern (its NaNs are quiet).
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
 
-/// Whether the step has no value.
+/// Whether the step has no number.
 pub(crate) fn is_absent(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
@@ -60,10 +61,92 @@ pub(crate) struct Series {
     pub(crate) drops_name: bool,
     /// One for each step; [`ABSENT`] where there is none.
     pub(crate) values: Vec<f64>,
+    /// Where there is one, `values` is absent.
+    pub(crate) histograms: Histograms,
+}
+
+/// Native histograms by step. Nothing is allocated for a series without.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Histograms(Option<Box<[Option<Arc<FloatHistogram>>]>>);
+
+impl Histograms {
+    /// The histogram at a step.
+    pub(crate) fn get(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
+        self.0.as_ref()?[step].as_ref()
+    }
+
+    /// Puts a histogram at a step of `n`.
+    pub(crate) fn set(&mut self, step: usize, n: usize, histogram: Arc<FloatHistogram>) {
+        self.0.get_or_insert_with(|| vec![None; n].into())[step] = Some(histogram);
+    }
+
+    /// Takes the histogram at a step away.
+    pub(crate) fn take(&mut self, step: usize) -> Option<Arc<FloatHistogram>> {
+        self.0.as_mut()?[step].take()
+    }
+
+    /// Whether no step has one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|all| all.iter().all(Option::is_none))
+    }
+
+    /// Whether there never was one: then nobody needs to look.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// All there are, with their steps.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Arc<FloatHistogram>)> {
+        self.0.iter().flatten().enumerate().filter_map(|(step, one)| Some((step, one.as_ref()?)))
+    }
+
+    /// Replaces every histogram.
+    pub(crate) fn map(&mut self, f: impl Fn(&FloatHistogram) -> FloatHistogram) {
+        for histogram in self.0.iter_mut().flatten().flatten() {
+            *histogram = Arc::new(f(histogram));
+        }
+    }
 }
 
 impl Series {
-    /// Replaces every present value.
+    /// A series of numbers.
+    pub(crate) fn floats(labels: Arc<Labels>, drops_name: bool, values: Vec<f64>) -> Self {
+        Self { labels, drops_name, values, histograms: Histograms::default() }
+    }
+
+    /// Whether the step has a number or a histogram.
+    pub(crate) fn is_present(&self, step: usize) -> bool {
+        !is_absent(self.values[step]) || self.histograms.get(step).is_some()
+    }
+
+    /// The number or histogram at a step.
+    pub(crate) fn at(&self, step: usize) -> Option<Sample> {
+        match self.histograms.get(step) {
+            Some(histogram) => Some(Sample::Histogram(Arc::clone(histogram))),
+            None => Some(self.values[step]).filter(|value| !is_absent(*value)).map(Sample::Float),
+        }
+    }
+
+    /// Puts a number or histogram at a step.
+    pub(crate) fn put(&mut self, step: usize, sample: Sample) {
+        match sample {
+            Sample::Float(value) => self.values[step] = value,
+            Sample::Histogram(histogram) => self.histograms.set(step, self.values.len(), histogram),
+        }
+    }
+
+    /// Leaves the step without anything.
+    pub(crate) fn clear(&mut self, step: usize) {
+        self.values[step] = ABSENT;
+        self.histograms.take(step);
+    }
+
+    /// What the series counts for against the limit of samples.
+    pub(crate) fn n_samples(&self) -> usize {
+        self.values.len() + self.histograms.iter().map(|(_, one)| one.n_samples()).sum::<usize>()
+    }
+
+    /// Replaces every number.
     pub(crate) fn map(&mut self, f: impl Fn(f64) -> f64) {
         for value in &mut self.values {
             if !is_absent(*value) {
@@ -72,9 +155,9 @@ impl Series {
         }
     }
 
-    /// Whether no step has a value.
+    /// Whether no step has anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.iter().all(|value| is_absent(*value))
+        self.values.iter().all(|value| is_absent(*value)) && self.histograms.is_empty()
     }
 }
 
@@ -109,15 +192,14 @@ pub(crate) fn merge_equal(series: Vec<Series>) -> Result<Vec<Series>, EvalError>
                 merged.push(one);
             }
             Some(&at) => {
-                merged[at].drops_name |= one.drops_name;
-                for (into, from) in merged[at].values.iter_mut().zip(&one.values) {
-                    if is_absent(*from) {
-                        continue;
-                    }
-                    if !is_absent(*into) {
+                let into = &mut merged[at];
+                into.drops_name |= one.drops_name;
+                for step in 0..one.values.len() {
+                    let Some(sample) = one.at(step) else { continue };
+                    if into.is_present(step) {
                         return Err(same_labelset());
                     }
-                    *into = *from;
+                    into.put(step, sample);
                 }
             }
         }

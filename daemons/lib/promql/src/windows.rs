@@ -6,12 +6,39 @@
 
 use crate::series::{ABSENT, Steps};
 
-/// Samples of one series, ascending by time, without staleness markers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Column<'a> {
+/// Samples of one series and one kind, ascending by time, without staleness markers.
+#[derive(Debug)]
+pub(crate) struct Column<'a, T = f64> {
     /// Milliseconds.
     pub(crate) times: &'a [i64],
-    pub(crate) values: &'a [f64],
+    pub(crate) values: &'a [T],
+    /// Start timestamps, milliseconds, 0 where none is known; empty when they are unknown or not wanted.
+    pub(crate) starts: &'a [i64],
+}
+
+// By hand: slices can be copied whatever they are of.
+impl<T> Clone for Column<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Column<'_, T> {}
+
+impl<'a, T> Column<'a, T> {
+    /// Samples without start timestamps.
+    pub(crate) fn new(times: &'a [i64], values: &'a [T]) -> Self {
+        Self { times, values, starts: &[] }
+    }
+
+    /// The samples in a window.
+    pub(crate) fn part(&self, window: &Window) -> Self {
+        Self {
+            times: &self.times[window.lo..window.hi],
+            values: &self.values[window.lo..window.hi],
+            starts: self.starts.get(window.lo..window.hi).unwrap_or(&[]),
+        }
+    }
 }
 
 /// What one step's window holds: samples `lo..hi`, those with `start < time <= end`.
@@ -187,7 +214,7 @@ mod tests {
             start in -50i64..300, step in 1i64..50, range in 1i64..400, n in 1usize..60,
         ) {
             let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
-            let column = Column { times: &times, values: &values[..times.len()] };
+            let column = Column::new(&times, &values[..times.len()]);
             let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);

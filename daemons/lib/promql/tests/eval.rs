@@ -6,9 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn_model::{Labels, TimeMs};
+use cairn_model::float_histogram::IndexedCount;
+use cairn_model::histogram::ResetHint;
+use cairn_model::{FloatHistogram, Histogram, Labels, TimeMs};
+use cairn_promql::source::HistogramPoint;
 use cairn_promql::{
-    EvalError, Options, SampleSource, Selection, SeriesData, SourceError, Stop, Value, eval_instant,
+    EvalError, Options, Sample, SampleSource, Selection, SeriesData, SourceError, Stop, Value, eval_instant,
     eval_range, parse,
 };
 use proptest::prelude::*;
@@ -64,10 +67,11 @@ impl SampleSource for Source {
                     labels: Arc::clone(&s.labels),
                     times: s.times[lo..lo + n].to_vec(),
                     values: s.values[lo..lo + n].to_vec(),
+                    histograms: s.histograms.iter().filter(|point| inside(&&point.time)).cloned().collect(),
                     ..SeriesData::default()
                 }
             })
-            .filter(|s| !s.times.is_empty())
+            .filter(|s| !s.times.is_empty() || !s.histograms.is_empty())
             .collect())
     }
 }
@@ -130,7 +134,13 @@ const QUERIES: [&str; 44] = [
 /// Labels to value at one time.
 fn at_instant(source: &Source, query: &str, time: i64) -> BTreeMap<String, f64> {
     match eval_instant(source, &parse(query).unwrap(), TimeMs(time), &Options::default()).unwrap().value {
-        Value::Vector(vector) => vector.into_iter().map(|s| (s.labels.to_string(), s.point.value)).collect(),
+        Value::Vector(vector) => vector
+            .into_iter()
+            .map(|s| match s.value {
+                Sample::Float(value) => (s.labels.to_string(), value),
+                Sample::Histogram(histogram) => panic!("{query}: {histogram}"),
+            })
+            .collect(),
         Value::Scalar(point) => [("{}".to_owned(), point.value)].into(),
         other => panic!("{query}: {other:?}"),
     }
@@ -359,32 +369,107 @@ proptest! {
     }
 }
 
-/// One series of native histograms alone, beside one of floats.
-struct WithHistograms(Source);
-
-impl SampleSource for WithHistograms {
-    fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
-        let mut found = self.0.select(selection)?;
-        let histogram = Arc::new(cairn_model::Histogram::without_observations(1.0, false));
-        let point =
-            |time| cairn_promql::source::HistogramPoint { time, start: 0, histogram: Arc::clone(&histogram) };
-        found.push(SeriesData {
-            labels: Arc::new(Labels::from_pairs([("__name__", "z")])),
-            histograms: (0..240).map(|i| point(i * 15_000)).collect(),
-            ..SeriesData::default()
-        });
-        Ok(found)
+/// Histograms that grow and are reset now and then, a counter and a gauge, and a series of both kinds of samples.
+fn histograms() -> Source {
+    let mut source = Source::default();
+    for (name, hint) in [("latency", ResetHint::Unknown), ("size", ResetHint::Gauge)] {
+        for (host, schema) in [("a", 2), ("b", 3)] {
+            let point = |i: i64| {
+                let n = f64::from(u32::try_from(i % 53).unwrap());
+                let counts = [n, 2.0 * n, (n / 4.0).floor()];
+                let histogram = FloatHistogram {
+                    reset_hint: hint,
+                    schema,
+                    zero_threshold: 0.01,
+                    zero_count: n,
+                    count: n + counts.iter().sum::<f64>(),
+                    sum: n * 3.5,
+                    positive: (i32::from(schema)..)
+                        .zip(counts)
+                        .map(|(index, count)| IndexedCount { index, count })
+                        .collect(),
+                    negative: Vec::new(),
+                    custom_bounds: Arc::default(),
+                };
+                let histogram = Arc::new(Histogram::from(&histogram));
+                HistogramPoint { time: i * 15_000, start: 0, histogram }
+            };
+            let labels = Labels::from_pairs([("__name__", name), ("host", host)]);
+            let histograms = (0..240).filter(|i| i % 70 < 60).map(point).collect();
+            source.series.push(SeriesData { labels: Arc::new(labels), histograms, ..SeriesData::default() });
+        }
     }
+    let mut mixed = source.series[0].clone();
+    mixed.labels = Arc::new(Labels::from_pairs([("__name__", "mixed"), ("host", "a")]));
+    mixed.histograms.retain(|point| point.time % 60_000 == 0);
+    mixed.times = (0..240).map(|i| i * 15_000).filter(|time| time % 60_000 != 0).collect();
+    mixed.values = mixed.times.iter().map(|time| f64::from(u32::try_from(*time).unwrap())).collect();
+    source.series.push(mixed);
+    source.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    source
 }
 
+const HISTOGRAM_QUERIES: [&str; 26] = [
+    "latency",
+    "mixed",
+    "rate(latency[5m])",
+    "increase(latency[3m] anchored)",
+    "rate(latency[3m] smoothed)",
+    "latency smoothed",
+    "irate(mixed[2m])",
+    "delta(size[5m])",
+    "sum(latency)",
+    "avg(rate(latency[5m]))",
+    "count(mixed or latency)",
+    "sum_over_time(size[4m])",
+    "avg_over_time(size[4m])",
+    "last_over_time(mixed[4m])",
+    "first_over_time(mixed[4m])",
+    "count_over_time(mixed[4m])",
+    "changes(mixed[4m]) + resets(latency[20m])",
+    "histogram_quantile(0.9, sum(rate(latency[5m])))",
+    "histogram_fraction(0, 3, latency)",
+    "histogram_stddev(latency)",
+    "latency + ignoring (host) group_left size{host=\"a\"}",
+    "latency == latency",
+    "2 * size - size",
+    "size </ 2",
+    "limitk(1, latency)",
+    "histogram_count(max_over_time(histogram_count(latency)[5m:1m]) * latency)",
+];
+
 #[test]
-fn series_of_native_histograms_alone_are_passed_over() {
-    let source = WithHistograms(Source::usual());
-    for query in QUERIES {
+fn a_range_query_of_histograms_is_its_instant_queries() {
+    let source = histograms();
+    let (start, end, step) = (60_000, 3_700_000, 47_000);
+    for query in HISTOGRAM_QUERIES {
         let expr = parse(query).unwrap();
-        let run = |source: &dyn SampleSource| {
-            eval_range(source, &expr, TimeMs(0), TimeMs(600_000), 60_000, &Options::default()).unwrap().value
-        };
-        assert_eq!(format!("{:?}", run(&source)), format!("{:?}", run(&source.0)), "{query}");
+        let options = Options::default();
+        let range = eval_range(&source, &expr, TimeMs(start), TimeMs(end), step, &options).unwrap().value;
+        let Value::Matrix(matrix) = range else { panic!("{query}: no matrix") };
+        let mut n_samples = 0;
+        for time in (start..=end).step_by(47_000) {
+            let mut at_step = BTreeMap::new();
+            for series in &matrix {
+                let floats = series.points.iter().filter(|point| point.time.0 == time);
+                let histograms = series.histograms.iter().filter(|point| point.time.0 == time);
+                let texts = floats
+                    .map(|point| point.value.to_string())
+                    .chain(histograms.map(|point| format!("{:?}", point.histogram)));
+                at_step.extend(texts.map(|text| (series.labels.to_string(), text)));
+            }
+            n_samples += at_step.len();
+            let instant = eval_instant(&source, &expr, TimeMs(time), &options).unwrap().value;
+            let Value::Vector(vector) = instant else { panic!("{query}: no vector") };
+            let alone: BTreeMap<String, String> = vector
+                .into_iter()
+                .map(|sample| match sample.value {
+                    Sample::Float(value) => (sample.labels.to_string(), value.to_string()),
+                    Sample::Histogram(histogram) => (sample.labels.to_string(), format!("{histogram:?}")),
+                })
+                .collect();
+            assert_eq!(at_step, alone, "{query} at {time}");
+        }
+        assert!(n_samples > 10, "{query} has too few results to tell anything: {n_samples}");
     }
 }

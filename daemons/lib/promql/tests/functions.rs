@@ -8,8 +8,8 @@ use cairn_model::{Labels, TimeMs};
 use cairn_promql::ast::ValueType;
 use cairn_promql::functions::{FUNCTIONS, Function, Names, Varies};
 use cairn_promql::{
-    EvalError, Options, SampleSource, Selection, SeriesData, SourceError, Value, eval_instant, eval_range,
-    parse,
+    EvalError, Options, Sample, SampleSource, Selection, SeriesData, SourceError, Value, eval_instant,
+    eval_range, parse,
 };
 
 /// Two metrics, each with buckets under two hosts, over 20 minutes.
@@ -93,7 +93,11 @@ fn answer(query: &str, start: i64, end: i64) -> Option<Vec<Points>> {
     Some(match value {
         Value::Scalar(point) => vec![(Arc::new(Labels::empty()), vec![(0, point.value.to_bits())])],
         Value::Vector(samples) => {
-            samples.into_iter().map(|s| (s.labels, vec![(0, s.point.value.to_bits())])).collect()
+            let bits = |sample: Sample| match sample {
+                Sample::Float(value) => value.to_bits(),
+                Sample::Histogram(histogram) => panic!("{query}: {histogram}"),
+            };
+            samples.into_iter().map(|s| (s.labels, vec![(0, bits(s.value))])).collect()
         }
         Value::Matrix(matrix) => matrix
             .into_iter()

@@ -4,12 +4,14 @@
 //! of their statements must pass, and every function must occur.
 //!
 //! The conformance scripts of Prometheus's own suite are not part of the repository: they are looked for in
-//! `$CAIRN_SHARED/promqltest`, then in `shared` beside the repository. `passing.txt` lists the statements that pass,
-//! so that none is lost; `CAIRN_UPDATE_EXPECT=1` writes it anew.
+//! `$CAIRN_SHARED/promqltest`, then in `shared` beside the repository. All of their statements must pass as well.
+//! `scripts/test-promql` runs those of any folder.
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test: a broken script must stop it")]
 
+mod classic;
 mod compare;
+mod histogram_notation;
 mod memory;
 mod notation;
 mod run;
@@ -19,6 +21,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cairn_promql::Options;
 use cairn_promql::ast::{AggregateOp, ExprKind};
 use script::Command;
 
@@ -65,19 +68,13 @@ fn skip() {
 fn own_statements_pass() {
     let mut wrong = Vec::new();
     for (file, text) in own_scripts() {
-        let mut store = memory::Store::default();
-        for command in script::commands(&text) {
-            match command {
-                Command::Clear => store = memory::Store::default(),
-                Command::Load { step_ms, lines } => store.load(step_ms, &lines),
-                Command::Eval(eval) => {
-                    for delayed_name_removal in [false, true] {
-                        if let Err(why) = run::run(&store, &eval, delayed_name_removal) {
-                            wrong.push(format!("testdata/{file}:{}: {}\n    {why}", eval.line, eval.text));
-                        }
-                    }
+        for delayed_name_removal in [false, true] {
+            let options = Options { delayed_name_removal, ..run::SUITE };
+            run::script(&text, &options, |eval, outcome| {
+                if let Err(why) = outcome {
+                    wrong.push(format!("testdata/{file}:{}: {}\n    {why}", eval.line, eval.text));
                 }
-            }
+            });
         }
     }
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
@@ -102,75 +99,41 @@ fn every_function_and_aggregation_has_an_own_statement() {
 }
 
 #[test]
-fn statements_that_passed_still_pass() {
+fn conformance_statements_pass() {
     let Some(scripts) = conformance_scripts() else { return };
-    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/promqltest/passing.txt");
-    let expected: BTreeSet<String> = fs::read_to_string(list).unwrap().lines().map(str::to_owned).collect();
-    let mut passed = Vec::new();
-    let mut lost = Vec::new();
-    let mut n_all = 0;
+    let mut wrong = Vec::new();
+    let mut n = 0;
     for (file, text) in &scripts {
-        let mut store = memory::Store::default();
-        let (mut n, mut n_passed) = (0, 0);
-        for command in script::commands(text) {
-            match command {
-                Command::Clear => store = memory::Store::default(),
-                Command::Load { step_ms, lines } => store.load(step_ms, &lines),
-                Command::Eval(eval) => {
-                    n += 1;
-                    let name = format!("{file}:{}", eval.line);
-                    match run::run(&store, &eval, true) {
-                        Ok(()) => {
-                            n_passed += 1;
-                            passed.push(name);
-                        }
-                        Err(why) => {
-                            if std::env::var_os("CAIRN_SHOW_FAILURES").is_some() {
-                                println!("{name}: {}\n    {why}", eval.text);
-                            }
-                            if expected.contains(&name) {
-                                lost.push(format!("{name}: {}\n    {why}", eval.text));
-                            }
-                        }
-                    }
-                }
+        run::script(text, &run::SUITE, |eval, outcome| {
+            n += 1;
+            if let Err(why) = outcome {
+                let expected = eval.body.join("; ");
+                wrong.push(format!("{file}:{}: {}\n    {why}\n    {expected}", eval.line, eval.text));
             }
-        }
-        println!("{file}: {n_passed} of {n}");
-        n_all += n;
+        });
     }
-    println!("{} of {n_all} statements passed", passed.len());
-    if std::env::var_os("CAIRN_UPDATE_EXPECT").is_some() {
-        fs::write(list, passed.join("\n") + "\n").unwrap();
-        return;
-    }
-    assert!(lost.is_empty(), "{} statements no longer pass:\n{}", lost.len(), lost.join("\n"));
+    assert!(wrong.is_empty(), "{} of {n} statements fail:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// As Prometheus ships, names are removed at each function; the scripts assume removal at the end. The statements
-/// that tell the two apart are known, measured with the real engine (README.md of the scripts; those about native
-/// histograms are not evaluated here).
+/// that tell the two apart are known, measured with the real engine (README.md of the scripts).
 #[test]
 fn removing_names_at_once_differs_where_prometheus_does() {
     let Some(scripts) = conformance_scripts() else { return };
+    let at_once = Options { delayed_name_removal: false, ..run::SUITE };
     let mut different = Vec::new();
     for (file, text) in &scripts {
-        let mut store = memory::Store::default();
-        for command in script::commands(text) {
-            match command {
-                Command::Clear => store = memory::Store::default(),
-                Command::Load { step_ms, lines } => store.load(step_ms, &lines),
-                Command::Eval(eval) => {
-                    if run::run(&store, &eval, true).is_ok() != run::run(&store, &eval, false).is_ok() {
-                        different.push(format!("{file}:{}", eval.line));
-                    }
-                }
+        run::script(text, &at_once, |eval, outcome| {
+            if outcome.is_err() {
+                different.push(format!("{file}:{}", eval.line));
             }
-        }
+        });
     }
     let names = [59, 64, 69, 74, 89, 115, 119, 123].map(|line| format!("name_label_dropping.test:{line}"));
+    let histograms = [1616, 1621, 1626, 1631, 1635, 1639, 1644, 1648, 1653, 1908, 1911, 1914, 1917]
+        .map(|line| format!("native_histograms.test:{line}"));
     let types = [77, 92, 222, 237].map(|line| format!("type_and_unit.test:{line}"));
-    let wanted: Vec<String> = names.into_iter().chain(types).collect();
+    let wanted: Vec<String> = names.into_iter().chain(histograms).chain(types).collect();
     assert_eq!(different, wanted);
 }
 

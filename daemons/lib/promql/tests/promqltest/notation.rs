@@ -1,26 +1,66 @@
 //! Series notation: `metric{label="v"} 1 2+1x3 _x2 stale`.
 
+use std::sync::Arc;
+
+use cairn_model::duration::parse_prometheus;
 use cairn_model::number::parse_float;
-use cairn_model::{Labels, MatchOp};
+use cairn_model::{FloatHistogram, Labels, MatchOp};
 use cairn_promql::source::STALE_NAN_BITS;
 
+use crate::histogram_notation::{self, Written};
+
 /// One slot of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Slot {
     Empty,
     Value(f64),
-    /// A native histogram, which this engine's sources do not have.
-    Histogram,
+    Histogram(Written),
 }
 
-/// Labels and slots of a line; `None` for start timestamps, which this engine's sources do not have either.
-pub(crate) fn series(line: &str) -> Option<(Labels, Vec<Slot>)> {
-    let (metric, items) = split(line);
-    let items = items.trim();
-    if items.starts_with("@st") {
-        return None;
+/// What a line of a script says about a series.
+pub(crate) enum Line {
+    Samples(Labels, Vec<Slot>),
+    /// Start timestamps of the samples that a later line has, in milliseconds after each sample.
+    Starts(Labels, Vec<Option<i64>>),
+}
+
+/// Reads a line of a `load`.
+pub(crate) fn line(text: &str) -> Line {
+    let (metric, items) = split(text);
+    match items.strip_prefix("@st") {
+        Some(items) => Line::Starts(labels(metric), items.split_whitespace().flat_map(starts).collect()),
+        None => Line::Samples(labels(metric), slots(items)),
     }
-    Some((labels(metric), slots(items)))
+}
+
+/// Reads a line of a result.
+pub(crate) fn series(text: &str) -> (Labels, Vec<Slot>) {
+    let (metric, items) = split(text);
+    (labels(metric), slots(items))
+}
+
+/// `_`, `_x3`, `-30s`, `-30s-1mx4`.
+fn starts(item: &str) -> Vec<Option<i64>> {
+    if let Some(n) = item.strip_prefix("_x") {
+        return vec![None; n.parse().unwrap()];
+    }
+    if item == "_" {
+        return vec![None];
+    }
+    let (item, n) = match item.rsplit_once('x') {
+        Some((item, n)) => (item, n.parse().unwrap()),
+        None => (item, 0),
+    };
+    let (first, step) = match item[1..].find(['+', '-']) {
+        Some(at) => item.split_at(at + 1),
+        None => (item, "0"),
+    };
+    let signed = |text: &str| {
+        let ms = parse_prometheus(text.trim_start_matches(['+', '-'])).unwrap();
+        if text.starts_with('-') { -ms } else { ms }
+    };
+    let (first, step) = (signed(first), signed(step));
+    (0..=n).map(|i: i64| Some(first + step * i)).collect()
 }
 
 /// Cuts the metric off: a name, then braces if they follow directly.
@@ -80,11 +120,32 @@ fn slots(items: &str) -> Vec<Slot> {
     slots
 }
 
+/// `{{a}}`, `{{a}}x3`, `{{a}}+{{b}}x3`
+fn expand_histogram(item: &str, slots: &mut Vec<Slot>) {
+    let (first, rest) = item[2..].split_once("}}").unwrap();
+    let first = histogram_notation::parse(first);
+    let (step, n) = match rest.get(1..).and_then(|rest| rest.strip_prefix("{{")) {
+        Some(step) => {
+            let (step, n) = step.split_once("}}").unwrap();
+            (Some((rest.starts_with('-'), histogram_notation::parse(step))), n)
+        }
+        None => (None, rest),
+    };
+    let n: usize = n.strip_prefix('x').map_or(0, |n| n.parse().unwrap());
+    let mut histogram = Arc::clone(&first.histogram);
+    for _ in 0..=n {
+        slots.push(Slot::Histogram(Written { histogram: Arc::clone(&histogram), has_hint: first.has_hint }));
+        if let Some((is_minus, step)) = &step {
+            let mut next = FloatHistogram::clone(&histogram);
+            if *is_minus { next.subtract(&step.histogram) } else { next.add(&step.histogram) }.unwrap();
+            histogram = Arc::new(next);
+        }
+    }
+}
+
 fn expand(item: &str, slots: &mut Vec<Slot>) {
     if item.starts_with("{{") {
-        let times = item.rsplit_once("}}x").map_or(0, |(_, n)| n.parse::<usize>().unwrap());
-        slots.extend(std::iter::repeat_n(Slot::Histogram, times + 1));
-        return;
+        return expand_histogram(item, slots);
     }
     if let Some(n) = item.strip_prefix("_x") {
         slots.extend(std::iter::repeat_n(Slot::Empty, n.parse().unwrap()));

@@ -6,7 +6,7 @@ use cairn_model::duration::parse_prometheus;
 
 pub(crate) enum Command {
     Clear,
-    Load { step_ms: i64, lines: Vec<String> },
+    Load { step_ms: i64, lines: Vec<String>, with_nhcb: bool },
     Eval(Box<Eval>),
 }
 
@@ -53,6 +53,8 @@ pub(crate) struct Eval {
     pub(crate) when: When,
     pub(crate) text: String,
     pub(crate) expected: Expected,
+    /// The lines below the statement, as they stand.
+    pub(crate) body: Vec<String>,
 }
 
 fn duration(text: &str) -> i64 {
@@ -60,7 +62,7 @@ fn duration(text: &str) -> i64 {
 }
 
 pub(crate) fn commands(text: &str) -> Vec<Command> {
-    let load = Regex::new(r"^load(?:_(?:with_nhcb))?\s+(.+?)$").unwrap();
+    let load = Regex::new(r"^load(?:_(with_nhcb))?\s+(.+?)$").unwrap();
     let instant =
         Regex::new(r"^eval(?:_(fail|warn|ordered|info))?\s+instant\s+(?:at\s+(.+?))?\s+(.+)$").unwrap();
     let range =
@@ -87,7 +89,8 @@ pub(crate) fn commands(text: &str) -> Vec<Command> {
             at += 1;
         }
         if let Some(found) = load.captures(head) {
-            commands.push(Command::Load { step_ms: duration(&found[1]), lines: body });
+            let with_nhcb = found.get(1).is_some();
+            commands.push(Command::Load { step_ms: duration(&found[2]), lines: body, with_nhcb });
         } else if let Some(found) = range.captures(head) {
             let when = When::Range {
                 start: duration(&found[2]),
@@ -100,6 +103,7 @@ pub(crate) fn commands(text: &str) -> Vec<Command> {
                 when,
                 text: found[5].to_owned(),
                 expected,
+                body,
             })));
         } else if let Some(found) = instant.captures(head) {
             let when = When::Instant(found.get(2).map_or(0, |m| duration(m.as_str())));
@@ -109,6 +113,7 @@ pub(crate) fn commands(text: &str) -> Vec<Command> {
                 when,
                 text: found[3].to_owned(),
                 expected,
+                body,
             })));
         } else {
             panic!("line {number}: unknown command {head}");
