@@ -30,7 +30,7 @@ pub(crate) fn stream_quantile<'a>(
 ) -> Result<(), EvalError> {
     let param = param(aggregate)?;
     let q = evaluator.scalar(param, steps)?;
-    if let Some(warning) = q.iter().find_map(|q| quantile::out_of_range(*q)) {
+    for warning in quantile::out_of_range_warnings(&q) {
         evaluator.annotations.warn(&warning, param.span);
     }
     let mut all = evaluator.collect(&aggregate.expr, steps)?;

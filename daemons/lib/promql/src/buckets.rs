@@ -98,8 +98,11 @@ fn rank_of(value: f64, buckets: &[Bucket], total: f64) -> f64 {
             return below;
         }
         if value < bucket.bound {
-            if start.is_infinite() || bucket.bound.is_infinite() {
-                // Nothing is known about where in an open bucket the observations lie.
+            // Nothing is known about where in an open bucket the observations lie: they are taken to be at its end.
+            if start.is_infinite() {
+                return bucket.count;
+            }
+            if bucket.bound.is_infinite() {
                 return below;
             }
             return below + (bucket.count - below) * (value - start) / (bucket.bound - start);
@@ -186,5 +189,8 @@ mod tests {
         assert_eq!(fraction(0.5, 1.5, buckets.clone()), 0.5);
         assert_eq!(fraction(1.0, 1.0, buckets.clone()), 0.0);
         assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, buckets), 1.0);
+        let negative = of(&[(-1.0, 2.0), (1.0, 4.0), (f64::INFINITY, 4.0)]);
+        assert_eq!(fraction(f64::NEG_INFINITY, -5.0, negative.clone()), 0.5);
+        assert_eq!(fraction(-5.0, 0.0, negative), 0.25);
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use cairn_model::{FloatHistogram, Labels, Matcher, TimeMs};
 
 use crate::answer::EvalError;
-use crate::ast::{Expr, ExprKind, Extension, VectorSelector};
+use crate::ast::{Call, Expr, ExprKind, Extension, VectorSelector};
 use crate::eval_duration;
 use crate::evaluator::Evaluator;
 use crate::facts;
-use crate::histogram_hints;
 use crate::series::Steps;
 use crate::source::{HistogramPoint, Selection, SeriesData, is_stale};
 use crate::windows::Column;
+use crate::{func_info, histogram_hints};
 
 /// The series of one read.
 #[derive(Debug)]
@@ -90,10 +90,22 @@ impl<T: MaybeMarker> Samples<T> {
     }
 }
 
-/// Samples that one selector needs: `start < time <= end`, milliseconds.
+/// Who reads: a selector, or a call of `info()` for the info series; by its place in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reader {
+    Selector(*const VectorSelector),
+    Info(*const Call),
+}
+
+impl Reader {
+    pub(crate) fn selector(selector: &VectorSelector) -> Self {
+        Self::Selector(std::ptr::from_ref(selector))
+    }
+}
+
+/// Samples that one reader needs: `start < time <= end`, milliseconds.
 struct Need<'a> {
-    selector: &'a VectorSelector,
-    /// Usually those of the selector.
+    reader: Reader,
     matchers: Cow<'a, [Matcher]>,
     start: i64,
     end: i64,
@@ -107,7 +119,8 @@ pub(crate) fn load<'a>(evaluator: &mut Evaluator<'a>, expr: &'a Expr, steps: Ste
     find_needs(evaluator, expr, steps, &mut needs)?;
     let with_hints = facts::selectors_of_statistics(expr);
     for need in &mut needs {
-        need.wants_hints = with_hints.contains(&std::ptr::from_ref(need.selector));
+        need.wants_hints =
+            matches!(need.reader, Reader::Selector(selector) if with_hints.contains(&selector));
     }
     let mut by_matchers: BTreeMap<String, Vec<Need<'a>>> = BTreeMap::new();
     for need in needs {
@@ -142,7 +155,7 @@ fn read_group(evaluator: &mut Evaluator<'_>, group: &[Need<'_>], end: i64) -> Re
     }
     let loaded = Arc::new(loaded);
     for need in group {
-        evaluator.loaded.insert(std::ptr::from_ref(need.selector), Arc::clone(&loaded));
+        evaluator.loaded.insert(need.reader, Arc::clone(&loaded));
     }
     Ok(())
 }
@@ -210,6 +223,20 @@ fn find_needs<'a>(
                 find_needs(evaluator, &subquery.expr, inner, needs)?;
             }
         }
+        ExprKind::Call(call) if func_info::is_info(call) => {
+            let base = &call.args[0];
+            find_needs(evaluator, base, steps, needs)?;
+            if let Some(selector) = func_info::time_selector(base) {
+                let (start, end) = instants(evaluator, selector, steps)?;
+                needs.push(Need {
+                    reader: Reader::Info(std::ptr::from_ref(call)),
+                    matchers: Cow::Owned(func_info::matchers(call)),
+                    start: start.saturating_sub(evaluator.options.lookback_ms),
+                    end,
+                    wants_hints: false,
+                });
+            }
+        }
         ExprKind::Call(call) => {
             for arg in &call.args {
                 find_needs(evaluator, arg, steps, needs)?;
@@ -231,14 +258,12 @@ fn find_needs<'a>(
     Ok(())
 }
 
-/// `range` is 0 for an instant selector.
-fn push_need<'a>(
-    evaluator: &Evaluator<'a>,
-    selector: &'a VectorSelector,
+/// The first and the last instant at which a selector looks, milliseconds.
+fn instants(
+    evaluator: &Evaluator<'_>,
+    selector: &VectorSelector,
     steps: Steps,
-    range: i64,
-    needs: &mut Vec<Need<'a>>,
-) -> Result<(), EvalError> {
+) -> Result<(i64, i64), EvalError> {
     let offset = match &selector.offset {
         Some(offset) => eval_duration::any_ms(offset, evaluator.lengths)?,
         None => 0,
@@ -247,6 +272,18 @@ fn push_need<'a>(
         Some(time) => (time, time),
         None => (steps.start, steps.end()),
     };
+    Ok((first.saturating_sub(offset), last.saturating_sub(offset)))
+}
+
+/// `range` is 0 for an instant selector.
+fn push_need<'a>(
+    evaluator: &Evaluator<'a>,
+    selector: &'a VectorSelector,
+    steps: Steps,
+    range: i64,
+    needs: &mut Vec<Need<'a>>,
+) -> Result<(), EvalError> {
+    let (first, last) = instants(evaluator, selector, steps)?;
     let lookback = evaluator.options.lookback_ms;
     // A bordered window also looks for a neighbour before it, a smoothed one for a neighbour behind it.
     let before = match selector.extension {
@@ -256,11 +293,11 @@ fn push_need<'a>(
     };
     let after = if selector.extension == Extension::Smoothed { lookback } else { 0 };
     needs.push(Need {
-        selector,
+        reader: Reader::selector(selector),
         matchers: Cow::Borrowed(&selector.matchers),
         wants_hints: false,
-        start: first.saturating_sub(offset).saturating_sub(before),
-        end: last.saturating_sub(offset).saturating_add(after),
+        start: first.saturating_sub(before),
+        end: last.saturating_add(after),
     });
     Ok(())
 }

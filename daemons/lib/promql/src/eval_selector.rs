@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::annotations::Notes;
 use crate::answer::{EvalError, Sample};
-use crate::ast::{Extension, Span, VectorSelector};
+use crate::ast::{Call, Extension, Span, VectorSelector};
 use crate::eval_duration;
-use crate::eval_load::{Loaded, LoadedSeries, MaybeMarker, Samples};
+use crate::eval_load::{Loaded, LoadedSeries, MaybeMarker, Reader, Samples};
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
 use crate::selector_smoothed;
@@ -17,10 +17,19 @@ use crate::windows::Placement;
 impl<'a> Evaluator<'a> {
     /// The series read for a selector.
     pub(crate) fn loaded_series(&self, selector: &VectorSelector) -> Arc<Loaded> {
+        self.loaded_by(Reader::selector(selector))
+    }
+
+    /// The info series read for a call of `info()`.
+    pub(crate) fn loaded_infos(&self, call: &Call) -> Arc<Loaded> {
+        self.loaded_by(Reader::Info(std::ptr::from_ref(call)))
+    }
+
+    fn loaded_by(&self, reader: Reader) -> Arc<Loaded> {
         Arc::clone(
             self.loaded
-                .get(&std::ptr::from_ref(selector))
-                .expect("load() has read every selector of the query, and the tree does not move"),
+                .get(&reader)
+                .expect("load() has read for every reader of the query, and the tree does not move"),
         )
     }
 
@@ -130,6 +139,20 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl LoadedSeries {
+    /// The time of the newest sample at each step, milliseconds.
+    pub(crate) fn newest_times(&self, placement: &Placement) -> Vec<Option<i64>> {
+        let mut times = vec![None; placement.steps.n];
+        pick_newest(self, placement, |step, newest| {
+            times[step] = Some(match newest {
+                Newest::Float(at) => self.floats.times[at],
+                Newest::Histogram(at) => self.histograms.times[at],
+            });
+        });
+        times
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::annotations::Annotations;
 use crate::answer::{EvalError, Options, Stop};
-use crate::ast::{At, Expr, ExprKind, ValueType, VectorSelector};
+use crate::ast::{At, Expr, ExprKind, ValueType};
 use crate::eval_duration::QueryLengths;
-use crate::eval_load::Loaded;
+use crate::eval_load::{Loaded, Reader};
 use crate::facts;
 use crate::series::{Histograms, Series, Steps, merge_equal, seconds, without_name};
 use crate::source::SampleSource;
@@ -34,8 +34,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) is_range_query: bool,
     /// `step()` and `range()`.
     pub(crate) lengths: QueryLengths,
-    /// The series of every selector of the query, by the selector's place in the tree.
-    pub(crate) loaded: HashMap<*const VectorSelector, Arc<Loaded>>,
+    /// The series of every selector of the query, and the info series of every call of `info()`.
+    pub(crate) loaded: HashMap<Reader, Arc<Loaded>>,
     pub(crate) annotations: Annotations,
     /// Samples held now, and the most ever held.
     held: u64,

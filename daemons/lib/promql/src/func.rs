@@ -42,8 +42,6 @@ pub(crate) enum Compute {
     Range(RangeFunction),
     /// Anything else that gives a vector.
     Vector(VectorCompute),
-    /// Known to the parser only.
-    Refused,
 }
 
 /// Evaluates a function that gives a scalar.
@@ -64,8 +62,7 @@ pub(crate) fn scalar_call<'a>(
         | Compute::Date(_)
         | Compute::Sort(_)
         | Compute::Range(_)
-        | Compute::Vector(_)
-        | Compute::Refused => Err(not_evaluated(call.function)),
+        | Compute::Vector(_) => Err(wrong_type(call.function)),
     }
 }
 
@@ -109,13 +106,13 @@ fn compute<'a>(
         Compute::Sort(order) => func_sort::stream(evaluator, call, *order, span, steps, sink),
         Compute::Range(function) => func_range::stream(evaluator, call, function, steps, sink),
         Compute::Vector(stream) => stream(evaluator, call, steps, sink),
-        Compute::Scalar(_) | Compute::OnlyElement | Compute::Refused => Err(not_evaluated(call.function)),
+        Compute::Scalar(_) | Compute::OnlyElement => Err(wrong_type(call.function)),
     }
 }
 
-/// For functions that are refused, and for trees made by hand that ask a vector of a function that gives a scalar.
-fn not_evaluated(function: &Function) -> EvalError {
-    EvalError::Execution(format!("function {}() is not evaluated by this engine yet", function.name))
+/// For trees made by hand that ask a vector of a function that gives a scalar, or the other way round.
+fn wrong_type(function: &Function) -> EvalError {
+    EvalError::Execution(format!("function {}() gives no such value", function.name))
 }
 
 /// Scalar arguments, the values of one step side by side.

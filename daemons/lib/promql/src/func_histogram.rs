@@ -132,7 +132,7 @@ fn push_quantiles<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
-    for warning in q.iter().filter_map(|q| crate::quantile::out_of_range(*q)).take(1) {
+    for warning in crate::quantile::out_of_range_warnings(q) {
         evaluator.annotations.warn(&warning, q_arg.span);
     }
     let mut all = Vec::new();

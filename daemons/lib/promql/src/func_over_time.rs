@@ -122,7 +122,7 @@ pub(crate) const MAD: RangeFunction =
 /// `quantile_over_time(q, r)`
 pub(crate) const QUANTILE: RangeFunction = RangeFunction {
     check_params: Some(|evaluator, call, params| {
-        if let Some(warning) = params[0].iter().find_map(|q| quantile::out_of_range(*q)) {
+        for warning in quantile::out_of_range_warnings(&params[0]) {
             evaluator.annotations.warn(&warning, call.args[0].span);
         }
         Ok(())

@@ -11,8 +11,8 @@ use crate::func::{Compute, ScalarAtStep, VectorCompute};
 use crate::func_range::RangeFunction;
 use crate::func_sort::Order;
 use crate::{
-    func_absent, func_changes, func_date, func_histogram, func_label, func_math, func_over_time, func_rate,
-    func_regression, func_scalar, func_smoothing, func_sort, func_timestamp,
+    func_absent, func_changes, func_date, func_histogram, func_info, func_label, func_math, func_over_time,
+    func_rate, func_regression, func_scalar, func_smoothing, func_sort, func_timestamp,
 };
 
 use Names::{Distinct, Dropped, Kept, Rewritten};
@@ -122,7 +122,7 @@ pub static FUNCTIONS: &[Function] = &[
     date("hour", func_date::hour),
     over_range("idelta", &[R], Never, Dropped, func_rate::IDELTA),
     over_range("increase", &[R], Never, Dropped, func_rate::INCREASE),
-    refused("info", &[V, V], 1).experimental(),
+    vector("info", &[V, V], 1, Never, Rewritten, func_info::info).experimental(),
     over_range("irate", &[R], Never, Dropped, func_rate::IRATE),
     vector("label_join", &[V, T, T, T], -1, Never, Rewritten, func_label::label_join),
     vector("label_replace", &[V, T, T, T, T], 0, Never, Rewritten, func_label::label_replace),
@@ -239,11 +239,6 @@ const fn vector(
     compute: VectorCompute,
 ) -> Function {
     row(name, arg_types, variadic, V, varies, names, Compute::Vector(compute))
-}
-
-/// A function that is parsed and then refused.
-const fn refused(name: &'static str, arg_types: &'static [ValueType], variadic: i8) -> Function {
-    row(name, arg_types, variadic, V, Never, Rewritten, Compute::Refused)
 }
 
 const fn row(

@@ -13,14 +13,12 @@
 //! | how do windows move over samples | `windows.rs` |
 //! | which families of functions are there, how is a call of each evaluated | `func.rs`, `func_range.rs` |
 //! | what does a function, an aggregation, an operator compute | `func_*.rs`, `agg*.rs`, `binop*.rs` |
+//! | the same for native histograms | `histogram_*.rs`; arithmetic itself in `cairn_model::float_histogram` |
 //! | what must come out | `testdata/*.test`, run by `tests/promqltest/` |
 //!
 //! A new function is a row in `functions.rs` and its computation in the `func_*.rs` of its family; its statements go
 //! to `testdata/<family>.test`. The row's constructor asks for everything else; `tests/functions.rs` checks what the
 //! row claims, and that every function has statements.
-//!
-//! Not evaluated: native histograms and start timestamps (those of a source are passed over, so functions about them give what
-//! they give for floats), and `info()`, which is refused.
 
 pub mod answer;
 pub mod ast;
@@ -80,6 +78,7 @@ mod func_changes;
 mod func_date;
 mod func_extended;
 mod func_histogram;
+mod func_info;
 mod func_label;
 mod func_math;
 mod func_over_time;

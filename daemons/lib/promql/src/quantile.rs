@@ -34,8 +34,13 @@ pub(crate) fn of(q: f64, values: &mut [f64]) -> f64 {
     of_sorted(q, values)
 }
 
-/// The warning for a `q` outside of 0 to 1.
-pub(crate) fn out_of_range(q: f64) -> Option<String> {
+/// The warnings for each `q` outside of 0 to 1, one for each run of equal ones.
+pub(crate) fn out_of_range_warnings(q: &[f64]) -> impl Iterator<Item = String> + '_ {
+    let runs = q.chunk_by(|a, b| a.to_bits() == b.to_bits());
+    runs.filter_map(|run| out_of_range(*run.first()?))
+}
+
+fn out_of_range(q: f64) -> Option<String> {
     (q.is_nan() || !(0.0..=1.0).contains(&q)).then(|| {
         format!("quantile value should be between 0 and 1, got {}", cairn_model::number::general_float(q))
     })

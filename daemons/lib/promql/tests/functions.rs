@@ -74,8 +74,8 @@ fn calls(function: &Function, selector: &str) -> Vec<String> {
 /// Labels, and times with the bits of values.
 type Points = (Arc<Labels>, Vec<(i64, u64)>);
 
-/// Labels and points of the answer; nothing where the engine says that it does not evaluate the function.
-fn answer(query: &str, start: i64, end: i64) -> Option<Vec<Points>> {
+/// Labels and points of the answer.
+fn answer(query: &str, start: i64, end: i64) -> Vec<Points> {
     let expr = parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
     let options = Options::default();
     let got = if start == end {
@@ -85,12 +85,9 @@ fn answer(query: &str, start: i64, end: i64) -> Option<Vec<Points>> {
     };
     let value = match got {
         Ok(answer) => answer.value,
-        Err(EvalError::Execution(why)) if why.ends_with("is not evaluated by this engine yet") => {
-            return None;
-        }
         Err(error) => panic!("{query}: {error}"),
     };
-    Some(match value {
+    match value {
         Value::Scalar(point) => vec![(Arc::new(Labels::empty()), vec![(0, point.value.to_bits())])],
         Value::Vector(samples) => {
             let bits = |sample: Sample| match sample {
@@ -104,26 +101,21 @@ fn answer(query: &str, start: i64, end: i64) -> Option<Vec<Points>> {
             .map(|s| (s.labels, s.points.iter().map(|p| (p.time.0, p.value.to_bits())).collect()))
             .collect(),
         Value::String(..) => panic!("{query}: a string"),
-    })
+    }
 }
 
 const ONE_NAME: &str = "a_bucket{host=\"x\",le=\"1\"}";
 
 #[test]
 fn every_function_is_evaluated_with_the_arguments_of_its_row() {
-    let mut not_evaluated = Vec::new();
     for function in FUNCTIONS {
         for call in calls(function, ONE_NAME) {
             assert_eq!(parse(&call).unwrap().value_type(), function.returns, "{call}");
             for end in [600_000, 900_000] {
-                if answer(&call, 600_000, end).is_none() {
-                    not_evaluated.push(function.name);
-                }
+                answer(&call, 600_000, end);
             }
         }
     }
-    not_evaluated.dedup();
-    assert_eq!(not_evaluated, ["info"], "the crate's documentation says which functions are refused");
 }
 
 #[test]
@@ -137,7 +129,7 @@ fn a_function_that_varies_with_nothing_gives_the_same_at_any_time() {
                 Varies::Never => assert!(is_same, "{call} varies, and its row says Never"),
                 Varies::ByStep => {}
                 Varies::ByQuery => {
-                    let points = answer(&call, 600_000, 900_000).unwrap().remove(0).1;
+                    let points = answer(&call, 600_000, 900_000).remove(0).1;
                     let is_same = points.windows(2).all(|pair| pair[0].1 == pair[1].1);
                     assert!(is_same, "{call} varies within a query, and its row says ByQuery");
                 }
@@ -150,7 +142,7 @@ fn a_function_that_varies_with_nothing_gives_the_same_at_any_time() {
 fn names_become_what_the_row_says() {
     for function in FUNCTIONS {
         for call in calls(function, ONE_NAME) {
-            for (labels, _) in answer(&call, 600_000, 900_000).unwrap_or_default() {
+            for (labels, _) in answer(&call, 600_000, 900_000) {
                 let has_name = !labels.value("__name__").is_empty();
                 match function.names {
                     Names::Dropped | Names::Distinct => assert!(!has_name, "{call} gives {labels}"),
