@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cairn_model::histogram::ResetHint;
 use cairn_model::{FloatHistogram, Labels};
 
 use crate::answer::EvalError;
@@ -11,7 +12,6 @@ use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
 use crate::windows::{Column, Placement, Window};
-use cairn_model::histogram::ResetHint;
 
 /// One series of a range vector.
 pub(crate) struct RangeSeries<'s> {

@@ -1,9 +1,10 @@
 //! `anchored` and `smoothed` windows over native histograms: the difference between the histograms at the very borders.
 
+use std::sync::Arc;
+
 use cairn_model::FloatHistogram;
 use cairn_model::float_histogram::Combined;
 use cairn_model::histogram::ResetHint;
-use std::sync::Arc;
 
 use crate::annotations::{Combining, Note, Notes};
 use crate::func_extended::Inside;

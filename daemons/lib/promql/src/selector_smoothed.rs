@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use cairn_model::histogram::ResetHint;
+
 use crate::annotations::{Note, Notes};
 use crate::answer::Sample;
 use crate::eval_load::LoadedSeries;
 use crate::histogram_extended;
 use crate::series::{Series, seconds};
 use crate::windows::{Column, Placement};
-use cairn_model::histogram::ResetHint;
 
 /// Fills in the value between the samples before and after each step, where both lie within the lookback; the older one
 /// alone where there is none behind.
