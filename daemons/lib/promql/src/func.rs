@@ -138,7 +138,7 @@ impl Params {
     }
 }
 
-/// Replaces each value by what `f` makes of it and of its step's index. [`ABSENT`](crate::series::ABSENT) takes it
+/// Replaces each value by what `f` makes of it and of its step's index. [`ABSENT`] takes it
 /// away.
 fn map_elements<'a>(
     evaluator: &mut Evaluator<'a>,
