@@ -65,9 +65,11 @@ fn at(parts: &Parts<'_>, time: i64) -> Option<FloatHistogram> {
         StoredValue::Float(value) => Some(value),
         StoredValue::Histogram(_) => None,
     };
-    let cumulative: Vec<(f64, f64)> =
+    let mut cumulative: Vec<(f64, f64)> =
         parts.buckets.iter().filter_map(|(bound, samples)| Some((*bound, value(samples)?))).collect();
-    let in_all = cumulative.iter().find(|(bound, _)| *bound == f64::INFINITY).map(|(_, count)| *count);
+    // One bound may be written in several ways: the first one counts.
+    cumulative.dedup_by_key(|(bound, _)| *bound);
+    let in_all = cumulative.last().map(|(_, count)| *count);
     let count = parts.count.and_then(value).or(in_all)?;
     let finite: Vec<(f64, f64)> = cumulative.into_iter().filter(|(bound, _)| bound.is_finite()).collect();
     let mut below = 0.0;
