@@ -291,6 +291,14 @@ fn query() -> impl Strategy<Value = String> {
         "requests_total[1m] anchored",
         "d_bucket[3m] smoothed",
         "{__name__=~\"load|gone\"}",
+        "latency",
+        "latency[3m]",
+        "latency[3m] anchored",
+        "size[2m] smoothed",
+        "mixed",
+        "mixed[4m]",
+        "mixed smoothed",
+        "{host=\"a\"}",
     ])
     .prop_map(str::to_owned);
     let functions: Vec<&str> = cairn_promql::functions::FUNCTIONS.iter().map(|f| f.name).collect();
@@ -356,13 +364,19 @@ proptest! {
     #[test]
     fn any_query_is_answered_or_refused(query in query(), delayed_name_removal in any::<bool>()) {
         let Ok(expr) = parse(&query) else { return Ok(()) };
-        let source = Source::usual();
+        let mut source = Source::usual();
+        source.series.extend(histograms().series);
+        source.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         let options = Options { delayed_name_removal, ..Options::default() };
         let _ = eval_instant(&source, &expr, TimeMs(900_000), &options);
         if let Ok(answer) = eval_range(&source, &expr, TimeMs(0), TimeMs(900_000), 61_000, &options) {
             let Value::Matrix(matrix) = answer.value else { panic!("{query}") };
             for series in &matrix {
                 prop_assert!(series.points.iter().all(|p| !cairn_promql::source::is_stale(p.value)), "{}", query);
+                let times = series.points.iter().map(|point| point.time);
+                let both = times.chain(series.histograms.iter().map(|point| point.time));
+                let n_times = both.collect::<std::collections::BTreeSet<_>>().len();
+                prop_assert_eq!(n_times, series.points.len() + series.histograms.len(), "{}", query);
             }
             prop_assert!(matrix.windows(2).all(|pair| pair[0].labels < pair[1].labels), "{}", query);
         }
