@@ -38,6 +38,7 @@ impl Operand<'_> {
 
 impl Series {
     /// The element at a step.
+    #[inline]
     pub(crate) fn operand(&self, step: usize) -> Option<Operand<'_>> {
         match self.histograms.get(step) {
             Some(histogram) => Some(Operand::Histogram(histogram)),
@@ -48,7 +49,25 @@ impl Series {
 
 /// `left op right`; nothing where a comparison filters, or the operator is not defined for the two. A filter gives the
 /// left element.
+#[inline]
 pub(crate) fn operate(
+    op: BinaryOp,
+    return_bool: bool,
+    left: Operand<'_>,
+    right: Operand<'_>,
+    notes: &mut Notes,
+) -> Option<Sample> {
+    if let (Operand::Float(left), Operand::Float(right)) = (left, right)
+        && !is_histogram_only(op)
+    {
+        let value = elements(op, return_bool, left, right);
+        return if is_absent(value) { None } else { Some(Sample::Float(value)) };
+    }
+    with_histogram(op, return_bool, left, right, notes)
+}
+
+/// The same where one is a histogram, or the operator is for histograms only.
+fn with_histogram(
     op: BinaryOp,
     return_bool: bool,
     left: Operand<'_>,
@@ -57,9 +76,6 @@ pub(crate) fn operate(
 ) -> Option<Sample> {
     let histogram = |histogram: FloatHistogram| Some(Sample::Histogram(Arc::new(histogram)));
     match (op, left, right) {
-        (_, Operand::Float(left), Operand::Float(right)) if !is_histogram_only(op) => {
-            Some(elements(op, return_bool, left, right)).filter(|value| !is_absent(*value)).map(Sample::Float)
-        }
         (BinaryOp::Mul, Operand::Histogram(scaled), Operand::Float(factor))
         | (BinaryOp::Mul, Operand::Float(factor), Operand::Histogram(scaled)) => {
             histogram(scaled.scaled(factor).compacted())

@@ -129,8 +129,7 @@ fn evaluate_group(
     notes: &mut Notes,
 ) -> Result<Vec<Series>, EvalError> {
     let one_at = one_at_each_step(operation, group)?;
-    let mut results =
-        Results { index_of: HashMap::new(), by_labels: HashMap::new(), all: Vec::new(), kept: Vec::new() };
+    let mut results = Results::default();
     if operation.matching.card == Cardinality::OneToOne {
         results.kept = vec![false; operation.steps.n];
     }
@@ -157,10 +156,16 @@ fn evaluate_group(
     Ok(results.all)
 }
 
+/// The series of the many and the one side that a result comes from; none where it was filled in.
+type Pair = (Option<usize>, Option<usize>);
+
 /// Results of one group. Which labels a result has depends on the pair of series it comes from; a missing partner
 /// has the group's labels.
+#[derive(Default)]
 struct Results {
-    index_of: HashMap<(Option<usize>, Option<usize>), usize>,
+    index_of: HashMap<Pair, usize>,
+    /// The pair asked for last: usually the next one as well.
+    latest: Option<(Pair, usize)>,
     by_labels: HashMap<Arc<Labels>, usize>,
     all: Vec<Series>,
     /// One to one: the steps that have a result.
@@ -188,8 +193,13 @@ impl Results {
                     .to_owned(),
             ));
         }
-        let at = match self.index_of.get(&(many.0, one.0)) {
-            Some(at) => *at,
+        let pair = (many.0, one.0);
+        let known = match self.latest {
+            Some((latest, at)) if latest == pair => Some(at),
+            _ => self.index_of.get(&pair).copied(),
+        };
+        let at = match known {
+            Some(at) => at,
             None => {
                 let series = result_series(operation, group, many.0, one.0);
                 // Two pairs may give equal labels, at different steps.
@@ -201,10 +211,11 @@ impl Results {
                         self.all.len() - 1
                     }
                 };
-                self.index_of.insert((many.0, one.0), at);
+                self.index_of.insert(pair, at);
                 at
             }
         };
+        self.latest = Some((pair, at));
         let result = &mut self.all[at];
         if result.is_present(step) {
             return Err(EvalError::Execution(

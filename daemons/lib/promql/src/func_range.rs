@@ -194,9 +194,11 @@ fn fill(
         return Ok(());
     }
     fill_numbers(evaluator, call, function, series, &mut out.values)?;
-    let has_overlap = |window| series.column.has_overlapping_starts(window);
-    if function.is_rate && series.windows.iter().any(has_overlap) {
-        notes.add(Note::StartOverlap);
+    if function.is_rate && !series.column.starts.is_empty() {
+        let has_overlap = |window| series.column.has_overlapping_starts(window);
+        if series.windows.iter().any(has_overlap) {
+            notes.add(Note::StartOverlap);
+        }
     }
     for window in series.histograms.windows() {
         let Some(histograms) = series.histograms.in_window(window.index) else { continue };

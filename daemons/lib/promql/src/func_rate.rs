@@ -96,10 +96,11 @@ struct Resets {
 
 impl Resets {
     fn of(column: Column<'_>) -> Self {
+        let has_starts = !column.starts.is_empty();
         let mut resets = Self { at: Vec::new(), before: vec![0.0] };
         let mut sum = 0.0;
         for (index, pair) in column.values.windows(2).enumerate() {
-            if pair[1] < pair[0] || column.is_restarted(index + 1) {
+            if pair[1] < pair[0] || (has_starts && column.is_restarted(index + 1)) {
                 sum += pair[0];
                 resets.at.push(index + 1);
                 resets.before.push(sum);
@@ -129,9 +130,10 @@ impl Resets {
 fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
     let is_counter = difference != Difference::Delta;
     let resets = if is_counter { Resets::of(column) } else { Resets::of(Column::new(&[], &[])) };
+    let has_starts = is_counter && !column.starts.is_empty();
     let mut cursor = 0;
     for (window, out) in windows.iter().zip(out) {
-        let zero_at = column.start_inside(window).filter(|_| is_counter);
+        let zero_at = if has_starts { column.start_inside(window) } else { None };
         if window.len() < 2 && zero_at.is_none() {
             *out = ABSENT;
             continue;
@@ -149,6 +151,7 @@ fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Windo
     }
 }
 
+#[inline]
 fn covered(column: Column<'_>, window: &Window, zero_at: Option<i64>, growth: f64) -> Covered {
     let (first, last) = (window.lo, window.hi - 1);
     Covered {
@@ -178,6 +181,7 @@ pub(crate) struct Covered {
 }
 
 /// How much longer the window is than what the samples cover, as far as the series can be assumed to go on.
+#[inline]
 pub(crate) fn extrapolation(samples: &Covered, window: &Window, is_counter: bool) -> f64 {
     let between = seconds(samples.last - samples.first);
     let covered = samples.zero_at.map_or(between, |zero| seconds(samples.last - zero));

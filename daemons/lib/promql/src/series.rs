@@ -71,6 +71,7 @@ pub(crate) struct Histograms(Option<Box<[Option<Arc<FloatHistogram>>]>>);
 
 impl Histograms {
     /// The histogram at a step.
+    #[inline]
     pub(crate) fn get(&self, step: usize) -> Option<&Arc<FloatHistogram>> {
         self.0.as_ref()?[step].as_ref()
     }
@@ -115,6 +116,7 @@ impl Series {
     }
 
     /// Whether the step has a number or a histogram.
+    #[inline]
     pub(crate) fn is_present(&self, step: usize) -> bool {
         !is_absent(self.values[step]) || self.histograms.get(step).is_some()
     }
@@ -128,6 +130,7 @@ impl Series {
     }
 
     /// Puts a number or histogram at a step.
+    #[inline]
     pub(crate) fn put(&mut self, step: usize, sample: Sample) {
         match sample {
             Sample::Float(value) => self.values[step] = value,
