@@ -150,7 +150,8 @@ impl Receiver {
     /// Stores a request as it was sent. Blocking, until what is kept is durable.
     ///
     /// # Errors
-    /// [`ReceiveError`]; then a part of it may be stored, and sending it again does no harm.
+    /// [`ReceiveError`]; then a part of it may be stored. Sent again, a request of version 2.0 brings the rest. One of
+    /// version 1.0 that has several samples of a series may be refused then, as out of order: a known weakness.
     pub fn receive(&self, body: &[u8], version: Version) -> Result<Written, ReceiveError> {
         let mut plain = self.scratch().pop().unwrap_or_default();
         let outcome = self.receive_into(body, version, &mut plain);

@@ -52,7 +52,8 @@ pub const TAG_SERIES: u8 = 1;
 /// Second byte. Float samples: in version 1 id, time, value until the record ends, since then columns.
 pub const TAG_SAMPLES: u8 = 2;
 
-/// Samples of one record, and of one holding of the commit lock: about a millisecond.
+/// Samples of one record, and of one holding of the commit lock, about a millisecond; a request that is kept whole holds it
+/// for as many as it has.
 pub(crate) const MAX_BATCH: usize = 10_000;
 
 /// A record of series is closed at this size of its body...

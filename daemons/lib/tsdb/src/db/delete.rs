@@ -103,7 +103,8 @@ impl Inner {
             let mut commit = self.commit();
             for series in group {
                 let Some(tip) = commit.tips.get_mut(series.slot as usize) else { continue };
-                // What came after the flush is not deleted, and then the newest sample is in memory.
+                // What came after the flush is not deleted, and then mostly the newest sample is in memory. A late one
+                // that came meanwhile keeps the tip as well: then the same sample again is taken for a duplicate.
                 if tip.id == series.id && tip.time >= start && tip.time <= end && series.lock().is_empty() {
                     *tip = Tip::of(series.id);
                     n_forgotten += 1;
