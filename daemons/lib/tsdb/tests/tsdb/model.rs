@@ -454,7 +454,11 @@ fn has(content: &Content, labels: &Labels, time: i64) -> bool {
     content.get(labels).is_some_and(|samples| samples.contains_key(&time))
 }
 
+/// What lies between two times; nothing where retention has put the start behind the end.
 fn trimmed(content: &Content, start: i64, end: i64) -> Content {
+    if start > end {
+        return Content::new();
+    }
     content
         .iter()
         .map(|(labels, samples)| {
