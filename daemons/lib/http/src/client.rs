@@ -206,10 +206,10 @@ impl Client {
         request: Request<Bytes>,
         options: &CallOptions,
     ) -> Result<Response<Bytes>, ClientError> {
-        let url = request.uri().to_string();
+        let uri = request.uri().clone();
         match tokio::time::timeout(options.timeout, self.follow(request, options)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(ClientError::Timeout { url, after: options.timeout }),
+            Err(_) => Err(ClientError::Timeout { url: uri.to_string(), after: options.timeout }),
         }
     }
 
@@ -257,9 +257,10 @@ impl Client {
         max_body: usize,
         is_trusted: bool,
     ) -> Result<Response<Bytes>, ClientError> {
-        let url = request.uri().to_string();
-        check_url(request.uri()).map_err(|reason| ClientError::BadUrl { url: url.clone(), reason })?;
-        let setup = |reason: String| ClientError::Setup { url: url.clone(), reason };
+        let uri = request.uri().clone();
+        let url = || uri.to_string();
+        check_url(&uri).map_err(|reason| ClientError::BadUrl { url: url(), reason })?;
+        let setup = |reason: String| ClientError::Setup { url: url(), reason };
         let rules = self.shared.rules.as_ref().map_err(|reason| setup(reason.clone()))?;
         let is_https = request.uri().scheme_str() == Some("https");
         let proxy = rules.for_uri(request.uri()).filter(|proxy| !is_https && !proxy.is_socks);
@@ -284,16 +285,16 @@ impl Client {
         };
         let response = asked.map_err(|error| {
             let is_connect = error.is_connect();
-            ClientError::Transport { url: url.clone(), is_connect, source: Box::new(error) }
+            ClientError::Transport { url: url(), is_connect, source: Box::new(error) }
         })?;
         let (mut parts, body) = response.into_parts();
         let status = parts.status;
         let body = match Limited::new(body, max_body).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                return Err(ClientError::TooLarge { url, status, limit: max_body });
+                return Err(ClientError::TooLarge { url: url(), status, limit: max_body });
             }
-            Err(source) => return Err(ClientError::Transport { url, is_connect: false, source }),
+            Err(source) => return Err(ClientError::Transport { url: url(), is_connect: false, source }),
         };
         let encoding =
             parts.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").to_owned());
@@ -304,8 +305,10 @@ impl Client {
                 parts.headers.remove(CONTENT_ENCODING);
                 parts.headers.remove(CONTENT_LENGTH);
                 decoded.map_err(|error| match error {
-                    decode::DecodeError::TooLarge => ClientError::TooLarge { url, status, limit: max_body },
-                    decode::DecodeError::Bad(reason) => ClientError::Decode { url, status, reason },
+                    decode::DecodeError::TooLarge => {
+                        ClientError::TooLarge { url: url(), status, limit: max_body }
+                    }
+                    decode::DecodeError::Bad(reason) => ClientError::Decode { url: url(), status, reason },
                 })?
             }
         };
