@@ -53,64 +53,104 @@ fn log2(n: u32) -> f32 {
 /// Counts the numbers of a column, to choose how to write them.
 #[derive(Debug)]
 pub(super) struct Census {
-    counts: [u32; MAX_SYMBOLS],
+    /// The symbols that there are, ascending, each with how often it comes. A column has far fewer than there could be.
+    counts: Vec<(usize, u32)>,
     n: u32,
 }
 
 impl Census {
     pub(super) fn of(values: impl IntoIterator<Item = u64>) -> Self {
-        let mut counts = [0; MAX_SYMBOLS];
+        let mut all = [0u32; MAX_SYMBOLS];
+        let mut is_there = [0u64; MAX_SYMBOLS.div_ceil(64)];
         let mut n = 0;
         for value in values {
-            counts[symbol_of(value, MAX_PRECISION).0] += 1;
+            let (symbol, _) = symbol_of(value, MAX_PRECISION);
+            all[symbol] += 1;
+            is_there[symbol / 64] |= 1 << (symbol % 64);
             n += 1;
+        }
+        let n_there: u32 = is_there.iter().map(|word| word.count_ones()).sum();
+        let mut counts = Vec::with_capacity(n_there as usize);
+        for (index, mut word) in is_there.into_iter().enumerate() {
+            while word != 0 {
+                let symbol = index * 64 + word.trailing_zeros() as usize;
+                counts.push((symbol, all[symbol]));
+                word &= word - 1;
+            }
         }
         Self { counts, n }
     }
 
     pub(super) fn n_zeros(&self) -> u32 {
-        self.counts[0]
+        self.counts.first().filter(|(symbol, _)| *symbol == 0).map_or(0, |(_, count)| *count)
     }
 
     /// The cheapest way to write these numbers, and about how many bits it takes.
     pub(super) fn plan(&self) -> (Plan, f32) {
-        let mut best: Option<(Plan, f32)> = None;
-        let mut counts = self.counts.to_vec();
-        let mut precision = MAX_PRECISION;
-        loop {
-            let first = counts.iter().position(|&count| count > 0).unwrap_or(0);
-            let last = counts.iter().rposition(|&count| count > 0).unwrap_or(0);
-            let used = &counts[first..=last];
+        let mut best: Option<(u32, bool, f32)> = None;
+        let mut counts = self.counts.clone();
+        for precision in (0..=MAX_PRECISION).rev() {
+            if precision < MAX_PRECISION {
+                coarsen(&mut counts, precision);
+            }
+            let n_symbols = span(&counts);
             let (mut plain, mut coded) = (0.0, log2(self.n) * f(self.n));
-            for (&count, symbol) in used.iter().zip(first..) {
-                if count > 0 {
-                    plain += f(count) * f(extra_bits(symbol, precision));
-                    coded -= f(count) * log2(count);
-                }
+            for &(symbol, count) in &counts {
+                plain += f(count) * f(extra_bits(symbol, precision));
+                coded -= f(count) * log2(count);
             }
-            let width = usize::BITS - (used.len() - 1).leading_zeros();
             let head = f(2 + 1 + 2 * SYMBOL_BITS);
-            let fixed = head + plain + f(self.n * width);
-            #[expect(clippy::cast_possible_truncation, reason = "below MAX_SYMBOLS")]
+            let fixed = head + plain + f(self.n * u32::from(fixed_width(n_symbols)));
+            #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SYMBOLS")]
             // A Huffman code is a little longer than the entropy, and each symbol takes a bit at least.
-            let huffman = head + plain + (coded * 1.01).max(f(self.n)) + f(used.len() as u32 * LEN_BITS);
+            let huffman = head + plain + (coded * 1.01).max(f(self.n)) + f(n_symbols as u32 * LEN_BITS);
             let (is_huffman, bits) = if huffman < fixed { (true, huffman) } else { (false, fixed) };
-            if best.as_ref().is_none_or(|&(_, least)| bits < least) {
-                best = Some((Plan { precision, first, counts: used.to_vec(), is_huffman }, bits));
+            if best.is_none_or(|(.., least)| bits < least) {
+                best = Some((precision, is_huffman, bits));
             }
-            if precision == 0 {
-                break;
-            }
-            // Halves the number of symbols behind those that are numbers of their own.
-            let kept = 1 << precision;
-            for symbol in kept..counts.len() {
-                let count = std::mem::take(&mut counts[symbol]);
-                counts[kept + ((symbol - kept) >> 1)] += count;
-            }
-            precision -= 1;
         }
-        best.expect("the loop ran")
+        let (precision, is_huffman, bits) = best.expect("there are precisions to try");
+        (self.planned(precision, is_huffman), bits)
     }
+
+    fn planned(&self, precision: u32, is_huffman: bool) -> Plan {
+        let mut counts = self.counts.clone();
+        for precision in (precision..MAX_PRECISION).rev() {
+            coarsen(&mut counts, precision);
+        }
+        let first = counts.first().map_or(0, |(symbol, _)| *symbol);
+        let mut dense = vec![0; span(&counts)];
+        for (symbol, count) in counts {
+            dense[symbol - first] = count;
+        }
+        Plan { precision, first, counts: dense, is_huffman }
+    }
+}
+
+/// From the smallest to the largest; one where there is none.
+fn span(counts: &[(usize, u32)]) -> usize {
+    match (counts.first(), counts.last()) {
+        (Some((first, _)), Some((last, _))) => last - first + 1,
+        _ => 1,
+    }
+}
+
+/// Goes down to this precision from the next higher one: two symbols become one, but for those that are numbers of their
+/// own.
+fn coarsen(counts: &mut Vec<(usize, u32)>, precision: u32) {
+    let kept = 2 << precision;
+    let mut n = 0;
+    for index in 0..counts.len() {
+        let (symbol, count) = counts[index];
+        let symbol = if symbol < kept { symbol } else { kept + ((symbol - kept) >> 1) };
+        if n > 0 && counts[n - 1].0 == symbol {
+            counts[n - 1].1 += count;
+        } else {
+            counts[n] = (symbol, count);
+            n += 1;
+        }
+    }
+    counts.truncate(n);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
