@@ -235,6 +235,11 @@ impl Db {
         self.inner.pressure.set_hook(Box::new(hook));
     }
 
+    /// Whether the head is full and was not flushed yet: whoever appends may have to wait for that.
+    pub fn is_under_pressure(&self) -> bool {
+        self.inner.pressure.is_asked()
+    }
+
     /// The part of [`maintain`](Self::maintain) that makes room in memory, if it is due. It does not wait for a round of
     /// maintenance that is under way.
     ///

@@ -238,6 +238,49 @@ impl<'a> Parser<'a> {
             Walk::Protobuf(_) => None,
         }
     }
+
+    /// As [`next_known`](Self::next_known), for a line that has nothing but a value, which is answered. `None`: it has a
+    /// time or an exemplar as well, or the guess is wrong, and nothing was read.
+    #[inline]
+    pub fn next_value(&mut self, len: usize, is_known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        match &mut self.0 {
+            Walk::Lines(parser) => parser.next_value(len, is_known),
+            Walk::Protobuf(_) => None,
+        }
+    }
+
+    /// Where in the body of a text the comment line begins that comes next; `None`: something else comes.
+    #[inline]
+    pub fn comment_start(&self) -> Option<usize> {
+        match &self.0 {
+            Walk::Lines(parser) => parser.comment_start(),
+            Walk::Protobuf(_) => None,
+        }
+    }
+
+    /// Where in the body of a text the key of the last sample begins: what lies between a
+    /// [`comment_start`](Self::comment_start) and it are whole lines.
+    pub fn key_start(&self) -> Option<usize> {
+        match &self.0 {
+            Walk::Lines(parser) => Some(parser.key_start()),
+            Walk::Protobuf(_) => None,
+        }
+    }
+
+    /// Goes on behind the next `len` bytes of a text, if `is_known` says of them that they are lines of comments which
+    /// were read before; the last type that they give is `metric_type`. False: they are not, and nothing was read.
+    #[inline]
+    pub fn skip_known(
+        &mut self,
+        len: usize,
+        metric_type: Option<MetricType>,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
+        match &mut self.0 {
+            Walk::Lines(parser) => parser.skip_known(len, metric_type, is_known),
+            Walk::Protobuf(_) => false,
+        }
+    }
 }
 
 /// Reads a whole body and hands on every item with its labels and exemplars: the entry for fuzzing, and for tools that read

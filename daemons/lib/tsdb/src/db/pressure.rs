@@ -27,6 +27,11 @@ impl Pressure {
         }
     }
 
+    /// Whether somebody was asked and has not answered yet.
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::Acquire)
+    }
+
     pub(super) fn answered(&self) {
         self.is_asked.store(false, Ordering::Release);
     }

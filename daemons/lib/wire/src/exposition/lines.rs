@@ -22,6 +22,8 @@ pub(super) struct RawExemplar<'a> {
 pub(super) struct LineParser<'a> {
     lexer: Lexer<'a>,
     metric_type: MetricType,
+    /// Where the last sample's key began.
+    key_start: usize,
     is_done: bool,
 }
 
@@ -34,7 +36,43 @@ struct Rest<'a> {
 
 impl<'a> LineParser<'a> {
     pub(super) fn new(body: &'a [u8], is_open_metrics: bool) -> Self {
-        Self { lexer: Lexer::new(body, is_open_metrics), metric_type: MetricType::Unknown, is_done: false }
+        Self {
+            lexer: Lexer::new(body, is_open_metrics),
+            metric_type: MetricType::Unknown,
+            key_start: 0,
+            is_done: false,
+        }
+    }
+
+    /// Where the comment begins that comes next, if there is one at the very start of the line.
+    pub(super) fn comment_start(&self) -> Option<usize> {
+        let at = self.lexer.at;
+        (self.is_at_line() && self.lexer.text.get(at) == Some(&b'#')).then_some(at)
+    }
+
+    pub(super) fn key_start(&self) -> usize {
+        self.key_start
+    }
+
+    fn is_at_line(&self) -> bool {
+        !self.is_done && self.lexer.state == State::Init
+    }
+
+    /// Goes on behind the next `len` bytes, if `is_known` knows them.
+    pub(super) fn skip_known(
+        &mut self,
+        len: usize,
+        metric_type: Option<MetricType>,
+        is_known: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
+        let start = self.lexer.at;
+        let known = start.checked_add(len).filter(|_| self.is_at_line());
+        let Some(end) = known.filter(|&end| self.lexer.text.get(start..end).is_some_and(is_known)) else {
+            return false;
+        };
+        (self.lexer.start, self.lexer.at) = (start, end);
+        self.metric_type = metric_type.unwrap_or(self.metric_type);
+        true
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Item<'a>, ExpositionError>> {
@@ -63,42 +101,13 @@ impl<'a> LineParser<'a> {
         is_known: impl FnOnce(&[u8]) -> bool,
     ) -> Option<Result<Item<'a>, ExpositionError>> {
         let start = self.lexer.at;
-        if self.is_done || self.lexer.state != State::Init {
-            return None;
-        }
-        let text = self.lexer.text;
-        let end = start.checked_add(len)?;
-        let series = text.get(start..end)?;
-        let mut at = end;
-        if series.last() == Some(&b'}') {
-            while !self.lexer.is_open_metrics && matches!(text.get(at), Some(b' ' | b'\t')) {
-                at += 1;
-            }
-        } else {
-            // A bare name: it ends here only before a blank, and has no labels only if none follow the blanks.
-            if !matches!(text.get(at), Some(b' ' | b'\t')) {
-                return None;
-            }
-            while !self.lexer.is_open_metrics && matches!(text.get(at), Some(b' ' | b'\t')) {
-                at += 1;
-            }
-            if text.get(at) == Some(&b'{') {
-                return None;
-            }
-        }
-        if matches!(series.first(), None | Some(b'#')) || !is_known(series) {
-            return None;
-        }
-        let number = at + usize::from(self.lexer.is_open_metrics && text.get(at) == Some(&b' '));
-        if let Some((value, n)) = short_decimal(&text[number..])
-            && text.get(number + n) == Some(&b'\n')
-            && (number > at || !self.lexer.is_open_metrics)
-        {
-            self.lexer.start = number;
-            self.lexer.at = number + n + 1;
+        let (series, after) = self.known_series(len, is_known)?;
+        self.key_start = start;
+        if let Some((value, end)) = self.plain_value(after) {
+            self.lexer.at = end;
             return Some(Ok(self.sample(series, Rest { value, timestamp: None, exemplar: None })));
         }
-        self.lexer.at = end;
+        self.lexer.at = start + len;
         self.lexer.start = start;
         self.lexer.state = State::Value;
         let token = self.lexer.next();
@@ -109,6 +118,52 @@ impl<'a> LineParser<'a> {
                 Err(ExpositionError { offset: start, message })
             }
         })
+    }
+
+    /// As [`next_known`](Self::next_known), for a line that has nothing but a value, which is answered. `None`: it has
+    /// more, or is not known, and nothing was read.
+    #[inline]
+    pub(super) fn next_value(&mut self, len: usize, is_known: impl FnOnce(&[u8]) -> bool) -> Option<f64> {
+        let (_, after) = self.known_series(len, is_known)?;
+        let (value, end) = self.plain_value(after)?;
+        self.key_start = self.lexer.at;
+        self.lexer.at = end;
+        Some(value)
+    }
+
+    /// The series text of `len` bytes, if the line begins with one that is known, and the first byte that is neither it
+    /// nor, in plain text, a blank.
+    #[inline]
+    fn known_series(&self, len: usize, is_known: impl FnOnce(&[u8]) -> bool) -> Option<(&'a [u8], usize)> {
+        if !self.is_at_line() {
+            return None;
+        }
+        let text = self.lexer.text;
+        let end = self.lexer.at.checked_add(len)?;
+        let series = text.get(self.lexer.at..end)?;
+        let is_blank = |at: usize| matches!(text.get(at), Some(b' ' | b'\t'));
+        let mut after = end;
+        while !self.lexer.is_open_metrics && is_blank(after) {
+            after += 1;
+        }
+        // A bare name ends here only before a blank, and has no labels only if none follow the blanks.
+        let is_whole = series.last() == Some(&b'}') || (is_blank(end) && text.get(after) != Some(&b'{'));
+        let is_series = is_whole && !matches!(series.first(), None | Some(b'#'));
+        (is_series && is_known(series)).then_some((series, after))
+    }
+
+    /// The value at a place, if it is a plain decimal and ends the line, and where the next line begins.
+    #[inline]
+    fn plain_value(&self, at: usize) -> Option<(f64, usize)> {
+        let text = self.lexer.text;
+        let has_space = self.lexer.is_open_metrics && text.get(at) == Some(&b' ');
+        if self.lexer.is_open_metrics && !has_space {
+            return None;
+        }
+        let number = at + usize::from(has_space);
+        let (value, n) = short_decimal(text.get(number..)?)?;
+        let end = number + n;
+        (text.get(end) == Some(&b'\n')).then_some((value, end + 1))
     }
 
     fn sample(&self, series: &'a [u8], rest: Rest<'a>) -> Item<'a> {
@@ -149,6 +204,7 @@ impl<'a> LineParser<'a> {
                 Token::Help | Token::Type | Token::Unit => return self.read_metadata(start, token).map(Some),
                 Token::BraceOpen => {
                     let series_start = self.lexer.start;
+                    self.key_start = series_start;
                     let has_name = self.read_labels(start, false, false)?;
                     let series = self.lexer.slice(series_start, self.lexer.at);
                     let token = self.lexer.next();
@@ -161,6 +217,7 @@ impl<'a> LineParser<'a> {
                 }
                 Token::MetricName => {
                     let series_start = self.lexer.start;
+                    self.key_start = series_start;
                     let mut series_end = self.lexer.at;
                     let mut token = self.lexer.next();
                     if token == Token::BraceOpen {
