@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`manager`] | all jobs; applying a configuration; what the API shows |
 //! | `pool.rs` | the targets of one job: which loops run |
+//! | `threads.rs` | the threads that loops run on |
 //! | `worker.rs` | the loop of one target |
 //! | [`schedule`] | when a target is due, which time its samples carry |
 //! | `fetch.rs` | the request, and which answers are worth reading |
@@ -15,10 +16,12 @@
 //! | `convert.rs` | classic histograms in text to native ones |
 //! | `created.rs` | when counting began, as OpenMetrics says it |
 //! | `cache.rs` | from the key of a sample to its place in the database |
+//! | `comments.rs` | comment lines that are the same in every page, which are not read again |
 //! | `metadata.rs` | type, help and unit of a target's families |
 
 mod body;
 mod cache;
+mod comments;
 mod convert;
 mod created;
 mod failure_log;
@@ -30,6 +33,9 @@ pub(crate) mod metadata;
 mod negotiate;
 mod pool;
 pub mod schedule;
+#[cfg(test)]
+mod tests_steady;
+mod threads;
 mod worker;
 
 pub use manager::ScrapeManager;

@@ -41,6 +41,11 @@ impl Storage {
         &self.db
     }
 
+    /// Whether appending may take longer than usual.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.db().is_under_pressure()
+    }
+
     /// Finds or creates a series; `labels` include the name.
     ///
     /// # Errors

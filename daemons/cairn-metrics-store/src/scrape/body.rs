@@ -7,6 +7,7 @@ use cairn_model::{Exemplar, Histogram, Labels, MetricType};
 use cairn_wire::exposition::{Format, Item, LabelPair, Options, Parser, Sample, Value};
 
 use super::cache::{Known, SeriesCache, SlotId};
+use super::comments::{CommentBlock, OpenComments};
 use super::convert::{Converted, Converter};
 use super::created::CreatedTimes;
 use super::ingest::{Counts, ScrapeError};
@@ -83,8 +84,27 @@ impl Reader<'_> {
             converts_classic: histograms.converts_classic,
         };
         let mut parser = Parser::new(page.bytes, page.format, options);
+        let mut comments: Option<OpenComments> = None;
         self.metadata.begin_scrape();
         loop {
+            if let Some(ended) = comments.take_if(|open| open.has_sample) {
+                self.learn_comments(&ended, parser.key_start(), page.bytes);
+            }
+            if !converter.is_on() {
+                if comments.is_none() {
+                    self.skip_comments(&mut parser, &mut created, rows.floats.len());
+                }
+                if created.is_idle()
+                    && let Some((slot, value)) = self.next_value(&mut parser)
+                {
+                    comments.iter_mut().for_each(|open| open.has_sample = true);
+                    self.take_value(slot, value, &mut rows, counts);
+                    continue;
+                }
+            }
+            if let (None, Some(start)) = (&comments, parser.comment_start()) {
+                comments = Some(OpenComments::new(start, self.cache.last_shown()));
+            }
             let guess = self.cache.guess();
             let known =
                 guess.and_then(|(slot, len)| parser.next_known(len, |key| self.cache.is_key(slot, key)));
@@ -103,37 +123,48 @@ impl Reader<'_> {
             if let Some(converted) = ended {
                 self.take_converted(converted, &mut rows, counts)?;
             }
+            let mut noted = None;
             match item {
                 // A line that goes into a histogram is no sample of its own, unless that is wanted.
                 Item::Sample(sample) if is_part && !histograms.keeps_classic => {
                     let slot = slot.unwrap_or_else(|| self.cache.find(sample.key));
                     self.cache.show(slot);
                     self.cache.learn(slot, Known::Dropped);
+                    comments.iter_mut().for_each(|open| open.has_sample = true);
+                    continue;
                 }
-                Item::Sample(sample) => self.take(sample, slot, &mut rows, &mut created, counts)?,
+                Item::Sample(sample) => {
+                    self.take(sample, slot, &mut rows, &mut created, counts)?;
+                    comments.iter_mut().for_each(|open| open.has_sample = true);
+                    continue;
+                }
                 Item::Type { name, metric_type } => {
                     converter.begin_family(name, metric_type == MetricType::Histogram);
                     created.begin_family(name, metric_type, rows.floats.len());
                     if let Some(data) = self.metadata.note(name) {
                         data.metric_type = metric_type;
+                        noted = Some((self.metadata.place(), Some(metric_type)));
                     }
                 }
                 Item::Help { name, text } => {
-                    if let Some(data) = self.metadata.note(name)
-                        && data.help != text
-                    {
-                        data.help.clear();
-                        data.help.push_str(&text);
+                    if let Some(data) = self.metadata.note(name) {
+                        if data.help != text {
+                            data.help.clear();
+                            data.help.push_str(&text);
+                        }
+                        noted = Some((self.metadata.place(), None));
                     }
                 }
                 Item::Unit { name, unit } => {
-                    if let Some(data) = self.metadata.note(name)
-                        && data.unit != unit
-                    {
-                        unit.clone_into(&mut data.unit);
+                    if let Some(data) = self.metadata.note(name) {
+                        if data.unit != unit {
+                            unit.clone_into(&mut data.unit);
+                        }
+                        noted = Some((self.metadata.place(), None));
                     }
                 }
             }
+            comments.iter_mut().for_each(|open| open.note(noted));
         }
         if let Some(converted) = converter.end() {
             self.take_converted(converted, &mut rows, counts)?;
@@ -146,6 +177,61 @@ impl Reader<'_> {
             return Err(ScrapeError::BucketLimit);
         }
         Ok(rows)
+    }
+
+    /// Goes on behind the comments that come next, if they are those that came here in the last page.
+    fn skip_comments(&mut self, parser: &mut Parser<'_>, created: &mut CreatedTimes, n_rows: usize) {
+        if parser.comment_start().is_none() {
+            return;
+        }
+        let Some(&CommentBlock { hash, len, families, last_type }) = self.cache.guess_comments() else {
+            return;
+        };
+        let (cache, metadata) = (&*self.cache, &mut *self.metadata);
+        let is_known =
+            |bytes: &[u8]| cache.hash_comments(bytes) == hash && metadata.note_again(families, hash);
+        if parser.skip_known(len as usize, last_type.map(|(_, metric_type)| metric_type), is_known)
+            && let Some((place, metric_type)) = last_type
+            && let Some(name) = self.metadata.name(place as usize)
+        {
+            created.begin_family(name, metric_type, n_rows);
+        }
+    }
+
+    /// Remembers comments that ended where the key of a sample began.
+    fn learn_comments(&mut self, ended: &OpenComments, end: Option<usize>, page: &[u8]) {
+        let bytes = end.and_then(|end| page.get(ended.start..end)).unwrap_or_default();
+        let hash = self.cache.hash_comments(bytes);
+        if let Some(block) = ended.block(hash, bytes.len()) {
+            self.metadata.set_named_by(block.families, hash);
+            self.cache.set_comments(ended.after, block);
+        }
+    }
+
+    /// The value of the line that comes next, if it has nothing else and its series is the one that came here in the last
+    /// page.
+    fn next_value(&self, parser: &mut Parser<'_>) -> Option<(SlotId, f64)> {
+        let (slot, len) = self.cache.guess()?;
+        if !matches!(self.cache.known(slot), Known::Series(_) | Known::Dropped) {
+            return None;
+        }
+        let value = parser.next_value(len, |key| self.cache.is_key(slot, key))?;
+        Some((slot, value))
+    }
+
+    /// As [`take`](Self::take), for what [`next_value`](Self::next_value) answered.
+    fn take_value(&mut self, slot: SlotId, value: f64, rows: &mut Rows, counts: &mut Counts) {
+        counts.scraped += 1;
+        let is_first = self.cache.show(slot);
+        if matches!(self.cache.known(slot), Known::Dropped) {
+            return;
+        }
+        counts.kept += 1;
+        if is_first {
+            rows.floats.push(Row { slot, time: self.time, value, start: 0, is_tracked: true });
+        } else {
+            counts.duplicates += 1;
+        }
     }
 
     fn take(

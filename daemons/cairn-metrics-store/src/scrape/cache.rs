@@ -10,7 +10,9 @@ use std::collections::HashSet;
 use cairn_tsdb::SeriesRef;
 use cairn_wire::exposition::Format;
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::comments::{CommentBlock, CommentBlocks};
 
 /// What is known about one key.
 #[derive(Clone, Debug)]
@@ -57,6 +59,7 @@ pub(crate) struct SeriesCache {
     by_key: HashTable<SlotId>,
     /// By slot, see [`SeriesCache::group`]; empty for a target that needs none.
     groups: Vec<u64>,
+    comments: CommentBlocks,
     /// Series that were alive under keys which are no longer known, see [`SeriesCache::forget_keys`].
     orphans: Vec<SeriesRef>,
     scrape: u32,
@@ -76,6 +79,7 @@ impl Default for SeriesCache {
             free: Vec::new(),
             by_key: HashTable::new(),
             groups: Vec::new(),
+            comments: CommentBlocks::default(),
             orphans: Vec::new(),
             scrape: 0,
             seed: 0,
@@ -148,6 +152,26 @@ impl SeriesCache {
         self.by_key.insert_unique(key[0], id, |id| slots[*id as usize].key[0]);
         self.fresh.push(id);
         id
+    }
+
+    /// The comments that are likely to come now: those that came after the slot that was shown last.
+    pub(crate) fn guess_comments(&self) -> Option<&CommentBlock> {
+        self.comments.after(self.last)
+    }
+
+    /// Notes the comments that came after a slot.
+    pub(crate) fn set_comments(&mut self, after: SlotId, block: CommentBlock) {
+        self.comments.set(after, block);
+    }
+
+    /// The slot that was shown last; no slot's number before the first one.
+    pub(crate) fn last_shown(&self) -> SlotId {
+        self.last
+    }
+
+    /// What a block of comments is known by.
+    pub(crate) fn hash_comments(&self, bytes: &[u8]) -> u64 {
+        xxh3_64_with_seed(bytes, self.seed)
     }
 
     /// What is known of a slot.
@@ -277,6 +301,7 @@ impl SeriesCache {
         if let Some(group) = self.groups.get_mut(id as usize) {
             *group = 0;
         }
+        self.comments.remove(id);
         if let Ok(entry) = self.by_key.find_entry(slot.key[0], |other| *other == id) {
             entry.remove();
         }

@@ -55,6 +55,10 @@ impl Converter {
         }
     }
 
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     /// `# TYPE`.
     pub(super) fn begin_family(&mut self, name: &str, is_histogram: bool) {
         if self.is_on {

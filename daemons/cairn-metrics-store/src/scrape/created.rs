@@ -56,6 +56,11 @@ impl CreatedTimes {
         self.last = None;
     }
 
+    /// Whether nothing begins in this family, so that its samples need not be noted.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inner_label.is_none()
+    }
+
     /// A sample whose row is the last one.
     pub(super) fn note(
         &mut self,

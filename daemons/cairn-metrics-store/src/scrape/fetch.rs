@@ -1,7 +1,6 @@
 //! The request to a target, and which answers are worth reading.
 
 use std::error::Error;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cairn_http::client::{CallOptions, Client, ClientError};
@@ -18,12 +17,13 @@ use crate::version;
 /// Redirects followed, as many as Go's client follows.
 const MAX_REDIRECTS: usize = 10;
 
-/// Asks the target for its page. The answer is decompressed, and its format known.
+/// Asks the target for its page, with the request that [`request`] made. The answer is decompressed, and its format known.
 ///
 /// # Errors
 /// [`ScrapeError`]
 pub(crate) async fn fetch(
     client: &Client,
+    request: &Result<Request<Bytes>, String>,
     pool: &PoolConfig,
     target: &Target,
 ) -> Result<(Bytes, Format), ScrapeError> {
@@ -31,7 +31,7 @@ pub(crate) async fn fetch(
         return Err(ScrapeError::Fetch(reason));
     }
     let timeout = target.timeout.std();
-    let request = request(pool, target, timeout)?;
+    let request = request.clone().map_err(ScrapeError::Fetch)?;
     let max_body = usize::try_from(pool.limits.max_body_bytes()).unwrap_or(usize::MAX);
     let max_redirects = if pool.client.follows_redirects { MAX_REDIRECTS } else { 0 };
     let options = CallOptions { timeout, max_body, max_redirects };
@@ -47,7 +47,12 @@ pub(crate) async fn fetch(
     Ok((response.into_body(), format))
 }
 
-fn request(pool: &PoolConfig, target: &Target, timeout: Duration) -> Result<Request<Bytes>, ScrapeError> {
+/// What a target is asked for each time.
+///
+/// # Errors
+/// A text, when its URL is none.
+pub(crate) fn request(pool: &PoolConfig, target: &Target) -> Result<Request<Bytes>, String> {
+    let timeout = target.timeout.std();
     let mut builder = Request::get(&target.url)
         .header(ACCEPT, &pool.accept)
         .header(USER_AGENT, version::USER_AGENT)
@@ -59,7 +64,7 @@ fn request(pool: &PoolConfig, target: &Target, timeout: Duration) -> Result<Requ
         // Otherwise the client asks for gzip and decodes it under the cap.
         builder = builder.header(ACCEPT_ENCODING, "identity");
     }
-    builder.body(Bytes::new()).map_err(|error| ScrapeError::Fetch(error.to_string()))
+    builder.body(Bytes::new()).map_err(|error| error.to_string())
 }
 
 /// The client's error in the words that people know from Prometheus.

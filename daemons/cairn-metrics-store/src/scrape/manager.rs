@@ -74,7 +74,7 @@ impl ScrapeManager {
                     continue;
                 }
                 Some(pool) => pool.replace(Arc::clone(wanted)).await,
-                None => Pool::new(Arc::clone(wanted)),
+                None => Pool::new(Arc::clone(wanted), self.env.threads.n()),
             };
             state.pools.insert(name.clone(), pool);
             state.discovery.remove(&name);

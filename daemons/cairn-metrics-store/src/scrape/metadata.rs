@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use cairn_model::Metadata;
 
+use super::comments::Families;
+
 /// Families whose metadata is remembered for one target. Beyond it, metadata of further ones is left out.
 const MAX_FAMILIES: usize = 20_000;
 
@@ -15,6 +17,8 @@ struct Family {
     name: String,
     data: Metadata,
     last_seen: u64,
+    /// Hash of the block of comments that named it last; 0 when another line did.
+    named_by: u64,
 }
 
 /// The families of one target. A steady page costs a comparison for each line and no look-up: they come in the same order
@@ -46,7 +50,42 @@ impl MetadataTable {
         let family = self.families.get_mut(self.at)?;
         self.n_seen += usize::from(family.last_seen != self.scrape);
         family.last_seen = self.scrape;
+        family.named_by = 0;
         Some(&mut family.data)
+    }
+
+    /// Place of the family that was noted last; valid until the end of the scrape.
+    pub(crate) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// The name of the family at a place.
+    pub(crate) fn name(&self, place: usize) -> Option<&str> {
+        self.families.get(place).map(|family| family.name.as_str())
+    }
+
+    /// All that was noted of these families, a block of comments said.
+    pub(crate) fn set_named_by(&mut self, families: Families, hash: u64) {
+        for family in self.families.get_mut(families.places()).unwrap_or_default() {
+            family.named_by = hash;
+        }
+    }
+
+    /// Notes families of which the page says once more what a block of comments said. False: since then another one said
+    /// something, or they are gone, and nothing is noted.
+    pub(crate) fn note_again(&mut self, families: Families, hash: u64) -> bool {
+        let Some(all) = self.families.get_mut(families.places()) else { return false };
+        if all.iter().any(|family| family.named_by != hash) {
+            return false;
+        }
+        for family in all {
+            self.n_seen += usize::from(family.last_seen != self.scrape);
+            family.last_seen = self.scrape;
+        }
+        if families.n > 0 {
+            self.at = families.places().end - 1;
+        }
+        true
     }
 
     fn find(&mut self, name: &str) -> Option<usize> {
@@ -57,7 +96,12 @@ impl MetadataTable {
             return None;
         }
         let at = self.families.len();
-        self.families.push(Family { name: name.to_owned(), data: Metadata::default(), last_seen: 0 });
+        self.families.push(Family {
+            name: name.to_owned(),
+            data: Metadata::default(),
+            last_seen: 0,
+            named_by: 0,
+        });
         self.by_name.insert(name.to_owned(), at);
         Some(at)
     }
@@ -72,6 +116,8 @@ impl MetadataTable {
         if self.families.len() < before {
             let names = self.families.iter().enumerate();
             self.by_name = names.map(|(at, family)| (family.name.clone(), at)).collect();
+            // Places have changed: each block of comments is read again.
+            self.families.iter_mut().for_each(|family| family.named_by = 0);
         }
     }
 

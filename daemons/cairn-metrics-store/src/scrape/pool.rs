@@ -52,7 +52,8 @@ impl Retired {
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) config: Arc<PoolConfig>,
-    client: Client,
+    /// One for each thread, so that a connection stays on the thread of its target.
+    clients: Vec<Client>,
     /// By source: the main file (empty), or one discovery.
     groups: BTreeMap<String, Groups>,
     running: BTreeMap<u64, Running>,
@@ -65,10 +66,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Arc<PoolConfig>) -> Self {
+    /// A job whose loops run on so many threads.
+    pub(crate) fn new(config: Arc<PoolConfig>, n_threads: usize) -> Self {
         let groups = config.static_groups.clone();
+        let client = |_| Client::with_config(version::USER_AGENT, config.client.clone());
         Self {
-            client: Client::with_config(version::USER_AGENT, config.client.clone()),
+            clients: (0..n_threads).map(client).collect(),
             config,
             groups: BTreeMap::from([(String::new(), groups)]),
             running: BTreeMap::new(),
@@ -93,7 +96,7 @@ impl Pool {
     /// The job under a changed configuration. Loops are started anew, but each target's series stay known, so that a
     /// reload neither marks anything stale nor reads a label twice.
     pub(crate) async fn replace(self, config: Arc<PoolConfig>) -> Self {
-        let mut next = Self::new(config);
+        let mut next = Self::new(config, self.clients.len());
         if has_same_discovery(&next.config.raw, &self.config.raw) {
             // Known until they are found again, so that their targets do not vanish for a moment.
             next.groups.extend(self.groups.into_iter().filter(|(source, _)| !source.is_empty()));
@@ -148,7 +151,7 @@ impl Pool {
                 let inherited = self.inherited.remove(&target.labels.stable_hash());
                 let (state, status) = inherited.unwrap_or_default();
                 target.set_status(status);
-                start(&self.client, Arc::clone(&self.config), target, state, env, seed, tasks)
+                start(&self.clients, Arc::clone(&self.config), target, state, env, seed, tasks)
             });
         }
         // Over the limit every target of the job fails: it cannot be told which of them are one too many.
@@ -188,7 +191,7 @@ fn retire(running: Running, phase: Phase) -> Retired {
 }
 
 fn start(
-    client: &Client,
+    clients: &[Client],
     pool: Arc<PoolConfig>,
     target: Target,
     state: ScrapeState,
@@ -198,13 +201,14 @@ fn start(
 ) -> Running {
     let target = Arc::new(target);
     let (sender, receiver) = watch::channel(Phase::Run);
+    let (thread, event_loop) = env.threads.pick();
     let worker = Worker {
         env: Arc::clone(env),
-        client: client.clone(),
+        client: clients[thread].clone(),
         pool,
         schedule: Schedule::new(target.interval.ms(), target.key(), seed),
         target: Arc::clone(&target),
         phase: receiver,
     };
-    Running { target, phase: sender, task: tasks.spawn(worker.run(state)) }
+    Running { target, phase: sender, task: tasks.spawn_on(worker.run(state), event_loop) }
 }

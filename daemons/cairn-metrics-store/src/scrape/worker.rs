@@ -1,5 +1,6 @@
 //! The loop of one target: wait, ask, store, note; and what happens when the target goes away.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,19 +12,26 @@ use cairn_wire::exposition::Format;
 use tokio::sync::{Semaphore, watch};
 
 use super::failure_log;
-use super::fetch::fetch;
+use super::fetch::{fetch, request};
 use super::ingest::{Counts, Page, ScrapeError, ScrapeState, Scraped};
 use super::schedule::{Schedule, now_ms};
+use super::threads::ScrapeThreads;
 use crate::config::resolve::PoolConfig;
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 use crate::target::{Health, Status, Target};
 
-/// Bodies that are read and stored at the same time. They lie in memory whole; more at once would not be faster.
+/// Large bodies that are read and stored at the same time. They lie in memory whole; more at once would not be faster.
 const MAX_CONCURRENT_STORES: usize = 4;
+
+/// A page of this size is stored in about a millisecond, where it came in; larger ones on threads that may be blocked.
+const MAX_BYTES_IN_PLACE: usize = 512 << 10;
 
 /// At most one line in this time about samples that a target sends and the database does not take.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A page, decompressed, or why there is none.
+type Body = Result<(Bytes, Format), ScrapeError>;
 
 /// What all loops share.
 #[derive(Debug)]
@@ -32,6 +40,8 @@ pub(crate) struct Env {
     pub(super) metrics: Arc<Metrics>,
     stores: Semaphore,
     storage_warning: Occasionally,
+    /// Where the loops run.
+    pub(super) threads: ScrapeThreads,
 }
 
 impl Env {
@@ -41,6 +51,7 @@ impl Env {
             metrics,
             stores: Semaphore::new(MAX_CONCURRENT_STORES),
             storage_warning: Occasionally::every(WARNING_INTERVAL),
+            threads: ScrapeThreads::start(),
         }
     }
 }
@@ -74,7 +85,7 @@ pub(crate) enum Phase {
 /// One target's loop.
 pub(crate) struct Worker {
     pub(crate) env: Arc<Env>,
-    /// The job's.
+    /// The job's, of this thread.
     pub(crate) client: Client,
     pub(crate) pool: Arc<PoolConfig>,
     pub(crate) target: Arc<Target>,
@@ -86,6 +97,7 @@ impl Worker {
     /// Scrapes until told otherwise; answers what the next loop of this target should know.
     pub(crate) async fn run(mut self, mut state: ScrapeState) -> ScrapeState {
         let warning = Occasionally::every(WARNING_INTERVAL);
+        let request = request(&self.pool, &self.target);
         let mut due = self.schedule.next_after(now_ms());
         loop {
             let wait = self.schedule.wait(now_ms(), due);
@@ -108,7 +120,7 @@ impl Worker {
             let body = tokio::select! {
                 biased;
                 phase = changed(&mut self.phase) => return self.leave(phase, state, due).await,
-                body = fetch(&self.client, &self.pool, &self.target) => body,
+                body = fetch(&self.client, &request, &self.pool, &self.target) => body,
             };
             state = self.store(state, body, time, began, &warning).await;
             due = self.schedule.next_after(now_ms().max(due));
@@ -117,40 +129,39 @@ impl Worker {
 
     async fn store(
         &self,
-        mut state: ScrapeState,
-        body: Result<(Bytes, Format), ScrapeError>,
+        state: ScrapeState,
+        body: Body,
         time: i64,
         began: Instant,
         warning: &Occasionally,
     ) -> ScrapeState {
         let duration = began.elapsed();
-        // The semaphore is never closed; without a permit the work is done all the same.
-        let _permit = self.env.stores.acquire().await.ok();
+        let is_long = self.takes_long(&body);
         let (pool, target) = (Arc::clone(&self.pool), Arc::clone(&self.target));
         let storage = Arc::clone(&self.env.storage);
-        let work = tokio::task::spawn_blocking(move || {
-            let (bytes, format) = match body {
-                Ok((bytes, format)) => (bytes, Ok(format)),
-                Err(error) => (Bytes::new(), Err(error)),
-            };
-            let body = format.map(|format| Page { bytes: &bytes, format });
-            let scraped = Scraped { body, time, duration };
-            let (counts, outcome) = state.store(scraped, &pool, &target, &storage);
-            if let (Err(error), Some(path)) = (&outcome, &pool.failure_log) {
-                failure_log::append(path, &pool.job_name, &target.url, error);
-            }
-            (state, counts, outcome)
-        });
-        let (state, counts, outcome) = match work.await {
-            Ok(done) => done,
-            // The panic has been logged; the target starts afresh.
-            Err(error) => {
-                let error = ScrapeError::Fetch(format!("store the scrape: {error}"));
-                (ScrapeState::default(), Counts::default(), Err(error))
-            }
+        let work = move || store(state, body, (time, duration), &pool, &target, &storage);
+        let stored = if is_long {
+            // The semaphore is never closed; without a permit the work is done all the same.
+            let _permit = self.env.stores.acquire().await.ok();
+            tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+        } else {
+            std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it panicked".to_owned())
         };
+        let (state, counts, outcome) = stored.unwrap_or_else(|error| {
+            // The panic has been logged; the target starts afresh.
+            let error = ScrapeError::Fetch(format!("store the scrape: {error}"));
+            (ScrapeState::default(), Counts::default(), Err(error))
+        });
         self.note(&counts, &outcome, time, duration, warning);
         state
+    }
+
+    /// Whether storing this may take so long that the other targets of this thread should not wait for it.
+    fn takes_long(&self, body: &Body) -> bool {
+        match body {
+            Ok((bytes, _)) => bytes.len() > MAX_BYTES_IN_PLACE || self.env.storage.is_behind(),
+            Err(_) => self.pool.failure_log.is_some(),
+        }
     }
 
     /// Status, metrics, log.
@@ -237,6 +248,27 @@ impl Worker {
         }
         ScrapeState::default()
     }
+}
+
+/// One scrape into the database. Blocking.
+fn store(
+    mut state: ScrapeState,
+    body: Body,
+    (time, duration): (i64, Duration),
+    pool: &Arc<PoolConfig>,
+    target: &Target,
+    storage: &Storage,
+) -> (ScrapeState, Counts, Result<(), ScrapeError>) {
+    let (bytes, format) = match body {
+        Ok((bytes, format)) => (bytes, Ok(format)),
+        Err(error) => (Bytes::new(), Err(error)),
+    };
+    let body = format.map(|format| Page { bytes: &bytes, format });
+    let (counts, outcome) = state.store(Scraped { body, time, duration }, pool, target, storage);
+    if let (Err(error), Some(path)) = (&outcome, &pool.failure_log) {
+        failure_log::append(path, &pool.job_name, &target.url, error);
+    }
+    (state, counts, outcome)
 }
 
 /// The next phase that is not [`Phase::Run`]. A manager that is gone means shutting down.
