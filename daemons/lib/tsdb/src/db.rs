@@ -16,8 +16,8 @@ mod replay;
 mod retain;
 mod snapshot;
 mod status;
+mod unit;
 mod view;
-mod whole;
 mod write;
 
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cairn_model::Labels;
-use cairn_promql::source::{HistogramPoint, SeriesData};
+use cairn_promql::source::{HistogramPoint, SeriesData, is_stale};
 
 use crate::chunk::{Chunk, OpenChunk};
 use crate::prefetch::{address_of, prefetch, prefetch_two};
@@ -160,7 +160,7 @@ pub(crate) struct SeriesChunks {
 /// What a series has at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SampleAt {
-    /// A float, by its bits.
+    /// A float, by its bits; the marker for the end of a series of histograms is one, too, as it was one when it came.
     Float(u64),
     /// A native histogram.
     Histogram,
@@ -285,9 +285,12 @@ impl SeriesChunks {
             // Encoded in this very process; a failure is a bug, and shows when the chunk is read for an answer.
             let _ = chunk.decode_range(time, time, &mut found);
         }
-        match found.values.first() {
-            Some(value) => Some(SampleAt::Float(value.to_bits())),
-            None => (!found.histograms.is_empty()).then_some(SampleAt::Histogram),
+        let histogram = found.histograms.first().map(|point| &point.histogram);
+        match (found.values.first(), histogram) {
+            (Some(value), _) => Some(SampleAt::Float(value.to_bits())),
+            (None, Some(marker)) if is_stale(marker.sum) => Some(SampleAt::Float(marker.sum.to_bits())),
+            (None, Some(_)) => Some(SampleAt::Histogram),
+            (None, None) => None,
         }
     }
 

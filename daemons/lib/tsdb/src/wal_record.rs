@@ -20,6 +20,7 @@
 mod exemplars;
 mod histograms;
 mod samples;
+mod unit;
 mod value;
 
 use std::io;
@@ -36,7 +37,8 @@ use crate::series::Tip;
 
 pub(crate) use exemplars::push_exemplar;
 pub(crate) use histograms::HistogramsEncoder;
-pub(crate) use samples::{SamplesDecoder, SamplesEncoder};
+pub(crate) use samples::{Mark as SamplesMark, SamplesDecoder, SamplesEncoder};
+pub(crate) use unit::UnitEncoder;
 
 /// Kind and version of the log's segments. Not raised for a new field or tag, which is what [`RECORD_VERSION`] is for:
 /// raise this one only when a build could no longer tell records apart by their first byte. An older build then refuses
@@ -45,7 +47,7 @@ pub const WAL_FORMAT: Format = Format::new(*b"CAIRNMWL", 2).reading_from(2);
 
 /// The first byte of every record: the version that is written, and the highest that is read. Raise it for every change
 /// of what a record says, a new tag included: an older build must refuse it, not skip it.
-pub const RECORD_VERSION: u8 = 2;
+pub const RECORD_VERSION: u8 = 3;
 
 /// Second byte. New series: id and labels, until the record ends.
 pub const TAG_SERIES: u8 = 1;
@@ -55,6 +57,11 @@ pub const TAG_SAMPLES: u8 = 2;
 /// Samples of one record, and of one holding of the commit lock, about a millisecond; a request that is kept whole holds it
 /// for as many as it has.
 pub(crate) const MAX_BATCH: usize = 10_000;
+
+/// The log takes no longer record. The largest is a unit of a request that is kept whole. A receiver lets 64 MiB and two
+/// million samples and buckets in; what one of those takes here is less than 60 bytes before it is compressed, and on the whole
+/// less than it took in the request.
+pub(crate) const MAX_RECORD_BYTES: usize = 128 << 20;
 
 /// A record of series is closed at this size of its body...
 const SERIES_BODY_BYTES: usize = 256 << 10;
@@ -80,6 +87,8 @@ const WHAT: &str = "write-ahead log record";
 pub const TAG_EXEMPLARS: u8 = 4;
 /// Second byte. Native histograms of either kind: series, each with its samples as a chunk.
 pub const TAG_HISTOGRAMS: u8 = 6;
+/// Second byte, since version 3. Several records that hold together: length and record, until it ends.
+pub const TAG_UNIT: u8 = 8;
 // Tags: 3 tombstones, 5 metadata, 7: reserved for what they name.
 
 /// Why a record cannot be used.
@@ -209,6 +218,11 @@ pub(crate) fn read(
         return Err(RecordError::Version { found: version });
     }
     match (version, reader.byte()?) {
+        (3.., TAG_UNIT) => {
+            for record in unit::records(reader)? {
+                read(record, samples, visit)?;
+            }
+        }
         (1, TAG_SERIES) => read_series(reader, visit)?,
         (_, TAG_SERIES) => {
             read_series(body(&mut samples.decompressor, reader, &mut samples.body)?, visit)?;
@@ -439,6 +453,47 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_of_every_version_is_read_for_ever() {
+        let mut histograms = HistogramsEncoder::new().unwrap();
+        histograms.begin();
+        some_histograms().iter().for_each(|(id, point)| histograms.push(*id, point));
+        let (mut writer, mut unit) = (Writer::new(), UnitEncoder::default());
+        unit.begin();
+        unit.push(&writer.record(&some_samples()));
+        unit.push(&writer.record(&[(1, 1_700_000_015_000, 3f64.to_bits(), 0)]));
+        unit.push(histograms.finish().unwrap());
+        for version in 3..=RECORD_VERSION {
+            let name = format!("wal-unit-v{version}.hex");
+            let unit = frozen(&name, unit.finish(), version == RECORD_VERSION);
+            let seen = read_all(std::slice::from_ref(&unit)).unwrap();
+            assert_eq!((seen.samples.len(), seen.histograms.len(), seen.lost), (4, 4, 0));
+            assert_eq!(seen.samples[..3], some_samples());
+            for len in 0..unit.len() {
+                let _ = read_all(&[unit[..len].to_vec()]);
+            }
+        }
+    }
+
+    #[test]
+    fn units_of_one_record_are_that_record_and_none_is_in_another() {
+        let record = Writer::new().record(&some_samples());
+        let mut unit = UnitEncoder::default();
+        unit.begin();
+        assert!(unit.is_empty());
+        unit.push(&record);
+        assert_eq!(unit.finish(), record);
+        unit.push(&record);
+        let mut nested = UnitEncoder::default();
+        nested.begin();
+        nested.push(&record);
+        nested.push(unit.finish());
+        let mut seen = Seen::default();
+        let read = read(nested.finish(), &mut SamplesDecoder::new().unwrap(), &mut seen);
+        assert_eq!(read, Err(RecordError::Malformed(Malformed(WHAT))));
+        assert!(seen.samples.is_empty(), "nothing of a unit that is malformed");
+    }
+
+    #[test]
     fn a_newer_record_is_told_apart_from_damage() {
         for found in [RECORD_VERSION + 1, u8::MAX, 0] {
             assert!(
@@ -569,7 +624,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_is_no_panic(garbage: Vec<u8>, tag in 0u8..4) {
+        fn garbage_is_no_panic(garbage: Vec<u8>, tag in 0u8..10) {
             let mut record = vec![RECORD_VERSION, tag];
             record.extend(garbage);
             let _ = read_all(&[record]);

@@ -1,22 +1,19 @@
-//! How a native histogram gets in. The rules are those of floats (`db/write.rs`), and a series may have both, at different
-//! times. A batch is judged, logged and stored under the commit lock.
+//! How a native histogram is judged. The rules are those of floats, and a series may have both, at different times.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use cairn_disk::WalError;
 use cairn_model::Histogram;
 use cairn_promql::source::{HistogramPoint, STALE_NAN_BITS, is_stale};
 
-use super::write::{AcceptedTimes, Commit};
-use super::{Inner, place};
-use crate::append::{AppendError, HistogramSample, Outcome};
-use crate::series::{MemSeries, SeriesRef, Tip};
+use super::write::AcceptedTimes;
+use crate::append::{HistogramSample, Outcome};
+use crate::series::{MemSeries, Tip};
 use crate::wal_record::HistogramsEncoder;
 
-/// Histograms of one record at most, and of one holding of the commit lock.
-const MAX_BATCH: usize = 1000;
+/// Room for so many histograms of a unit is kept for the next one.
+const MAX_KEPT: usize = 1000;
 
 /// By slot, with the series' id: the newest sample where that is a histogram.
 pub(super) type NewestHistograms = HashMap<u32, (u64, Arc<Histogram>)>;
@@ -26,13 +23,16 @@ pub(super) type NewestHistograms = HashMap<u32, (u64, Arc<Histogram>)>;
 pub(super) struct HistogramCommit {
     /// Of some it is missing after a restart: those whose log is gone.
     newest: NewestHistograms,
+    /// Those that the unit brings which is being appended.
+    of_unit: NewestHistograms,
+    /// The open record of that unit.
     encoder: HistogramsEncoder,
 }
 
 impl HistogramCommit {
     /// `newest`: what a replay found.
     pub(super) fn new(newest: NewestHistograms) -> io::Result<Self> {
-        Ok(Self { newest, encoder: HistogramsEncoder::new()? })
+        Ok(Self { newest, of_unit: NewestHistograms::new(), encoder: HistogramsEncoder::new()? })
     }
 
     /// Forgets histograms that are no longer the newest sample of their series.
@@ -43,7 +43,45 @@ impl HistogramCommit {
     }
 
     pub(super) fn newest(&self, series: &MemSeries) -> Option<&Arc<Histogram>> {
-        self.newest.get(&series.slot).filter(|(id, _)| *id == series.id).map(|(_, histogram)| histogram)
+        let known = self.of_unit.get(&series.slot).or_else(|| self.newest.get(&series.slot));
+        known.filter(|(id, _)| *id == series.id).map(|(_, histogram)| histogram)
+    }
+
+    /// A unit begins.
+    pub(super) fn begin(&mut self) {
+        self.encoder.begin();
+        self.of_unit.clear();
+    }
+
+    /// Adds the next sample of a series to the open record.
+    pub(super) fn push(&mut self, series: &MemSeries, point: &HistogramPoint) {
+        self.encoder.push(series.id, point);
+        self.of_unit.insert(series.slot, (series.id, Arc::clone(&point.histogram)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.encoder.is_empty()
+    }
+
+    /// Whether the next sample is to go into another record.
+    pub(super) fn is_full(&self) -> bool {
+        self.encoder.is_full()
+    }
+
+    /// Closes the record; the next one is empty.
+    pub(super) fn finish(&mut self) -> io::Result<&[u8]> {
+        self.encoder.finish()
+    }
+
+    /// The unit is stored.
+    pub(super) fn keep_newest(&mut self) {
+        self.newest.extend(self.of_unit.drain());
+        self.of_unit.shrink_to(MAX_KEPT);
+    }
+
+    /// The unit is not.
+    pub(super) fn forget_newest(&mut self) {
+        self.of_unit = NewestHistograms::new();
     }
 
     /// The marker for the end of a series whose newest sample is a histogram.
@@ -53,141 +91,22 @@ impl HistogramCommit {
     }
 }
 
-/// A sample that was accepted, on its way into the log.
-struct Accepted<'a> {
-    series: &'a Arc<MemSeries>,
-    point: HistogramPoint,
-    /// The tip as it was before.
-    before: Tip,
-}
-
-impl Inner {
-    pub(super) fn append_histograms(
-        &self,
-        samples: &[HistogramSample],
-        now_ms: i64,
-    ) -> Result<Vec<Outcome>, AppendError> {
-        let mut outcomes = Vec::with_capacity(samples.len());
-        while let Some(rest) = samples.get(outcomes.len()..).filter(|rest| !rest.is_empty()) {
-            let mut commit = self.commit();
-            let times = self.accepted_times(now_ms);
-            self.append_histograms_batch(&mut commit, rest, &times, &mut outcomes)?;
-        }
-        self.relieve(now_ms);
-        Ok(outcomes)
-    }
-
-    /// Appends as many of them as fit into one record of the log.
-    pub(super) fn append_histograms_batch(
-        &self,
-        commit: &mut Commit,
-        samples: &[HistogramSample],
-        times: &AcceptedTimes,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), AppendError> {
-        let rows = samples.iter().take(MAX_BATCH).map(|sample| (&sample.series, point_of(sample)));
-        self.append_some_histograms(commit, rows, times, outcomes)
-    }
-
-    /// Ends series whose newest sample is a histogram: float markers came for them at these times. One outcome for each.
-    pub(super) fn append_histogram_markers<'a>(
-        &self,
-        commit: &mut Commit,
-        markers: impl Iterator<Item = (&'a SeriesRef, i64)>,
-        times: &AcceptedTimes,
-    ) -> Result<Vec<Outcome>, AppendError> {
-        let rows: Vec<_> = markers
-            .map(|(series, time)| {
-                let histogram = commit.histograms.marker(&series.0);
-                (series, HistogramPoint { time, start: 0, histogram })
-            })
-            .collect();
-        let mut outcomes = Vec::with_capacity(rows.len());
-        while outcomes.len() < rows.len() {
-            let rest = rows[outcomes.len()..].iter().cloned();
-            self.append_some_histograms(commit, rest, times, &mut outcomes)?;
-        }
-        Ok(outcomes)
-    }
-
-    /// Appends as many as fit into one record of the log, and answers an outcome for each of those.
-    fn append_some_histograms<'a>(
-        &self,
-        commit: &mut Commit,
-        rows: impl Iterator<Item = (&'a SeriesRef, HistogramPoint)>,
-        times: &AcceptedTimes,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), AppendError> {
-        commit.histograms.encoder.begin();
-        let mut accepted: Vec<Accepted<'_>> = Vec::new();
-        // The newest one of a series may be in this very batch.
-        let mut newest: HashMap<u32, Arc<Histogram>> = HashMap::new();
-        for (SeriesRef(series), point) in rows {
-            if commit.histograms.encoder.is_full() {
-                break;
-            }
-            let known = newest.get(&series.slot).or_else(|| commit.histograms.newest(series));
-            outcomes.push(match judge(&commit.tips, series, &point, times, known) {
-                Ok(before) => {
-                    commit.histograms.encoder.push(series.id, &point);
-                    commit.tips[series.slot as usize] = Tip::of_histogram(series.id, point.time);
-                    newest.insert(series.slot, Arc::clone(&point.histogram));
-                    accepted.push(Accepted { series, point, before });
-                    Outcome::Stored
-                }
-                Err(outcome) => {
-                    self.tally.count_refused(outcome);
-                    outcome
-                }
-            });
-        }
-        if accepted.is_empty() {
-            return Ok(());
-        }
-        let logged = match commit.histograms.encoder.finish() {
-            Ok(record) => self.wal.append(record).map_err(AppendError::from),
-            Err(source) => {
-                let path = place::wal(&self.options.dir);
-                Err(WalError::Io { action: "compress a record for", path, source }.into())
-            }
-        };
-        if let Err(error) = logged {
-            // Last first: of a series that is in the batch twice, the older state stays.
-            for Accepted { series, before, .. } in accepted.into_iter().rev() {
-                commit.tips[series.slot as usize] = before;
-            }
-            return Err(error);
-        }
-        let (mut oldest, mut latest, mut grown) = (i64::MAX, i64::MIN, 0);
-        let n_stored = accepted.len() as u64;
-        for Accepted { series, point, .. } in accepted {
-            grown += series.lock().push_histogram(&point, commit.generation, self.options.block_ms);
-            (oldest, latest) = (oldest.min(point.time), latest.max(point.time));
-            commit.histograms.newest.insert(series.slot, (series.id, point.histogram));
-        }
-        self.head.stored(oldest, latest, n_stored, grown);
-        self.tally.histograms_stored.add(n_stored);
-        Ok(())
-    }
-}
-
-/// Judges a histogram by the newest sample of its series; answers the tip that it replaces. `known` is that sample if it
-/// is a histogram and known.
+/// Judges a histogram by the newest sample of its series. `known` is that sample if it is a histogram and known.
 pub(super) fn judge(
     tips: &[Tip],
     series: &MemSeries,
     point: &HistogramPoint,
     times: &AcceptedTimes,
     known: Option<&Arc<Histogram>>,
-) -> Result<Tip, Outcome> {
+) -> Result<(), Outcome> {
     times.judge(point.time)?;
     if point.histogram.validate().is_err() {
         return Err(Outcome::InvalidHistogram);
     }
     let tip = tips.get(series.slot as usize).filter(|tip| tip.id == series.id);
-    let tip = *tip.ok_or(Outcome::SeriesDropped)?;
+    let tip = tip.ok_or(Outcome::SeriesDropped)?;
     if point.time > tip.time {
-        return Ok(tip);
+        return Ok(());
     }
     Err(if point.time < tip.time {
         Outcome::OutOfOrder

@@ -8,13 +8,15 @@ use super::Inner;
 use super::write::normal_bits;
 use crate::append::{Outcome, Row};
 use crate::series::{MemSeries, SampleAt};
+use crate::wal_record::MAX_BATCH;
 
 /// The late samples of the batch that is being judged.
 #[derive(Debug, Default)]
 pub(super) struct LateBatch {
     /// Places in the batch of those that are stored, ascending.
     stored: Vec<usize>,
-    /// What the batch stores, by series and time: it is not in memory yet. As far as `n_known`.
+    /// What the batch stores, by series and time: it is not in memory yet. As far as `n_known`. Also the markers that end
+    /// series of histograms: [`SampleAt`] says that those are floats here.
     taken: HashMap<(u64, i64), u64>,
     n_known: usize,
 }
@@ -24,6 +26,12 @@ impl LateBatch {
         self.stored.clear();
         self.taken.clear();
         self.n_known = 0;
+    }
+
+    /// Gives back the memory that a large batch took.
+    pub(super) fn release(&mut self) {
+        self.taken = HashMap::new();
+        self.stored.shrink_to(MAX_BATCH);
     }
 
     pub(super) fn n_stored(&self) -> usize {

@@ -293,6 +293,7 @@ fn replay_log(
     let wal_options = WalOptions {
         first_segment: first_segment.max(in_blocks_before),
         segment_bytes: options.wal_segment_bytes,
+        max_record_bytes: wal_record::MAX_RECORD_BYTES,
         ..WalOptions::new(WAL_FORMAT)
     };
     let mut current = None;

@@ -1,20 +1,20 @@
-//! How a series and a sample get in: judged, logged, stored, under one lock.
+//! What whoever appends has in hand, under one lock, and how a series gets in. `db/unit.rs` says how a sample does.
 
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
-use cairn_disk::WalError;
 use cairn_model::Labels;
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
+use super::Inner;
 use super::histograms::{HistogramCommit, NewestHistograms};
 use super::late::LateBatch;
-use super::{Inner, place};
-use crate::append::{AppendError, Outcome, Row};
+use super::unit::Marker;
+use crate::append::{AppendError, Outcome};
 use crate::options::MAX_FUTURE_MS;
 use crate::series::{Generation, MemSeries, Place, SeriesRef, Tip};
-use crate::wal_record::{MAX_BATCH, SamplesEncoder, SeriesEncoder};
+use crate::wal_record::{MAX_BATCH, SamplesEncoder, SamplesMark, SeriesEncoder, UnitEncoder};
 
 /// Bytes in the names and values of one series. The daemons' own limits are far below; this one keeps every label set
 /// within a record.
@@ -34,23 +34,34 @@ pub(super) struct Commit {
     pub(super) histograms: HistogramCommit,
     series: SeriesEncoder,
     /// Where the open chunks lie, by slot; hints.
-    places: Vec<Place>,
-    /// Tips as they were before the record that is being made.
-    undo: Vec<(u32, Tip)>,
+    pub(super) places: Vec<Place>,
+    /// The records of the unit that is being appended, as far as they are closed.
+    pub(super) unit: UnitEncoder,
+    /// The numbers of records as they were before that unit.
+    mark: SamplesMark,
+    /// Tips as they were before that unit.
+    pub(super) undo: Vec<(u32, Tip)>,
+    /// Of that unit.
+    pub(super) markers: Vec<Marker>,
+    /// Of that unit.
     pub(super) late: LateBatch,
 }
 
 impl Commit {
     /// `record`: number of the next record of samples.
     pub(super) fn new(tips: Vec<Tip>, newest_histograms: NewestHistograms, record: u64) -> io::Result<Self> {
+        let samples = SamplesEncoder::new(record)?;
         Ok(Self {
             tips,
             generation: 0,
-            samples: SamplesEncoder::new(record)?,
+            mark: samples.mark(),
+            samples,
             histograms: HistogramCommit::new(newest_histograms)?,
             series: SeriesEncoder::new()?,
             places: Vec::new(),
+            unit: UnitEncoder::default(),
             undo: Vec::new(),
+            markers: Vec::new(),
             late: LateBatch::default(),
         })
     }
@@ -86,10 +97,28 @@ impl Commit {
         tip.is_some_and(|tip| tip.id == series.id && tip.is_histogram() && time >= tip.time)
     }
 
-    /// Nothing that a request brings is known yet.
-    pub(super) fn begin_judging(&mut self) {
+    /// Nothing that a unit brings is known yet. `n_series` are in the head.
+    pub(super) fn begin_unit(&mut self, n_series: usize) {
+        self.mark = self.samples.mark();
+        self.unit.begin();
+        self.samples.begin(n_series);
+        self.histograms.begin();
         self.undo.clear();
+        self.markers.clear();
         self.late.clear();
+    }
+
+    /// Closes the open records of the unit: floats before histograms.
+    pub(super) fn close_records(&mut self, n_series: usize) -> io::Result<()> {
+        if self.samples.n_samples() > 0 {
+            self.unit.push(self.samples.finish()?);
+            self.samples.written();
+            self.samples.begin(n_series);
+        }
+        if !self.histograms.is_empty() {
+            self.unit.push(self.histograms.finish()?);
+        }
+        Ok(())
     }
 
     /// Remembers what a tip was before the sample that replaces it now.
@@ -98,11 +127,23 @@ impl Commit {
         self.undo.push((slot, before));
     }
 
+    /// As if the unit had never come.
     pub(super) fn take_back(&mut self) {
-        // Last first: of a series that is in the record twice, the older state stays.
+        // Last first: of a series that is in the unit twice, the older state stays.
         for (slot, tip) in self.undo.drain(..).rev() {
             self.tips[slot as usize] = tip;
         }
+        self.samples.go_back(self.mark);
+        self.histograms.forget_newest();
+    }
+
+    /// Gives back the memory that a large unit took.
+    pub(super) fn release(&mut self) {
+        self.undo.clear();
+        self.undo.shrink_to(MAX_BATCH);
+        self.markers = Vec::new();
+        self.late.release();
+        self.unit.release();
     }
 }
 
@@ -208,146 +249,6 @@ impl Inner {
         refused.map_or(Ok(()), Err)
     }
 
-    pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
-        let mut outcomes = Vec::with_capacity(rows.len());
-        for batch in rows.chunks(MAX_BATCH) {
-            let mut commit = self.commit();
-            let times = self.accepted_times(now_ms);
-            self.append_batch(&mut commit, batch, &times, &mut outcomes)?;
-        }
-        self.relieve(now_ms);
-        Ok(outcomes)
-    }
-
-    /// Appends a batch of at most [`MAX_BATCH`] rows, as one record of the log or some more.
-    pub(super) fn append_batch<R: Row>(
-        &self,
-        commit: &mut Commit,
-        batch: &[R],
-        times: &AcceptedTimes,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), AppendError> {
-        let end = outcomes.len() + batch.len();
-        while outcomes.len() < end {
-            let rest = &batch[batch.len() - (end - outcomes.len())..];
-            self.append_some(commit, rest, times, outcomes)?;
-        }
-        Ok(())
-    }
-
-    /// Appends a batch, or its beginning; answers an outcome for each row of that.
-    fn append_some<R: Row>(
-        &self,
-        commit: &mut Commit,
-        batch: &[R],
-        times: &AcceptedTimes,
-        outcomes: &mut Vec<Outcome>,
-    ) -> Result<(), AppendError> {
-        let first_outcome = outcomes.len();
-        commit.samples.begin(self.head.n_series());
-        commit.undo.clear();
-        commit.places.resize(commit.tips.len(), Place::default());
-        commit.late.clear();
-        let late_from = times.late_from;
-        // Places in `outcomes` of markers that end a series of histograms, which become histograms, and those series.
-        let (mut markers, mut ended) = (Vec::new(), HashSet::new());
-        for (index, row) in batch.iter().enumerate() {
-            if let Some(later) = batch.get(index + LOOK_AHEAD) {
-                later.series().0.prefetch();
-            }
-            let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
-            if !markers.is_empty() && ended.contains(&series.id) {
-                // Behind the marker, which is stored last.
-                break;
-            }
-            let judged = if let Err(outcome) = times.judge(time) {
-                Err(outcome)
-            } else if bits == STALE_NAN_BITS && commit.ends_histograms(series, time) {
-                markers.push(outcomes.len());
-                ended.insert(series.id);
-                // Until it is known, below.
-                Err(Outcome::SeriesDropped)
-            } else {
-                commit.judge(series, time, bits).map(|tip| *tip)
-            };
-            outcomes.push(match judged {
-                Err(Outcome::OutOfOrder) if late_from.is_some_and(|from| time < from) => {
-                    Outcome::BeforeWindow
-                }
-                Err(Outcome::OutOfOrder) if late_from.is_some() => {
-                    let judged = commit.late.judge(series, time, bits, batch, &outcomes[first_outcome..]);
-                    if judged == Outcome::Stored {
-                        commit.samples.push_alone(series.id, time, bits, row.start_ms());
-                    }
-                    judged
-                }
-                Ok(mut tip) => {
-                    commit.undo.push((series.slot, tip));
-                    commit.samples.push(&mut tip, time, bits, row.start_ms());
-                    commit.tips[series.slot as usize] = tip;
-                    Outcome::Stored
-                }
-                Err(outcome) => outcome,
-            });
-        }
-        let judged = batch.iter().zip(&outcomes[first_outcome..]);
-        let mut n_stored = 0;
-        if !commit.samples.is_empty() {
-            let logged = match commit.samples.finish() {
-                Ok(record) => self.wal.append(record).map_err(AppendError::from),
-                Err(source) => Err(self.cannot_encode(source)),
-            };
-            if let Err(error) = logged {
-                commit.take_back();
-                return Err(error);
-            }
-            commit.samples.written();
-            let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
-            let (generation, block_ms) = (commit.generation, self.options.block_ms);
-            let mut n_seen = 0;
-            for (index, (row, outcome)) in judged.clone().enumerate() {
-                if let Some(later) = batch.get(index + LOOK_AHEAD) {
-                    // Once more: of a large batch the processor has forgotten it by now.
-                    later.series().0.prefetch();
-                }
-                if *outcome == Outcome::Stored {
-                    if let Some((slot, _)) = commit.undo.get(n_seen + LOOK_AHEAD) {
-                        commit.places[*slot as usize].prefetch();
-                    }
-                    n_seen += 1;
-                    let (time, bits, start) = (row.time_ms(), normal_bits(row.value()), row.start_ms());
-                    let mut chunks = row.series().0.lock();
-                    grown += if commit.late.is_late(index) {
-                        chunks.insert_late_float(time, bits, start, generation, block_ms)
-                    } else {
-                        chunks.push_float(time, bits, start, generation, block_ms)
-                    };
-                    commit.places[row.series().0.slot as usize] = chunks.place();
-                    (oldest, newest) = (oldest.min(time), newest.max(time));
-                }
-            }
-            let n_late = commit.late.n_stored() as u64;
-            n_stored = commit.undo.len() as u64 + n_late;
-            self.head.stored(oldest, newest, n_stored, grown);
-            self.tally.samples_stored.add(n_stored);
-            self.tally.samples_stored_late.add(n_late);
-        }
-        if n_stored < (outcomes.len() - first_outcome) as u64 {
-            for (_, outcome) in judged {
-                self.tally.count_refused(*outcome);
-            }
-        }
-        if !markers.is_empty() {
-            let rows = markers.iter().map(|at| &batch[at - first_outcome]);
-            let rows = rows.map(|row| (row.series(), row.time_ms()));
-            let found = self.append_histogram_markers(commit, rows, times)?;
-            for (at, outcome) in markers.into_iter().zip(found) {
-                outcomes[at] = outcome;
-            }
-        }
-        Ok(())
-    }
-
     /// Which times are accepted at this moment. One answer for all rows of a batch, in whatever order they come.
     pub(super) fn accepted_times(&self, now_ms: i64) -> AcceptedTimes {
         let late_from = self.late_from();
@@ -363,11 +264,6 @@ impl Inner {
     pub(super) fn settled_until(&self) -> i64 {
         let oldest_in_head = self.head.min_time().unwrap_or(i64::MAX);
         self.oldest_in_order().min(oldest_in_head)
-    }
-
-    fn cannot_encode(&self, source: io::Error) -> AppendError {
-        let path = place::wal(&self.options.dir);
-        WalError::Io { action: "compress a record for", path, source }.into()
     }
 }
 

@@ -57,11 +57,17 @@ impl HistogramsEncoder {
         self.body.len() >= BODY_BYTES
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.body.is_empty()
+    }
+
+    /// The record; the next one is begun.
     pub(crate) fn finish(&mut self) -> io::Result<&[u8]> {
         self.close();
         self.record.clear();
         self.record.extend_from_slice(&[RECORD_VERSION, TAG_HISTOGRAMS]);
         put_body(&mut self.compressor, &self.body, &mut self.record)?;
+        self.body.clear();
         self.body.shrink_to(BODY_BYTES);
         Ok(&self.record)
     }

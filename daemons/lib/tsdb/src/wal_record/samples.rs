@@ -87,6 +87,14 @@ impl<'a> RunReader<'a> {
     }
 }
 
+/// Where the numbers of records stood.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    number: u64,
+    period: u64,
+    period_bytes: u64,
+}
+
 /// Writes records of samples.
 #[derive(Debug)]
 pub(crate) struct SamplesEncoder {
@@ -191,12 +199,23 @@ impl SamplesEncoder {
         self.n_samples += 1;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.n_samples == 0
+    /// Samples in the record so far.
+    pub(crate) fn n_samples(&self) -> usize {
+        self.n_samples
     }
 
-    /// The record. Once the log has it, [`written`](Self::written) is to be called; if the log refuses it, the tips must
-    /// be put back to what they were.
+    /// For [`go_back`](Self::go_back).
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { number: self.number, period: self.period, period_bytes: self.period_bytes }
+    }
+
+    /// The log refused the records since the mark: their numbers are given again. The tips must be put back to what they
+    /// were then.
+    pub(crate) fn go_back(&mut self, mark: Mark) {
+        Mark { number: self.number, period: self.period, period_bytes: self.period_bytes } = mark;
+    }
+
+    /// The record. [`written`](Self::written) is to be called before the next one is begun that comes after it.
     pub(crate) fn finish(&mut self) -> io::Result<&[u8]> {
         self.body.clear();
         put_len(&mut self.body, self.n_samples);
@@ -217,7 +236,7 @@ impl SamplesEncoder {
         Ok(&self.record)
     }
 
-    /// The log has the record.
+    /// The log has the record, or will have it before the next one.
     pub(crate) fn written(&mut self) {
         self.period_bytes += self.record.len() as u64;
         self.number += 1;

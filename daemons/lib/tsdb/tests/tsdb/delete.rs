@@ -91,6 +91,35 @@ fn what_comes_later_is_seen_whatever_its_time() {
     assert_eq!(everything(&open(&fs).0)[&series], [(newest, 1f64.to_bits())].into());
 }
 
+/// Wherever the power goes, whoever sends the newest sample again is not told that it is there when it is not.
+#[test]
+fn power_off_while_the_newest_sample_is_deleted() {
+    let newest = 5 * BLOCK_MS + 100;
+    let series = labels("m", 2);
+    for nth in 1.. {
+        let (fs, db) = filled();
+        let n_changes = fs.changes();
+        fs.power_off_at(nth);
+        let _ = db.delete(&[host(2)], TimeMs(newest - 100), ALWAYS.1, NOW);
+        let is_over = fs.changes() - n_changes < nth;
+        drop(db);
+        if nth % 2 == 0 {
+            fs.crash()
+        } else {
+            fs.crash_torn(nth)
+        }
+        let (db, _) = open(&fs);
+        let outcome = append(&db, &series, newest, 2.0);
+        assert!(outcome.is_kept(), "change {nth}: {outcome:?}");
+        let found = everything(&db)[&series].get(&newest).copied();
+        assert_eq!(found, Some(2f64.to_bits()), "change {nth}: {outcome:?}, and not seen");
+        if is_over {
+            assert!(nth > 10, "{nth}");
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_block_of_which_much_was_deleted_is_rewritten_in_the_background() {
     let (fs, db) = filled();

@@ -38,7 +38,11 @@ struct Twin {
 
 impl Twin {
     fn new(window_ms: i64) -> Self {
-        let options = Options { out_of_order_window_ms: window_ms, ..options(&TwinFs::new()) };
+        Self::on(&TwinFs::new(), window_ms)
+    }
+
+    fn on(fs: &TwinFs, window_ms: i64) -> Self {
+        let options = Options { out_of_order_window_ms: window_ms, ..options(fs) };
         let db = Db::open(options, &|_| {}).unwrap().0;
         let all: Vec<Labels> = (0..N_SERIES).map(|number| labels("m", number)).collect();
         let series = db.series_refs(&all.iter().collect::<Vec<_>>()).unwrap();
@@ -118,6 +122,88 @@ proptest! {
             }
         }
     }
+}
+
+/// Three series with so many samples that they take several records, some histograms, and a marker in the middle.
+fn large() -> (Floats, Histograms) {
+    let floats = (0..3).flat_map(|series| (0..9000).map(move |time| (series, time, 1)));
+    let histograms = (0..1500).map(|n| (0, 10_000 + n, u8::try_from(n % 3).unwrap()));
+    (floats.collect(), histograms.collect())
+}
+
+/// A large request that breaks off at any place leaves nothing of it, neither now nor after a restart, and the sender who
+/// repeats it is told that it is kept.
+#[test]
+fn a_large_request_that_fails_in_the_middle_can_be_sent_again() {
+    let (floats, histograms) = large();
+    for (nth, is_restarted) in (1..12).flat_map(|nth| [(nth, false), (nth, true)]) {
+        let fs = TwinFs::new();
+        let mut twin = Twin::on(&fs, 0);
+        twin.db.sync().unwrap();
+        fs.fail_nth_write(nth);
+        let answer = twin.db.append_whole(&twin.floats(&floats), &twin.histograms(&histograms), NOW);
+        let is_over = answer.is_ok();
+        if is_restarted {
+            drop(twin);
+            twin = Twin::on(&fs, 0);
+        }
+        let n_found = crate::n_samples(&everything(&twin.db));
+        assert_eq!(n_found, if is_over { floats.len() + histograms.len() } else { 0 }, "write {nth}");
+        if !is_over {
+            let again = twin.db.append_whole(&twin.floats(&floats), &twin.histograms(&histograms), NOW);
+            assert!(again.unwrap().is_kept(), "write {nth}");
+            assert_eq!(crate::n_samples(&everything(&twin.db)), floats.len() + histograms.len());
+        }
+        if is_over {
+            assert!(nth > 1, "nothing was written");
+            return;
+        }
+    }
+    panic!("it never succeeds");
+}
+
+#[test]
+fn power_off_in_the_middle_of_a_large_request() {
+    let (floats, histograms) = large();
+    let n_all = floats.len() + histograms.len();
+    for nth in 1.. {
+        let fs = TwinFs::new();
+        let twin = Twin::on(&fs, 0);
+        twin.db.sync().unwrap();
+        fs.power_off_at(nth);
+        let answer = twin.db.append_whole(&twin.floats(&floats), &twin.histograms(&histograms), NOW);
+        let is_durable = answer.is_ok() && twin.db.sync().is_ok();
+        drop(twin);
+        fs.crash_torn(nth * 7);
+        let twin = Twin::on(&fs, 0);
+        let n_found = crate::n_samples(&everything(&twin.db));
+        assert!(n_found == n_all || (n_found == 0 && !is_durable), "change {nth}: {n_found} of {n_all}");
+        if n_found == 0 {
+            let again = twin.db.append_whole(&twin.floats(&floats), &twin.histograms(&histograms), NOW);
+            assert!(again.unwrap().is_kept(), "change {nth}");
+        }
+        if is_durable {
+            break;
+        }
+    }
+}
+
+/// What is told of a request and what is done are the same, also where a marker of histograms comes again, late.
+#[test]
+fn a_marker_twice_around_a_float() {
+    let twin = Twin::new(30);
+    let marker = 3;
+    assert!(twin.append_part(&vec![], &vec![(0, 10, 1)]).1);
+    let before = everything(&twin.db);
+    let request: Floats = vec![(0, 20, marker), (0, 30, 1), (0, 20, marker)];
+    let answer = twin.db.append_whole(&twin.floats(&request), &[], NOW).unwrap();
+    let after = everything(&twin.db);
+    if answer.is_kept() {
+        assert_eq!(after[&labels("m", 0)].len(), 3);
+    } else {
+        assert_eq!(after, before);
+    }
+    assert_eq!(answer.samples, [Outcome::Stored, Outcome::Stored, Outcome::Duplicate]);
 }
 
 #[test]

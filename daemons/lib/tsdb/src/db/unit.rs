@@ -1,0 +1,293 @@
+//! Appending a unit: what one record of the log holds. All of it is judged, then logged, then stored, under the commit lock.
+//!
+//! Judging moves the tips as if each sample were stored already, so that the next one is judged by it, and encodes what is
+//! accepted. Up to the moment at which the log has the record all that can be taken back, and nothing is in memory: a unit
+//! that the log refuses, or that is to be whole and is not, leaves nothing. What is stored is what was judged; nothing is judged
+//! twice.
+
+use std::io;
+use std::sync::Arc;
+
+use cairn_disk::WalError;
+use cairn_promql::source::{HistogramPoint, STALE_NAN_BITS};
+
+use super::histograms::{self, point_of};
+use super::write::{AcceptedTimes, Commit, LOOK_AHEAD, normal_bits};
+use super::{Inner, place};
+use crate::append::{AppendError, HistogramSample, Outcome, Row, SampleOf, WholeOutcomes};
+use crate::series::{MemSeries, Place, SeriesRef, Tip};
+use crate::wal_record::MAX_BATCH;
+
+/// Histograms of one record at most, and of one holding of the commit lock.
+const MAX_HISTOGRAMS: usize = 1000;
+
+/// What is kept of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// What is good of it.
+    Good,
+    /// All of it if all of it is good, otherwise nothing.
+    Whole,
+}
+
+/// What is to be appended: floats, then histograms.
+pub(super) struct Unit<'a, R> {
+    samples: &'a [R],
+    histograms: &'a [HistogramSample],
+    keep: Keep,
+}
+
+/// A marker among the floats that ends a series of histograms, and so is stored as one.
+#[derive(Debug)]
+pub(super) struct Marker {
+    /// Place among the floats of the unit.
+    at: usize,
+    point: HistogramPoint,
+}
+
+/// Of what was stored.
+struct Stored {
+    oldest: i64,
+    newest: i64,
+    floats: u64,
+    histograms: u64,
+    /// Bytes by which the head grew.
+    grown: isize,
+}
+
+impl Stored {
+    fn saw(&mut self, time: i64) {
+        (self.oldest, self.newest) = (self.oldest.min(time), self.newest.max(time));
+    }
+}
+
+impl Inner {
+    pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
+        let mut outcomes = WholeOutcomes::with_capacity(rows.len(), 0);
+        for samples in rows.chunks(MAX_BATCH) {
+            self.append_unit(&Unit { samples, histograms: &[], keep: Keep::Good }, now_ms, &mut outcomes)?;
+        }
+        self.relieve(now_ms);
+        Ok(outcomes.samples)
+    }
+
+    pub(super) fn append_histograms(
+        &self,
+        samples: &[HistogramSample],
+        now_ms: i64,
+    ) -> Result<Vec<Outcome>, AppendError> {
+        let mut outcomes = WholeOutcomes::with_capacity(0, samples.len());
+        for histograms in samples.chunks(MAX_HISTOGRAMS) {
+            let unit = Unit::<SampleOf<'_>> { samples: &[], histograms, keep: Keep::Good };
+            self.append_unit(&unit, now_ms, &mut outcomes)?;
+        }
+        self.relieve(now_ms);
+        Ok(outcomes.histograms)
+    }
+
+    pub(super) fn append_whole(
+        &self,
+        samples: &[SampleOf<'_>],
+        histograms: &[HistogramSample],
+        now_ms: i64,
+    ) -> Result<WholeOutcomes, AppendError> {
+        let mut outcomes = WholeOutcomes::with_capacity(samples.len(), histograms.len());
+        self.append_unit(&Unit { samples, histograms, keep: Keep::Whole }, now_ms, &mut outcomes)?;
+        self.relieve(now_ms);
+        Ok(outcomes)
+    }
+
+    /// Appends a unit; adds an outcome for each of its samples.
+    fn append_unit<R: Row>(
+        &self,
+        unit: &Unit<'_, R>,
+        now_ms: i64,
+        outcomes: &mut WholeOutcomes,
+    ) -> Result<(), AppendError> {
+        let first = (outcomes.samples.len(), outcomes.histograms.len());
+        let mut commit = self.commit();
+        let times = self.accepted_times(now_ms);
+        let n_series = self.head.n_series();
+        commit.begin_unit(n_series);
+        let judged = judge_unit(&mut commit, unit, &times, n_series, outcomes);
+        let (floats, histograms) = (&outcomes.samples[first.0..], &outcomes.histograms[first.1..]);
+        let is_refused =
+            unit.keep == Keep::Whole && floats.iter().chain(histograms).any(|outcome| !outcome.is_kept());
+        let logged = match judged {
+            Ok(()) if is_refused || commit.unit.is_empty() => Ok(()),
+            Ok(()) => self.wal.append(commit.unit.finish()).map(drop).map_err(AppendError::from),
+            Err(source) => Err(self.cannot_encode(source)),
+        };
+        let mut n_stored = 0;
+        if is_refused || logged.is_err() {
+            commit.take_back();
+        } else if !commit.unit.is_empty() {
+            n_stored = self.store(&mut commit, unit, floats, histograms);
+        }
+        commit.release();
+        drop(commit);
+        logged?;
+        if n_stored < floats.len() + histograms.len() {
+            self.count_refused(unit.keep, floats, histograms);
+        }
+        Ok(())
+    }
+
+    /// Puts what was accepted into memory. Answers how many samples that were.
+    fn store<R: Row>(
+        &self,
+        commit: &mut Commit,
+        unit: &Unit<'_, R>,
+        of_floats: &[Outcome],
+        of_histograms: &[Outcome],
+    ) -> usize {
+        let (generation, block_ms) = (commit.generation, self.options.block_ms);
+        let mut stored = Stored { oldest: i64::MAX, newest: i64::MIN, floats: 0, histograms: 0, grown: 0 };
+        let mut markers = std::mem::take(&mut commit.markers).into_iter().peekable();
+        commit.places.resize(commit.tips.len(), Place::default());
+        for (index, (row, outcome)) in unit.samples.iter().zip(of_floats).enumerate() {
+            if let Some(later) = unit.samples.get(index + LOOK_AHEAD) {
+                // Once more: of a large batch the processor has forgotten it by now.
+                later.series().0.prefetch();
+            }
+            if *outcome != Outcome::Stored {
+                continue;
+            }
+            let n_before = usize::try_from(stored.floats).unwrap_or(usize::MAX);
+            if let Some((slot, _)) = commit.undo.get(n_before.saturating_add(LOOK_AHEAD)) {
+                commit.places[*slot as usize].prefetch();
+            }
+            let SeriesRef(series) = row.series();
+            stored.saw(row.time_ms());
+            if let Some(Marker { point, .. }) = markers.next_if(|marker| marker.at == index) {
+                stored.grown += series.lock().push_histogram(&point, generation, block_ms);
+                stored.histograms += 1;
+                continue;
+            }
+            let (time, bits, start) = (row.time_ms(), normal_bits(row.value()), row.start_ms());
+            let mut chunks = series.lock();
+            stored.grown += if commit.late.is_late(index) {
+                chunks.insert_late_float(time, bits, start, generation, block_ms)
+            } else {
+                chunks.push_float(time, bits, start, generation, block_ms)
+            };
+            commit.places[series.slot as usize] = chunks.place();
+            stored.floats += 1;
+        }
+        for (sample, outcome) in unit.histograms.iter().zip(of_histograms) {
+            if *outcome == Outcome::Stored {
+                let point = point_of(sample);
+                stored.grown += sample.series.0.lock().push_histogram(&point, generation, block_ms);
+                stored.saw(point.time);
+                stored.histograms += 1;
+            }
+        }
+        commit.histograms.keep_newest();
+        let n_stored = stored.floats + stored.histograms;
+        self.head.stored(stored.oldest, stored.newest, n_stored, stored.grown);
+        self.tally.samples_stored.add(stored.floats);
+        self.tally.samples_stored_late.add(commit.late.n_stored() as u64);
+        self.tally.histograms_stored.add(stored.histograms);
+        usize::try_from(n_stored).unwrap_or(usize::MAX)
+    }
+
+    fn count_refused(&self, keep: Keep, floats: &[Outcome], histograms: &[Outcome]) {
+        let all = || floats.iter().chain(histograms);
+        if keep == Keep::Whole && all().any(|outcome| *outcome == Outcome::SeriesDropped) {
+            // The caller resolves the series again and repeats all of it.
+            return;
+        }
+        for outcome in all() {
+            self.tally.count_refused(*outcome);
+        }
+    }
+
+    pub(super) fn cannot_encode(&self, source: io::Error) -> AppendError {
+        let path = place::wal(&self.options.dir);
+        WalError::Io { action: "compress a record for", path, source }.into()
+    }
+}
+
+/// Judges all of it, and encodes what is accepted.
+fn judge_unit<R: Row>(
+    commit: &mut Commit,
+    unit: &Unit<'_, R>,
+    times: &AcceptedTimes,
+    n_series: usize,
+    outcomes: &mut WholeOutcomes,
+) -> io::Result<()> {
+    let first = outcomes.samples.len();
+    for (index, row) in unit.samples.iter().enumerate() {
+        if let Some(later) = unit.samples.get(index + LOOK_AHEAD) {
+            later.series().0.prefetch();
+        }
+        if commit.samples.n_samples() >= MAX_BATCH {
+            commit.close_records(n_series)?;
+        }
+        let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
+        let outcome = if let Err(outcome) = times.judge(time) {
+            outcome
+        } else if bits == STALE_NAN_BITS && commit.ends_histograms(series, time) {
+            let histogram = commit.histograms.marker(series);
+            let point = HistogramPoint { time, start: 0, histogram };
+            let outcome = judge_histogram(commit, series, &point, times, n_series)?;
+            if outcome == Outcome::Stored {
+                commit.markers.push(Marker { at: index, point });
+            }
+            outcome
+        } else {
+            match commit.judge(series, time, bits) {
+                Ok(tip) => {
+                    let mut tip = *tip;
+                    if tip.is_histogram() && !commit.histograms.is_empty() {
+                        // The log's order is that of the series: this one may be behind a histogram of the open record.
+                        commit.close_records(n_series)?;
+                    }
+                    commit.undo.push((series.slot, tip));
+                    commit.samples.push(&mut tip, time, bits, row.start_ms());
+                    commit.tips[series.slot as usize] = tip;
+                    Outcome::Stored
+                }
+                Err(Outcome::OutOfOrder) => match times.late_from {
+                    Some(from) if time < from => Outcome::BeforeWindow,
+                    Some(_) => {
+                        let before = &outcomes.samples[first..];
+                        let outcome = commit.late.judge(series, time, bits, unit.samples, before);
+                        if outcome == Outcome::Stored {
+                            commit.samples.push_alone(series.id, time, bits, row.start_ms());
+                        }
+                        outcome
+                    }
+                    None => Outcome::OutOfOrder,
+                },
+                Err(outcome) => outcome,
+            }
+        };
+        outcomes.samples.push(outcome);
+    }
+    for sample in unit.histograms {
+        let outcome = judge_histogram(commit, &sample.series.0, &point_of(sample), times, n_series)?;
+        outcomes.histograms.push(outcome);
+    }
+    commit.close_records(n_series)
+}
+
+/// Judges a histogram by the newest sample of its series, and encodes it if it is accepted.
+fn judge_histogram(
+    commit: &mut Commit,
+    series: &Arc<MemSeries>,
+    point: &HistogramPoint,
+    times: &AcceptedTimes,
+    n_series: usize,
+) -> io::Result<Outcome> {
+    let known = commit.histograms.newest(series);
+    if let Err(outcome) = histograms::judge(&commit.tips, series, point, times, known) {
+        return Ok(outcome);
+    }
+    if commit.histograms.is_full() {
+        commit.close_records(n_series)?;
+    }
+    commit.histograms.push(series, point);
+    commit.replace_tip(series.slot, Tip::of_histogram(series.id, point.time));
+    Ok(Outcome::Stored)
+}
