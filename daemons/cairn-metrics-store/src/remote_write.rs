@@ -150,8 +150,9 @@ impl Receiver {
     /// Stores a request as it was sent. Blocking, until what is kept is durable.
     ///
     /// # Errors
-    /// [`ReceiveError`]; then a part of it may be stored. Sent again, a request of version 2.0 brings the rest. One of
-    /// version 1.0 that has several samples of a series may be refused then, as out of order: a known weakness.
+    /// [`ReceiveError`]. Of a request of version 2.0 a part may be stored then; sent again, it brings the rest. Of one of
+    /// version 1.0 either nothing is stored or everything but its exemplars. The latter only when it could not be made
+    /// durable; sent again, it may be refused as out of order, as by the peer, but not before what is stored is durable.
     pub fn receive(&self, body: &[u8], version: Version) -> Result<Written, ReceiveError> {
         let mut plain = self.scratch().pop().unwrap_or_default();
         let outcome = self.receive_into(body, version, &mut plain);

@@ -294,6 +294,19 @@ impl SeriesChunks {
         }
     }
 
+    /// The newest sample in memory, late ones included: time, and bits as a [`Tip`] has them.
+    pub(crate) fn newest(&self) -> Option<(i64, u64)> {
+        let mut found = SeriesData::default();
+        let late = self.late_in(0, i64::MIN, i64::MAX);
+        for chunk in self.chunks_in(0, i64::MIN, i64::MAX).into_iter().chain(late) {
+            // As in `sample_at`.
+            let _ = chunk.decode_range(i64::MIN, i64::MAX, &mut found);
+        }
+        let floats = found.times.iter().zip(&found.values).map(|(&time, value)| (time, value.to_bits()));
+        let histograms = found.histograms.iter().map(|point| (point.time, HISTOGRAM_BITS));
+        floats.chain(histograms).max_by_key(|(time, _)| *time)
+    }
+
     /// Closes the open chunk if it belongs to an earlier generation, and late samples of such. Answers as `push_float`
     /// does.
     pub(crate) fn seal_before(&mut self, generation: Generation, block_ms: i64) -> isize {

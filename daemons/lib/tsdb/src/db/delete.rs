@@ -1,7 +1,19 @@
 //! Deleting: tombstones that hide samples at once, and rewriting the blocks that have them.
 //!
-//! A deletion covers what is stored when it begins and nothing later. So the head is flushed first, after which all that
-//! it covers lies in blocks; what is appended meanwhile lies in the head, out of its reach.
+//! A deletion covers what is stored when it begins and nothing later. Its steps, and why in this order:
+//!
+//! 1. The head is flushed. All that the deletion covers lies in blocks then, which are listed; what is appended after the cut of
+//!    that flush lies in the head or in later blocks, out of its reach.
+//! 2. Series whose newest sample is about to go begin anew (`Tip`): a sample at that very time is no duplicate any more, an older one
+//!    not out of order. The newest sample is covered if it is the one that it was at the cut, and each that came in order since
+//!    has a later time: so the times are compared, whatever lies in memory by now. A second flush puts the new tips into the
+//!    checkpoint.
+//! 3. Tombstones are written, block by block, and hide.
+//!
+//! A tip that is forgotten too early does no harm: the sample that it stood for is still there, and if it is sent again, it is there
+//! twice, for everybody to see once, and only the older one is covered. One that is forgotten too late would: a sample that is hidden
+//! already, sent again, would be a duplicate of it, acknowledged and seen by nobody. So tips go first, also on the disk; a crash
+//! or an error in between leaves samples that were not deleted and whose series begin anew.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -12,7 +24,7 @@ use roaring::RoaringBitmap;
 use super::maintain::{MaintainError, Maintenance};
 use super::view::{SelectError, visit_matching};
 use super::{Inner, place};
-use crate::block::{Block, Tombstones};
+use crate::block::{Block, ChunkPlace, Tombstones};
 use crate::postings;
 use crate::series::{MemSeries, Tip};
 
@@ -33,6 +45,27 @@ pub enum DeleteError {
     Select(#[from] SelectError),
 }
 
+/// What is to be deleted.
+#[derive(Clone, Copy)]
+struct Range<'a> {
+    matcher_sets: &'a [Vec<Matcher>],
+    start: i64,
+    end: i64,
+}
+
+impl Range<'_> {
+    fn has(&self, time: i64) -> bool {
+        (self.start..=self.end).contains(&time)
+    }
+}
+
+/// What a deletion reaches.
+struct Covered {
+    blocks: Vec<Arc<Block>>,
+    /// The newest samples in them, by slot.
+    tips: Vec<Tip>,
+}
+
 impl Inner {
     /// Hides the samples in `start..=end` of every series that one of the sets of matchers selects. Durable when it
     /// answers; the answer is how many series were touched, counted once in each block.
@@ -48,15 +81,65 @@ impl Inner {
         }
         // Held to the end: nothing is merged or removed while tombstones are written.
         let _maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocks = self.flush_and_list(now_ms)?;
+        let range = Range { matcher_sets, start, end };
+        let covered = self.cover(now_ms)?;
+        self.forget_tips(&covered, range, now_ms)?;
+        let n_touched = self.hide(&covered, range)?;
+        tracing::info!(start, end, series = n_touched, "samples deleted");
+        Ok(n_touched)
+    }
+
+    /// Step 1.
+    fn cover(&self, now_ms: i64) -> Result<Covered, MaintainError> {
+        let (blocks, tips) = self.flush_and_list(now_ms)?;
+        Ok(Covered { blocks, tips })
+    }
+
+    /// Step 2.
+    fn forget_tips(&self, covered: &Covered, range: Range<'_>, now_ms: i64) -> Result<(), MaintainError> {
+        let selected: Vec<Arc<MemSeries>> = {
+            let index = self.head.index();
+            let mut slots = RoaringBitmap::new();
+            for matchers in range.matcher_sets {
+                let Ok((more, _)) = postings::select(&*index, matchers);
+                slots |= more;
+            }
+            index.series_at(&slots).cloned().collect()
+        };
+        let mut n_forgotten = 0;
+        for group in selected.chunks(COMMIT_GROUP) {
+            let mut commit = self.commit();
+            for series in group {
+                let slot = series.slot as usize;
+                let (Some(tip), Some(at_cut)) = (commit.tips.get_mut(slot), covered.tips.get(slot)) else {
+                    continue;
+                };
+                let is_same = tip.id == series.id && at_cut.id == series.id && tip.time == at_cut.time;
+                if is_same && tip.time != Tip::NEVER && range.has(tip.time) {
+                    // Late samples may have come since the cut: the newest one of those is the newest there is.
+                    *tip = match series.lock().newest() {
+                        Some((time, bits)) => Tip { time, bits, ..Tip::of(series.id) },
+                        None => Tip::of(series.id),
+                    };
+                    n_forgotten += 1;
+                }
+            }
+        }
+        if n_forgotten > 0 { self.flush(now_ms) } else { Ok(()) }
+    }
+
+    /// Step 3. Answers how many series were touched, counted once in each block.
+    fn hide(&self, covered: &Covered, range: Range<'_>) -> Result<u64, DeleteError> {
+        let Range { matcher_sets, start, end } = range;
         let mut n_touched = 0;
-        for block in blocks.iter().filter(|block| block.overlaps(start, end)) {
+        for block in covered.blocks.iter().filter(|block| block.overlaps(start, end)) {
             let mut tombstones = Tombstones::clone(&block.tombstones());
             let before = tombstones.clone();
             for matchers in matcher_sets {
                 visit_matching(block, &before, matchers, |entry| {
-                    let inside = |time: i64| time >= start && time <= end;
-                    if entry.chunks.iter().all(|place| inside(place.min_time) && inside(place.max_time)) {
+                    let is_inside =
+                        |place: &ChunkPlace| range.has(place.min_time) && range.has(place.max_time);
+                    if entry.chunks.iter().all(is_inside) {
                         tombstones.add_whole(entry.number);
                         n_touched += 1;
                     } else if entry
@@ -75,43 +158,7 @@ impl Inner {
                 self.write_tombstones(block, tombstones, &dir)?;
             }
         }
-        self.forget_deleted_tips(matcher_sets, start, end, now_ms)?;
-        tracing::info!(start, end, series = n_touched, "samples deleted");
         Ok(n_touched)
-    }
-
-    /// Series whose newest sample was deleted begin anew: one at that very time is no duplicate, an older one not out of
-    /// order. A second flush lets them leave the head, so that a restart does not know better.
-    fn forget_deleted_tips(
-        &self,
-        matcher_sets: &[Vec<Matcher>],
-        start: i64,
-        end: i64,
-        now_ms: i64,
-    ) -> Result<(), MaintainError> {
-        let selected: Vec<Arc<MemSeries>> = {
-            let index = self.head.index();
-            let mut slots = RoaringBitmap::new();
-            for matchers in matcher_sets {
-                let Ok((more, _)) = postings::select(&*index, matchers);
-                slots |= more;
-            }
-            index.series_at(&slots).cloned().collect()
-        };
-        let mut n_forgotten = 0;
-        for group in selected.chunks(COMMIT_GROUP) {
-            let mut commit = self.commit();
-            for series in group {
-                let Some(tip) = commit.tips.get_mut(series.slot as usize) else { continue };
-                // What came after the flush is not deleted, and then mostly the newest sample is in memory. A late one
-                // that came meanwhile keeps the tip as well: then the same sample again is taken for a duplicate.
-                if tip.id == series.id && tip.time >= start && tip.time <= end && series.lock().is_empty() {
-                    *tip = Tip::of(series.id);
-                    n_forgotten += 1;
-                }
-            }
-        }
-        if n_forgotten > 0 { self.flush(now_ms) } else { Ok(()) }
     }
 
     fn write_tombstones(
@@ -160,3 +207,6 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

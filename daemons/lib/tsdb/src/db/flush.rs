@@ -98,17 +98,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Flushes whatever there is; answers the blocks at that moment, which have all that was stored before the call.
-    pub(super) fn flush_and_list(&self, now_ms: i64) -> Result<Vec<Arc<Block>>, MaintainError> {
+    /// Flushes whatever there is; answers the blocks at that moment, which have all that was stored before the cut, and the
+    /// newest samples at the cut, by slot.
+    pub(super) fn flush_and_list(&self, now_ms: i64) -> Result<(Vec<Arc<Block>>, Vec<Tip>), MaintainError> {
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.flush_locked(now_ms, &mut flushing)?;
-        Ok(self.layout().blocks.clone())
+        let cut = self.flush_locked(now_ms, &mut flushing)?;
+        Ok((self.layout().blocks.clone(), cut.tips))
     }
 
     /// Flushes whatever there is.
     pub(super) fn flush(&self, now_ms: i64) -> Result<(), MaintainError> {
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.flush_locked(now_ms, &mut flushing)
+        self.flush_locked(now_ms, &mut flushing).map(drop)
     }
 
     /// For appenders, who hold no lock: asks for maintenance when the head is full, and flushes right here when that
@@ -160,7 +161,7 @@ impl Inner {
         (newest > oldest).then_some(newest)
     }
 
-    fn flush_locked(&self, now_ms: i64, flushing: &mut Flushing) -> Result<(), MaintainError> {
+    fn flush_locked(&self, now_ms: i64, flushing: &mut Flushing) -> Result<Cut, MaintainError> {
         flushing.is_unfinished = true;
         flushing.retry_at_ms = now_ms.saturating_add(RETRY_MS);
         let flushed = self.flush_steps(now_ms);
@@ -172,7 +173,7 @@ impl Inner {
         flushed
     }
 
-    fn flush_steps(&self, now_ms: i64) -> Result<(), MaintainError> {
+    fn flush_steps(&self, now_ms: i64) -> Result<Cut, MaintainError> {
         let cut = self.cut()?;
         let mut all = self.head.all_series();
         let windows = self.close_chunks(&all, cut.generation);
@@ -184,7 +185,8 @@ impl Inner {
         }
         self.forget(&all, cut.generation);
         self.drop_ended(&all);
-        self.save_series(&all, &cut)
+        self.save_series(&all, &cut)?;
+        Ok(cut)
     }
 
     /// Step 1.

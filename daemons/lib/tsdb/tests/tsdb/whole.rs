@@ -1,5 +1,5 @@
-//! Requests that are kept whole or not at all, against appending what is good of them: what that would answer in a copy of
-//! the database is what the whole request must be told, and nothing of it is there unless all of it is kept.
+//! Requests that are kept whole or not at all, against appending what is good of them, sample by sample: what that would answer
+//! in a copy of the database is what the whole request must be told, and nothing of it is there unless all of it is kept.
 
 use cairn_disk::TwinFs;
 use cairn_model::Labels;
@@ -19,6 +19,10 @@ type Histograms = Vec<(u8, i64, u8)>;
 enum Step {
     Request(Floats, Histograms),
     Flush,
+    /// Power goes after a sync.
+    Restart,
+    /// The next request meets an error at this write.
+    Fail(u8),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -28,10 +32,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => prop::collection::vec((0..N_SERIES, 20i64..60, 0u8..3), 0..3),
     ];
     let request = (floats(), histograms).prop_map(|(floats, histograms)| Step::Request(floats, histograms));
-    prop::collection::vec(prop_oneof![8 => request, 1 => Just(Step::Flush)], 0..20)
+    let step = prop_oneof![
+        8 => request,
+        1 => Just(Step::Flush),
+        1 => Just(Step::Restart),
+        1 => (1u8..4).prop_map(Step::Fail),
+    ];
+    prop::collection::vec(step, 0..20)
 }
 
+/// Where each sample is within the window, whatever came before it, a request is as many requests of one sample.
+const WIDE_MS: i64 = 100;
+
 struct Twin {
+    fs: TwinFs,
+    window_ms: i64,
     db: Db,
     series: Vec<SeriesRef>,
 }
@@ -46,7 +61,7 @@ impl Twin {
         let db = Db::open(options, &|_| {}).unwrap().0;
         let all: Vec<Labels> = (0..N_SERIES).map(|number| labels("m", number)).collect();
         let series = db.series_refs(&all.iter().collect::<Vec<_>>()).unwrap();
-        Self { db, series }
+        Self { fs: fs.clone(), window_ms, db, series }
     }
 
     fn floats(&self, floats: &Floats) -> Vec<SampleOf<'_>> {
@@ -70,10 +85,26 @@ impl Twin {
         histograms.iter().map(sample).collect()
     }
 
+    fn restarted(self) -> Self {
+        self.db.sync().unwrap();
+        let Self { fs, window_ms, db, series } = self;
+        drop((db, series));
+        fs.crash();
+        Self::on(&fs, window_ms)
+    }
+
     /// Appends what is good of it.
     fn append_part(&self, floats: &Floats, histograms: &Histograms) -> (Vec<String>, bool) {
-        let mut outcomes = self.db.append_of(&self.floats(floats), NOW).unwrap();
-        outcomes.extend(self.db.append_histograms(&self.histograms(histograms), NOW).unwrap());
+        let (floats, histograms) = (self.floats(floats), self.histograms(histograms));
+        // All of a request are judged by one window, which moves with the newest sample.
+        let n_at_once = if matches!(self.window_ms, 0 | WIDE_MS) { 1 } else { usize::MAX };
+        let mut outcomes = Vec::new();
+        for some in floats.chunks(n_at_once) {
+            outcomes.extend(self.db.append_of(some, NOW).unwrap());
+        }
+        for some in histograms.chunks(n_at_once) {
+            outcomes.extend(self.db.append_histograms(some, NOW).unwrap());
+        }
         let is_kept = outcomes.iter().all(|outcome| outcome.is_kept());
         (outcomes.iter().map(|outcome| format!("{outcome:?}")).collect(), is_kept)
     }
@@ -81,13 +112,15 @@ impl Twin {
 
 /// A database after what was kept of `history`.
 fn replayed(window_ms: i64, history: &[Step]) -> Twin {
-    let twin = Twin::new(window_ms);
+    let mut twin = Twin::new(window_ms);
     for step in history {
         match step {
             Step::Request(floats, histograms) => {
                 twin.append_part(floats, histograms);
             }
             Step::Flush => twin.db.flush(NOW).unwrap(),
+            Step::Restart => twin = twin.restarted(),
+            Step::Fail(_) => {}
         }
     }
     twin
@@ -97,19 +130,44 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn all_of_a_request_or_nothing(steps in steps(), window_ms in prop_oneof![Just(0i64), Just(30)]) {
-        let whole = Twin::new(window_ms);
+    fn all_of_a_request_or_nothing(
+        steps in steps(),
+        window_ms in prop_oneof![Just(0i64), Just(30), Just(WIDE_MS)],
+    ) {
+        let mut whole = Twin::new(window_ms);
         let mut history = Vec::new();
+        let mut fails_at = None;
         for step in steps {
-            let Step::Request(floats, histograms) = &step else {
-                whole.db.flush(NOW).unwrap();
-                history.push(step);
-                continue;
+            let (floats, histograms) = match &step {
+                Step::Request(floats, histograms) => (floats, histograms),
+                Step::Flush => {
+                    whole.db.flush(NOW).unwrap();
+                    history.push(step);
+                    continue;
+                }
+                Step::Restart => {
+                    whole = whole.restarted();
+                    history.push(step);
+                    continue;
+                }
+                Step::Fail(nth) => {
+                    fails_at = Some(*nth);
+                    continue;
+                }
             };
             let plain = replayed(window_ms, &history);
             let (want, is_kept) = plain.append_part(floats, histograms);
             let before = everything(&whole.db);
-            let answer = whole.db.append_whole(&whole.floats(floats), &whole.histograms(histograms), NOW).unwrap();
+            let append = || whole.db.append_whole(&whole.floats(floats), &whole.histograms(histograms), NOW);
+            whole.fs.fail_nth_write(fails_at.take().map_or(u64::MAX / 2, u64::from));
+            let answer = match append() {
+                Ok(answer) => answer,
+                Err(_) => {
+                    prop_assert_eq!(&everything(&whole.db), &before);
+                    append().unwrap()
+                }
+            };
+            whole.fs.fail_nth_write(u64::MAX / 2);
             let found = answer.samples.iter().chain(&answer.histograms);
             let found: Vec<String> = found.map(|outcome| format!("{outcome:?}")).collect();
             prop_assert_eq!(&found, &want);
