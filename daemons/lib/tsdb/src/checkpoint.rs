@@ -2,7 +2,7 @@
 //!
 //! A checkpoint is named after the first log segment that is to be replayed after it, and is written after a flush: the
 //! samples before that segment lie in blocks, and of each series only its labels, its number in the log, and its newest
-//! sample are kept, by which the next one is judged. (Version 1 held the head's chunks as well, which a later flush wrote
+//! sample are kept (also if that is a histogram), by which the next one is judged. (Version 1 held the head's chunks as well, which a later flush wrote
 //! a second time.)
 //!
 //! # To add a field
@@ -24,15 +24,17 @@ use cairn_disk::frame::{Frame, FrameReader};
 use cairn_disk::header::HEADER_BYTES;
 use cairn_disk::record_file::{RecordFileError, RecordFileWriter, open_record_file};
 use cairn_disk::{Format, Fs, SegmentId};
-use cairn_model::{Labels, LabelsBuilder};
+use cairn_model::{Histogram, Labels, LabelsBuilder};
+use cairn_promql::source::HistogramPoint;
 
+use crate::chunk::histogram::{HistogramBuilder, decode};
 use crate::chunk::{Chunk, Encoding};
 use crate::codec::{Malformed, Reader, put_bytes, put_len, put_uvarint, put_varint};
-use crate::series::{MemSeries, Tip};
+use crate::series::{HISTOGRAM_BITS, MemSeries, Tip};
 
 /// Kind and version of a checkpoint. The version is that of all its records, which have none of their own: a checkpoint is
 /// written by one build at once, and a newer one is refused as a whole.
-pub const CHECKPOINT_FORMAT: Format = Format::new(*b"CAIRNMCP", 2);
+pub const CHECKPOINT_FORMAT: Format = Format::new(*b"CAIRNMCP", 3);
 
 /// First record: the number that the next series gets.
 pub const TAG_START: u8 = 1;
@@ -46,6 +48,9 @@ const PREFIX: &str = "checkpoint-";
 /// A record has so many series: about 100 KiB before compression.
 const SERIES_PER_RECORD: usize = 2048;
 
+/// A record is closed at so many bytes of histograms.
+const HISTOGRAM_BYTES_PER_RECORD: usize = 1 << 20;
+
 /// A longer body is not read. The daemons' limits on labels are far below what this lets in for each series.
 const MAX_BODY_BYTES: usize = 256 << 20;
 
@@ -56,6 +61,8 @@ pub(crate) struct SavedSeries {
     pub(crate) labels: Arc<Labels>,
     /// Its newest sample: time and value.
     pub(crate) last: Option<(i64, u64)>,
+    /// That sample if it is a histogram; missing where a checkpoint before version 3 left it out.
+    pub(crate) histogram: Option<Arc<Histogram>>,
     /// Samples that are in no block; only version 1 has them.
     pub(crate) chunks: Vec<Chunk>,
 }
@@ -78,14 +85,14 @@ pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(SegmentId, PathBu
     Ok(found)
 }
 
-/// Writes the series of the head with their newest samples as they were when the log was cut before `first_segment`.
+/// Writes the series of the head with their newest samples (for histograms the tips have a stand-in) as they were when the log was cut before `first_segment`.
 /// Answers the file's length.
 pub(crate) fn write<'a>(
     fs: &dyn Fs,
     dir: &Path,
     first_segment: SegmentId,
     next_id: u64,
-    series: impl Iterator<Item = (&'a MemSeries, Tip)>,
+    series: impl Iterator<Item = (&'a MemSeries, Tip, Option<&'a Arc<Histogram>>)>,
 ) -> io::Result<u64> {
     let path = dir.join(file_name(first_segment));
     let temporary = temporary_name(&path);
@@ -98,9 +105,9 @@ pub(crate) fn write<'a>(
         put_uvarint(&mut record, next_id);
         writer.push(&record)?;
         let mut table = Table::default();
-        for (series, tip) in series {
-            table.push_series(series, tip);
-            if table.n_series >= SERIES_PER_RECORD {
+        for (series, tip, histogram) in series {
+            table.push_series(series, tip, histogram);
+            if table.n_series >= SERIES_PER_RECORD || table.histograms.len() >= HISTOGRAM_BYTES_PER_RECORD {
                 writer.push(&table.take_record()?)?;
             }
         }
@@ -129,12 +136,14 @@ struct Table<'a> {
     series: Vec<u8>,
     /// Values of the newest samples, apart: they look like nothing else.
     values: Vec<u8>,
+    /// Those of them that are histograms.
+    histograms: Vec<u8>,
     last_id: u64,
     last_time: i64,
 }
 
 impl<'a> Table<'a> {
-    fn push_series(&mut self, series: &'a MemSeries, tip: Tip) {
+    fn push_series(&mut self, series: &'a MemSeries, tip: Tip, histogram: Option<&Arc<Histogram>>) {
         put_varint(&mut self.series, series.id.wrapping_sub(self.last_id).cast_signed());
         put_len(&mut self.series, series.labels.len());
         for (name, value) in series.labels.iter() {
@@ -153,6 +162,12 @@ impl<'a> Table<'a> {
             self.series.push(1);
             put_varint(&mut self.series, tip.time.wrapping_sub(self.last_time));
             self.values.extend_from_slice(&tip.bits.to_le_bytes());
+            if tip.is_histogram() {
+                let point = |histogram| HistogramPoint { time: tip.time, start: 0, histogram };
+                let chunk =
+                    histogram.map(|known| HistogramBuilder::new(&point(Arc::clone(known))).snapshot());
+                put_bytes(&mut self.histograms, chunk.as_ref().map_or(&[], |chunk| &chunk.data));
+            }
             self.last_time = tip.time;
         }
         self.last_id = series.id;
@@ -160,13 +175,14 @@ impl<'a> Table<'a> {
     }
 
     fn take_record(&mut self) -> io::Result<Vec<u8>> {
-        let Self { n_series, numbers, texts, series, values, .. } = std::mem::take(self);
-        let mut body = Vec::with_capacity(texts.len() + series.len() + values.len() + 20);
+        let Self { n_series, numbers, texts, series, values, histograms, .. } = std::mem::take(self);
+        let mut body = Vec::with_capacity(texts.len() + series.len() + values.len() + histograms.len() + 24);
         put_len(&mut body, numbers.len());
         body.extend_from_slice(&texts);
         put_len(&mut body, n_series);
         put_bytes(&mut body, &series);
-        body.extend_from_slice(&values);
+        put_bytes(&mut body, &values);
+        body.extend_from_slice(&histograms);
         let mut record = vec![TAG_SERIES_TABLE];
         record.extend_from_slice(&compress(&body, DEFAULT_LEVEL)?);
         Ok(record)
@@ -234,7 +250,7 @@ fn read_record(
         }
         TAG_SERIES_TABLE if version >= 2 => {
             let body = decompress(reader.rest(), MAX_BODY_BYTES).map_err(|_| reader.malformed())?;
-            read_table(&body, &mut |series| {
+            read_table(version, &body, &mut |series| {
                 report.n_series += 1;
                 restore(series)
             })?;
@@ -247,6 +263,7 @@ fn read_record(
 }
 
 fn read_table(
+    version: u16,
     body: &[u8],
     restore: &mut impl FnMut(SavedSeries) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
@@ -255,6 +272,10 @@ fn read_table(
     let texts: Vec<&str> = (0..n_texts).map(|_| reader.str()).collect::<Result<_, _>>()?;
     let n_series = reader.count()?;
     let mut series = Reader::new(reader.bytes()?, "checkpoint record");
+    // Before version 3 values were the rest.
+    let mut values =
+        Reader::new(if version >= 3 { reader.bytes()? } else { reader.rest() }, "checkpoint record");
+    let mut histograms = Reader::new(if version >= 3 { reader.rest() } else { &[] }, "checkpoint record");
     let (mut id, mut time) = (0u64, 0i64);
     for _ in 0..n_series {
         id = id.wrapping_add(series.varint()?.cast_unsigned());
@@ -272,13 +293,24 @@ fn read_table(
             0 => None,
             1 => {
                 time = time.wrapping_add(series.varint()?);
-                Some((time, reader.u64_le()?))
+                Some((time, values.u64_le()?))
             }
             _ => return Err(series.malformed()),
         };
-        restore(SavedSeries { id, labels: Arc::new(builder.build()), last, chunks: Vec::new() })?;
+        let mut histogram = None;
+        if version >= 3 && last.is_some_and(|(_, bits)| bits == HISTOGRAM_BITS) {
+            let chunk = histograms.bytes()?;
+            if !chunk.is_empty() {
+                decode(chunk, |point| histogram = Some(point.histogram))?;
+            }
+        }
+        restore(SavedSeries { id, labels: Arc::new(builder.build()), last, histogram, chunks: Vec::new() })?;
     }
-    if series.is_empty() && reader.is_empty() { Ok(()) } else { Err(reader.malformed()) }
+    if series.is_empty() && values.is_empty() && histograms.is_empty() {
+        Ok(())
+    } else {
+        Err(reader.malformed())
+    }
 }
 
 fn read_series_v1(reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
@@ -292,12 +324,13 @@ fn read_series_v1(reader: &mut Reader<'_>) -> Result<SavedSeries, Malformed> {
         let (encoding, data) = (Encoding::Xor, reader.bytes()?.into());
         chunks.push(Chunk { min_time, max_time, n_samples, encoding, data });
     }
-    Ok(SavedSeries { id, labels, last: None, chunks })
+    Ok(SavedSeries { id, labels, last: None, histogram: None, chunks })
 }
 
 #[cfg(test)]
 mod tests {
     use cairn_disk::TwinFs;
+    use cairn_promql::source::STALE_NAN_BITS;
 
     use super::*;
     use crate::codec::frozen;
@@ -307,40 +340,52 @@ mod tests {
     const TIME: i64 = 1_700_000_000_000;
 
     /// What every frozen checkpoint holds: of version 1 with the chunks, since then with the newest samples.
-    fn saved(version: u16) -> [SavedSeries; 2] {
+    fn saved(version: u16) -> Vec<SavedSeries> {
         let first = Arc::new(Labels::from_pairs([("__name__", "up"), ("job", "a")]));
         let second = Arc::new(Labels::empty());
         let one = 1f64.to_bits();
         let minus = (-2.5f64).to_bits();
         let chunk =
             |samples: &[(i64, u64)]| Chunk::from_samples(samples.iter().copied()).into_iter().collect();
+        let series = |id, labels, last| SavedSeries { id, labels, last, histogram: None, chunks: Vec::new() };
         match version {
-            1 => [
-                SavedSeries {
-                    id: 1,
-                    labels: first,
-                    last: None,
-                    chunks: chunk(&[(TIME, one), (TIME + 15_000, one)]),
-                },
-                SavedSeries { id: 2, labels: second, last: None, chunks: chunk(&[(-7, minus)]) },
-            ],
-            _ => [
-                SavedSeries { id: 1, labels: first, last: Some((TIME + 15_000, one)), chunks: Vec::new() },
-                SavedSeries { id: 2, labels: second, last: None, chunks: Vec::new() },
-            ],
+            1 => {
+                let chunks = [chunk(&[(TIME, one), (TIME + 15_000, one)]), chunk(&[(-7, minus)])];
+                let both = [series(1, first, None), series(2, second, None)].into_iter().zip(chunks);
+                both.map(|(series, chunks)| SavedSeries { chunks, ..series }).collect()
+            }
+            2 => vec![series(1, first, Some((TIME + 15_000, one))), series(2, second, None)],
+            _ => {
+                let mut third = series(3, labels("h"), Some((TIME, HISTOGRAM_BITS)));
+                third.histogram = Some(Arc::new(Histogram::without_observations(1.5, true)));
+                let unknown = series(4, labels("unknown"), Some((TIME, HISTOGRAM_BITS)));
+                let fifth = series(5, labels("float"), Some((TIME + 15_000, minus)));
+                let marker = Histogram::without_observations(f64::from_bits(STALE_NAN_BITS), false);
+                let mut sixth = series(6, labels("marker"), Some((TIME, HISTOGRAM_BITS)));
+                sixth.histogram = Some(Arc::new(marker));
+                let before = [series(1, first, Some((TIME + 15_000, one))), series(2, second, None)];
+                before.into_iter().chain([third, unknown, fifth, sixth]).collect()
+            }
         }
+    }
+
+    fn labels(name: &str) -> Arc<Labels> {
+        Arc::new(Labels::from_pairs([("__name__", name)]))
     }
 
     fn written() -> (TwinFs, PathBuf, Vec<u8>) {
         let head = Head::new();
-        let [first, second] = saved(2).map(|saved| {
-            let series = head.insert(saved.id, saved.labels.stable_hash(), &saved.labels);
-            let (time, bits) = saved.last.unwrap_or((Tip::NEVER, 0));
-            (series, Tip { time, bits, ..Tip::of(saved.id) })
-        });
+        let all: Vec<_> = saved(CHECKPOINT_FORMAT.version)
+            .into_iter()
+            .map(|saved| {
+                let series = head.insert(saved.id, saved.labels.stable_hash(), &saved.labels);
+                let (time, bits) = saved.last.unwrap_or((Tip::NEVER, 0));
+                (series, Tip { time, bits, ..Tip::of(saved.id) }, saved.histogram)
+            })
+            .collect();
         let fs = TwinFs::new();
-        let both = [(&*first.0, first.1), (&*second.0, second.1)];
-        write(&fs, Path::new(DIR), SegmentId(1), head.next_id(), both.into_iter()).unwrap();
+        let series = all.iter().map(|(series, tip, histogram)| (&**series, *tip, histogram.as_ref()));
+        write(&fs, Path::new(DIR), SegmentId(1), head.next_id(), series).unwrap();
         let path = Path::new(DIR).join(file_name(SegmentId(1)));
         let file = fs.open_read(&path).unwrap();
         let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
@@ -366,8 +411,11 @@ mod tests {
             let path = Path::new(DIR).join("frozen");
             fs.create_new(&path).unwrap().append(&bytes).unwrap();
             let (report, found) = read_all(&fs, &path);
-            assert_eq!((report.next_id, report.n_series, report.damage), (3, 2, Vec::new()));
-            assert_eq!(found, saved(version));
+            let want = saved(version);
+            let n = want.len();
+            assert_eq!((report.next_id, report.n_series, report.damage), (n as u64 + 1, n, Vec::new()));
+            // As text: a marker's sum is not equal to itself.
+            assert_eq!(format!("{found:?}"), format!("{want:?}"));
             fs.remove_file(&path).unwrap();
         }
     }
@@ -383,7 +431,7 @@ mod tests {
             })
             .collect();
         let fs = TwinFs::new();
-        let series = all.iter().map(|(series, tip)| (&**series, *tip));
+        let series = all.iter().map(|(series, tip)| (&**series, *tip, None));
         let bytes = write(&fs, Path::new(DIR), SegmentId(1), head.next_id(), series).unwrap();
         assert!(bytes < 5000 * 8, "{bytes}");
         let (report, found) = read_all(&fs, &Path::new(DIR).join(file_name(SegmentId(1))));

@@ -22,6 +22,7 @@ use std::sync::{Arc, PoisonError};
 use cairn_disk::SegmentId;
 
 use super::Inner;
+use super::histograms::NewestHistograms;
 use super::join::join_chunks;
 use super::maintain::MaintainError;
 use super::write::Commit;
@@ -78,6 +79,7 @@ struct Cut {
     first_segment: SegmentId,
     /// The newest samples at that moment, by slot.
     tips: Vec<Tip>,
+    newest_histograms: NewestHistograms,
     next_id: u64,
 }
 
@@ -203,7 +205,13 @@ impl Inner {
         commit.generation += 1;
         self.head.begin_flush();
         let next_id = self.head.next_id();
-        Ok(Cut { generation: commit.generation, first_segment, tips: commit.tips.clone(), next_id })
+        Ok(Cut {
+            generation: commit.generation,
+            first_segment,
+            tips: commit.tips.clone(),
+            newest_histograms: commit.histograms.all_newest().clone(),
+            next_id,
+        })
     }
 
     /// Closes chunks of earlier generations; answers the windows of time that they lie in.
@@ -353,7 +361,8 @@ impl Inner {
         let io = |action| move |source| MaintainError::io(action, dir, source);
         let series = all.iter().filter(|series| !series.is_dropped()).filter_map(|series| {
             let tip = cut.tips.get(series.slot as usize).filter(|tip| tip.id == series.id)?;
-            Some((&**series, *tip))
+            let histogram = cut.newest_histograms.get(&series.slot).filter(|(id, _)| *id == series.id);
+            Some((&**series, *tip, histogram.map(|(_, histogram)| histogram)))
         });
         self.save_exemplars()?;
         checkpoint::write(fs, dir, cut.first_segment, cut.next_id, series)

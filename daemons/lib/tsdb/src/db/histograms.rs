@@ -21,7 +21,7 @@ pub(super) type NewestHistograms = HashMap<u32, (u64, Arc<Histogram>)>;
 /// What appending histograms needs beside the tips.
 #[derive(Debug)]
 pub(super) struct HistogramCommit {
-    /// Of some it is missing after a restart: those whose log is gone.
+    /// Of some it is missing after a restart: those whose log is gone, and whose checkpoint was of a version before 3.
     newest: NewestHistograms,
     /// Those that the unit brings which is being appended.
     of_unit: NewestHistograms,
@@ -30,7 +30,7 @@ pub(super) struct HistogramCommit {
 }
 
 impl HistogramCommit {
-    /// `newest`: what a replay found.
+    /// `newest`: what a start found.
     pub(super) fn new(newest: NewestHistograms) -> io::Result<Self> {
         Ok(Self { newest, of_unit: NewestHistograms::new(), encoder: HistogramsEncoder::new()? })
     }
@@ -45,6 +45,11 @@ impl HistogramCommit {
     pub(super) fn newest(&self, series: &MemSeries) -> Option<&Arc<Histogram>> {
         let known = self.of_unit.get(&series.slot).or_else(|| self.newest.get(&series.slot));
         known.filter(|(id, _)| *id == series.id).map(|(_, histogram)| histogram)
+    }
+
+    /// All of them; to be called between units.
+    pub(super) fn all_newest(&self) -> &NewestHistograms {
+        &self.newest
     }
 
     /// A unit begins.
@@ -117,7 +122,7 @@ pub(super) fn judge(
             Some(known) if !known.is_identical(&point.histogram) => {
                 Outcome::DuplicateOtherValue { existing: known.sum }
             }
-            // Where a restart forgot which histogram it was, it is a request that is repeated: most likely this one.
+            // Where an old checkpoint forgot which histogram it was, it is a request that is repeated: most likely this one.
             _ => Outcome::Duplicate,
         }
     })

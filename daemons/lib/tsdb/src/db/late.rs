@@ -1,6 +1,10 @@
 //! Judging late samples: those that are older than the newest one of their series, within the out-of-order window.
 //!
 //! They are rare, so what judging one needs is only gathered when there is one.
+//!
+//! A late sample is compared with what its series has in memory, not with blocks; the peer does not look there either. So another
+//! value at the time of a sample in a block is acknowledged, and the one that came first is what everybody sees: a selection, a
+//! flush and a merge of blocks all go by the order of writing (`db/join.rs`).
 
 use std::collections::HashMap;
 

@@ -220,7 +220,7 @@ impl<'scope> Replay<'scope> {
     }
 
     pub(super) fn restore(&mut self, saved: SavedSeries) -> Result<(), Malformed> {
-        let SavedSeries { id, labels, last, chunks } = saved;
+        let SavedSeries { id, labels, last, histogram, chunks } = saved;
         let slot = self.series_for(id, &labels);
         let mut samples = cairn_promql::source::SeriesData::default();
         for chunk in chunks {
@@ -235,6 +235,9 @@ impl<'scope> Replay<'scope> {
         {
             (tip.time, tip.bits) = (time, bits);
             self.head.saw_time(time);
+            if let Some(histogram) = histogram {
+                self.newest_histograms.insert(slot, (tip.id, histogram));
+            }
         }
         Ok(())
     }

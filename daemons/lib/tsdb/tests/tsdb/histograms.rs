@@ -163,6 +163,10 @@ fn a_repeated_request_after_a_restart_is_no_error() {
     fs.crash();
     let (db, _) = open(&fs);
     assert_eq!(add(&db, "m", 4500, histogram(1)), Outcome::Duplicate);
+    assert_eq!(add(&db, "m", 4500, histogram(2)), Outcome::DuplicateOtherValue { existing: 1.5 });
+    // The marker that ends it is of its kind, too, and no duplicate of it.
+    let stale = f64::from_bits(STALE_NAN_BITS);
+    assert_eq!(append(&db, &labels("m", 1), 4500, stale), Outcome::DuplicateOtherValue { existing: 1.5 });
 }
 
 #[test]

@@ -67,6 +67,39 @@ fn a_batch_may_hold_all_kinds() {
     assert_eq!(times, [40, 50, 55, 60]);
 }
 
+/// Blocks are not looked at, as the peer does not: another value at the time of a sample in a block is acknowledged. The one that
+/// came first is seen, from the first moment on and whatever becomes of both.
+#[test]
+fn of_two_values_at_one_time_the_first_one_is_seen_for_ever() {
+    let fs = TwinFs::new();
+    let mut db = open_with_window(&fs, WINDOW_MS);
+    let series = labels("m", 1);
+    for time in (0..=10).map(|n| n * 200) {
+        append(&db, &series, time, 1.0);
+    }
+    let want = everything(&db);
+    db.flush(NOW).unwrap();
+    for (time, value) in [(1000, 2.0), (400, 3.0), (1000, 4.0)] {
+        assert_eq!(append(&db, &series, time, value), Outcome::Stored);
+        assert_eq!(everything(&db), want, "from block and head");
+        db.sync().unwrap();
+        drop(db);
+        fs.crash();
+        db = open_with_window(&fs, WINDOW_MS);
+        assert_eq!(everything(&db), want, "from block and log");
+        db.flush(NOW).unwrap();
+        assert_eq!(everything(&db), want, "from two blocks");
+    }
+    append(&db, &labels("clock", 0), 40 * BLOCK_MS, 0.0);
+    db.flush(NOW).unwrap();
+    let n_blocks = db.blocks().len();
+    db.maintain(NOW).unwrap();
+    assert!(db.blocks().len() < n_blocks, "{n_blocks} blocks are merged");
+    assert_eq!(everything(&db)[&series], want[&series]);
+    drop(db);
+    assert_eq!(everything(&open_with_window(&fs, WINDOW_MS))[&series], want[&series]);
+}
+
 /// Everything backwards, within the window, over a dozen blocks.
 fn fill_backwards(db: &Db) {
     for block in 1..12 {

@@ -240,11 +240,7 @@ impl World {
                 // Only floats may be late; a series that left the head begins anew, though.
                 want = Outcome::OutOfOrder;
             }
-            // After a flush and a restart nobody knows which histogram it was.
-            let may_be_unknown =
-                matches!(want, Outcome::DuplicateOtherValue { existing } if existing.is_nan());
             let is_right = is_same(outcome, want)
-                || (may_be_unknown && outcome == Outcome::Duplicate)
                 || (is_late
                     && want == Outcome::OutOfOrder
                     && outcome == Outcome::Stored
