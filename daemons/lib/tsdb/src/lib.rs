@@ -11,8 +11,9 @@
 //! |---|---|
 //! | [`options`] | what can be chosen |
 //! | [`db`] | how is a database opened, what can it do |
-//! | `db/histograms` | how does a native histogram |
-//! | `db/write` | how does a sample get in (the only place that appends) |
+//! | `db/unit` | how does a sample get in, and a request as a whole (the only place that appends) |
+//! | `db/late`, `db/histograms` | and a late one, a native histogram |
+//! | `db/write` | how does a series |
 //! | `db/maintain`, `db/flush`, `db/compact`, `db/retain` | what happens in the background |
 //! | `db/delete`, `db/snapshot`, `restore` | how are samples deleted, how is a copy made and put back |
 //! | `db/view`, `db/join`, `db/catalogue` | how are samples and labels found again |

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cairn_model::Labels;
+use cairn_model::{Histogram, Labels};
 use cairn_promql::source::{HistogramPoint, SeriesData, is_stale};
 
 use crate::chunk::{Chunk, OpenChunk};
@@ -158,12 +158,22 @@ pub(crate) struct SeriesChunks {
 }
 
 /// What a series has at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum SampleAt {
-    /// A float, by its bits; the marker for the end of a series of histograms is one, too, as it was one when it came.
+    /// A float, by its bits; the marker for the end of a series of histograms is one, too, as it may have come as one.
     Float(u64),
     /// A native histogram.
-    Histogram,
+    Histogram(Arc<Histogram>),
+}
+
+impl SampleAt {
+    pub(crate) fn of_histogram(histogram: &Arc<Histogram>) -> Self {
+        if is_stale(histogram.sum) {
+            Self::Float(histogram.sum.to_bits())
+        } else {
+            Self::Histogram(Arc::clone(histogram))
+        }
+    }
 }
 
 /// Addresses that the next sample of a series needs, as a hint that may be out of date.
@@ -285,12 +295,9 @@ impl SeriesChunks {
             // Encoded in this very process; a failure is a bug, and shows when the chunk is read for an answer.
             let _ = chunk.decode_range(time, time, &mut found);
         }
-        let histogram = found.histograms.first().map(|point| &point.histogram);
-        match (found.values.first(), histogram) {
-            (Some(value), _) => Some(SampleAt::Float(value.to_bits())),
-            (None, Some(marker)) if is_stale(marker.sum) => Some(SampleAt::Float(marker.sum.to_bits())),
-            (None, Some(_)) => Some(SampleAt::Histogram),
-            (None, None) => None,
+        match found.values.first() {
+            Some(value) => Some(SampleAt::Float(value.to_bits())),
+            None => found.histograms.first().map(|point| SampleAt::of_histogram(&point.histogram)),
         }
     }
 

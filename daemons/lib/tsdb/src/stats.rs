@@ -34,7 +34,7 @@ pub struct Counters {
     pub samples_duplicate_other_value: u64,
     /// Samples refused as out of order.
     pub samples_out_of_order: u64,
-    /// Samples stored although later ones of their series were there.
+    /// Samples stored although later ones of their series were there, native histograms included.
     pub samples_stored_late: u64,
     /// Samples refused as older than the out-of-order window.
     pub samples_before_window: u64,

@@ -1,4 +1,5 @@
-//! How a native histogram is judged. The rules are those of floats, and a series may have both, at different times.
+//! How a native histogram is judged. The rules are those of floats, and a series may have both, at different times. Late ones are
+//! judged in `db/late.rs`.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,7 +11,7 @@ use cairn_promql::source::{HistogramPoint, STALE_NAN_BITS, is_stale};
 use super::write::AcceptedTimes;
 use crate::append::{HistogramSample, Outcome};
 use crate::series::{MemSeries, Tip};
-use crate::wal_record::HistogramsEncoder;
+use crate::wal_record::{HistogramsEncoder, TAG_HISTOGRAMS, TAG_LATE_HISTOGRAMS, UnitEncoder};
 
 /// Room for so many histograms of a unit is kept for the next one.
 const MAX_KEPT: usize = 1000;
@@ -27,12 +28,16 @@ pub(super) struct HistogramCommit {
     of_unit: NewestHistograms,
     /// The open record of that unit.
     encoder: HistogramsEncoder,
+    /// That of its late ones.
+    late: HistogramsEncoder,
 }
 
 impl HistogramCommit {
     /// `newest`: what a start found.
     pub(super) fn new(newest: NewestHistograms) -> io::Result<Self> {
-        Ok(Self { newest, of_unit: NewestHistograms::new(), encoder: HistogramsEncoder::new()? })
+        let encoder = HistogramsEncoder::new(TAG_HISTOGRAMS)?;
+        let late = HistogramsEncoder::new(TAG_LATE_HISTOGRAMS)?;
+        Ok(Self { newest, of_unit: NewestHistograms::new(), encoder, late })
     }
 
     /// Forgets histograms that are no longer the newest sample of their series.
@@ -55,6 +60,7 @@ impl HistogramCommit {
     /// A unit begins.
     pub(super) fn begin(&mut self) {
         self.encoder.begin();
+        self.late.begin();
         self.of_unit.clear();
     }
 
@@ -64,18 +70,29 @@ impl HistogramCommit {
         self.of_unit.insert(series.slot, (series.id, Arc::clone(&point.histogram)));
     }
 
+    /// Adds one that is not the newest of its series to the open record of such.
+    pub(super) fn push_late(&mut self, series: &MemSeries, point: &HistogramPoint) {
+        self.late.push(series.id, point);
+    }
+
+    /// Whether the open record of those that came in order is.
     pub(super) fn is_empty(&self) -> bool {
         self.encoder.is_empty()
     }
 
-    /// Whether the next sample is to go into another record.
+    /// Whether the next sample is to go into other records.
     pub(super) fn is_full(&self) -> bool {
-        self.encoder.is_full()
+        self.encoder.is_full() || self.late.is_full()
     }
 
-    /// Closes the record; the next one is empty.
-    pub(super) fn finish(&mut self) -> io::Result<&[u8]> {
-        self.encoder.finish()
+    /// Closes the open records; the next ones are empty.
+    pub(super) fn close(&mut self, unit: &mut UnitEncoder) -> io::Result<()> {
+        for encoder in [&mut self.encoder, &mut self.late] {
+            if !encoder.is_empty() {
+                unit.push(encoder.finish()?);
+            }
+        }
+        Ok(())
     }
 
     /// The unit is stored.

@@ -315,15 +315,16 @@ impl Visit for Replay<'_> {
         self.exemplars.offer(&series.to_labels(), exemplar);
     }
 
-    fn histogram(&mut self, id: u64, point: HistogramPoint) {
+    fn histogram(&mut self, id: u64, point: HistogramPoint, is_late: bool) {
         let Some(slot) = self.slots.get(id) else {
             self.orphans += 1;
             return;
         };
-        // As of a float that is not late: it was the newest one when it was written.
-        let tip = &mut self.tips[slot as usize];
-        *tip = Tip::of_histogram(tip.id, point.time);
-        self.newest_histograms.insert(slot, (tip.id, Arc::clone(&point.histogram)));
+        if !is_late {
+            let tip = &mut self.tips[slot as usize];
+            *tip = Tip::of_histogram(tip.id, point.time);
+            self.newest_histograms.insert(slot, (tip.id, Arc::clone(&point.histogram)));
+        }
         if self.is_in_blocks {
             self.head.saw_time(point.time);
             return;

@@ -12,6 +12,7 @@ use cairn_disk::WalError;
 use cairn_promql::source::{HistogramPoint, STALE_NAN_BITS};
 
 use super::histograms::{self, point_of};
+use super::late::Judged;
 use super::write::{AcceptedTimes, Commit, LOOK_AHEAD, normal_bits};
 use super::{Inner, place};
 use crate::append::{AppendError, HistogramSample, Outcome, Row, SampleOf, WholeOutcomes};
@@ -35,6 +36,12 @@ pub(super) struct Unit<'a, R> {
     samples: &'a [R],
     histograms: &'a [HistogramSample],
     keep: Keep,
+}
+
+impl<R> Unit<'_, R> {
+    fn judged<'a>(&'a self, of_samples: &'a [Outcome], of_histograms: &'a [Outcome]) -> Judged<'a, R> {
+        Judged { samples: self.samples, of_samples, histograms: self.histograms, of_histograms }
+    }
 }
 
 /// A marker among the floats that ends a series of histograms, and so is stored as one.
@@ -174,10 +181,15 @@ impl Inner {
             commit.places[series.slot as usize] = chunks.place();
             stored.floats += 1;
         }
-        for (sample, outcome) in unit.histograms.iter().zip(of_histograms) {
+        for (index, (sample, outcome)) in unit.histograms.iter().zip(of_histograms).enumerate() {
             if *outcome == Outcome::Stored {
                 let point = point_of(sample);
-                stored.grown += sample.series.0.lock().push_histogram(&point, generation, block_ms);
+                let mut chunks = sample.series.0.lock();
+                stored.grown += if commit.late.is_late_histogram(index) {
+                    chunks.insert_late_histogram(&point, generation, block_ms)
+                } else {
+                    chunks.push_histogram(&point, generation, block_ms)
+                };
                 stored.saw(point.time);
                 stored.histograms += 1;
             }
@@ -251,8 +263,8 @@ fn judge_unit<R: Row>(
                 Err(Outcome::OutOfOrder) => match times.late_from {
                     Some(from) if time < from => Outcome::BeforeWindow,
                     Some(_) => {
-                        let before = &outcomes.samples[first..];
-                        let outcome = commit.late.judge(series, time, bits, unit.samples, before);
+                        let judged = unit.judged(&outcomes.samples[first..], &[]);
+                        let outcome = commit.late.judge(series, time, bits, &judged);
                         if outcome == Outcome::Stored {
                             commit.samples.push_alone(series.id, time, bits, row.start_ms());
                         }
@@ -265,8 +277,22 @@ fn judge_unit<R: Row>(
         };
         outcomes.samples.push(outcome);
     }
+    let first_histogram = outcomes.histograms.len();
     for sample in unit.histograms {
-        let outcome = judge_histogram(commit, &sample.series.0, &point_of(sample), times, n_series)?;
+        let (SeriesRef(series), point) = (&sample.series, point_of(sample));
+        let outcome = match (judge_histogram(commit, series, &point, times, n_series)?, times.late_from) {
+            (Outcome::OutOfOrder, Some(from)) if point.time < from => Outcome::BeforeWindow,
+            (Outcome::OutOfOrder, Some(_)) => {
+                let before = &outcomes.histograms[first_histogram..];
+                let judged = unit.judged(&outcomes.samples[first..], before);
+                let outcome = commit.late.judge_histogram(series, &point, &judged);
+                if outcome == Outcome::Stored {
+                    commit.histograms.push_late(series, &point);
+                }
+                outcome
+            }
+            (outcome, _) => outcome,
+        };
         outcomes.histograms.push(outcome);
     }
     commit.close_records(n_series)
@@ -281,13 +307,47 @@ fn judge_histogram(
     n_series: usize,
 ) -> io::Result<Outcome> {
     let known = commit.histograms.newest(series);
-    if let Err(outcome) = histograms::judge(&commit.tips, series, point, times, known) {
-        return Ok(outcome);
-    }
+    let judged = histograms::judge(&commit.tips, series, point, times, known);
     if commit.histograms.is_full() {
         commit.close_records(n_series)?;
+    }
+    if let Err(outcome) = judged {
+        return Ok(outcome);
     }
     commit.histograms.push(series, point);
     commit.replace_tip(series.slot, Tip::of_histogram(series.id, point.time));
     Ok(Outcome::Stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_disk::TwinFs;
+    use cairn_model::{Labels, TimeMs};
+
+    use super::*;
+    use crate::{Db, Options};
+
+    #[test]
+    fn a_large_request_leaves_no_large_buffers() {
+        let options = Options {
+            out_of_order_window_ms: 10_000_000,
+            ..Options::new("/data", Arc::new(TwinFs::new()) as Arc<dyn cairn_disk::Fs>)
+        };
+        let db = Db::open(options, &|_| {}).unwrap().0;
+        let series = db.series_ref(&Labels::from_pairs([("__name__", "m")])).unwrap();
+        // Half of them late.
+        let times = (0..50_000).map(|n| 1_000_000 + n).chain(0..50_000);
+        let samples: Vec<_> =
+            times.map(|time_ms| SampleOf { series: &series, time_ms, value: 1.0, start_ms: 0 }).collect();
+        let refused: Vec<_> =
+            samples.iter().copied().chain([SampleOf { value: 2.0, ..samples[0] }]).collect();
+        for request in [&refused, &samples] {
+            let outcomes = db.append_whole(request, &[], TimeMs(2_000_000)).unwrap();
+            assert_eq!(outcomes.is_kept(), request.len() == samples.len());
+            let commit = db.inner.commit();
+            assert!(commit.undo.capacity() <= MAX_BATCH, "{}", commit.undo.capacity());
+            assert!(commit.markers.capacity() <= MAX_BATCH && commit.late.capacity() <= 2 * MAX_BATCH);
+        }
+        assert_eq!(db.counters().samples_stored, 100_000);
+    }
 }

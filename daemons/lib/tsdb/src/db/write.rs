@@ -115,10 +115,7 @@ impl Commit {
             self.samples.written();
             self.samples.begin(n_series);
         }
-        if !self.histograms.is_empty() {
-            self.unit.push(self.histograms.finish()?);
-        }
-        Ok(())
+        self.histograms.close(&mut self.unit)
     }
 
     /// Remembers what a tip was before the sample that replaces it now.

@@ -8,7 +8,7 @@ use std::io;
 use cairn_disk::compress::Compressor;
 use cairn_promql::source::HistogramPoint;
 
-use super::{RECORD_VERSION, TAG_HISTOGRAMS, put_body};
+use super::{RECORD_VERSION, put_body};
 use crate::chunk::histogram::{HistogramBuilder, decode};
 use crate::codec::{Malformed, Reader, put_bytes, put_uvarint};
 
@@ -20,6 +20,7 @@ const BODY_BYTES: usize = 512 << 10;
 /// Writes records of histograms.
 #[derive(Debug)]
 pub(crate) struct HistogramsEncoder {
+    tag: u8,
     open: Option<(u64, HistogramBuilder)>,
     body: Vec<u8>,
     record: Vec<u8>,
@@ -27,8 +28,15 @@ pub(crate) struct HistogramsEncoder {
 }
 
 impl HistogramsEncoder {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { open: None, body: Vec::new(), record: Vec::new(), compressor: Compressor::new(LEVEL)? })
+    /// `tag`: that of its records.
+    pub(crate) fn new(tag: u8) -> io::Result<Self> {
+        Ok(Self {
+            tag,
+            open: None,
+            body: Vec::new(),
+            record: Vec::new(),
+            compressor: Compressor::new(LEVEL)?,
+        })
     }
 
     /// Starts a record.
@@ -37,7 +45,7 @@ impl HistogramsEncoder {
         self.body.clear();
     }
 
-    /// Adds a sample; those of one series ascend in time.
+    /// Adds a sample; those of one series that ascend in time share a chunk.
     pub(crate) fn push(&mut self, id: u64, point: &HistogramPoint) {
         if !self.open.as_mut().is_some_and(|(open, builder)| *open == id && builder.push(point)) {
             self.close();
@@ -65,7 +73,7 @@ impl HistogramsEncoder {
     pub(crate) fn finish(&mut self) -> io::Result<&[u8]> {
         self.close();
         self.record.clear();
-        self.record.extend_from_slice(&[RECORD_VERSION, TAG_HISTOGRAMS]);
+        self.record.extend_from_slice(&[RECORD_VERSION, self.tag]);
         put_body(&mut self.compressor, &self.body, &mut self.record)?;
         self.body.clear();
         self.body.shrink_to(BODY_BYTES);

@@ -8,7 +8,8 @@ use cairn_tsdb::chunk::{
 };
 use cairn_tsdb::db::EXEMPLARS_FORMAT;
 use cairn_tsdb::wal_record::{
-    RECORD_VERSION, TAG_EXEMPLARS, TAG_HISTOGRAMS, TAG_SAMPLES, TAG_SERIES, TAG_UNIT, WAL_FORMAT,
+    RECORD_VERSION, TAG_EXEMPLARS, TAG_HISTOGRAMS, TAG_LATE_HISTOGRAMS, TAG_SAMPLES, TAG_SERIES, TAG_UNIT,
+    WAL_FORMAT,
 };
 
 const PAGE: &str = include_str!("../../FORMAT.md");
@@ -33,6 +34,7 @@ fn formats_and_tags_on_the_page_are_the_code_s() {
         ("TAG_SAMPLES", u64::from(TAG_SAMPLES)),
         ("TAG_EXEMPLARS", u64::from(TAG_EXEMPLARS)),
         ("TAG_HISTOGRAMS", u64::from(TAG_HISTOGRAMS)),
+        ("TAG_LATE_HISTOGRAMS", u64::from(TAG_LATE_HISTOGRAMS)),
         ("TAG_UNIT", u64::from(TAG_UNIT)),
         ("TAG_START", u64::from(TAG_START)),
         ("TAG_HEAD_SERIES", u64::from(TAG_HEAD_SERIES)),

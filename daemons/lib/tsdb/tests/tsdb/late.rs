@@ -1,9 +1,10 @@
 //! Samples that come after later ones of their series.
 
 use cairn_disk::TwinFs;
-use cairn_tsdb::{Db, Options, Outcome, Sample};
+use cairn_tsdb::{Db, HistogramSample, Options, Outcome, Sample};
 
-use crate::{BLOCK_MS, NOW, append, everything, labels, options};
+use crate::histograms::histogram;
+use crate::{BLOCK_MS, HISTOGRAM_TAG, NOW, append, everything, labels, options};
 
 const WINDOW_MS: i64 = 3 * BLOCK_MS;
 
@@ -65,6 +66,60 @@ fn a_batch_may_hold_all_kinds() {
     );
     let times: Vec<i64> = everything(&db)[&labels("m", 1)].keys().copied().collect();
     assert_eq!(times, [40, 50, 55, 60]);
+}
+
+#[test]
+fn native_histograms_may_be_late_too() {
+    use Outcome::{BeforeWindow, Duplicate, DuplicateOtherValue, OutOfOrder, Stored};
+    let fs = TwinFs::new();
+    let mut db = open_with_window(&fs, WINDOW_MS);
+    let (a, newest) = (labels("m", 1), 10 * BLOCK_MS);
+    let add = |db: &Db, time_ms, n: u64| {
+        let (series, histogram) = (db.series_ref(&a).unwrap(), histogram(n));
+        db.append_histograms(&[HistogramSample { series, time_ms, start_ms: 7, histogram }], NOW).unwrap()[0]
+    };
+    assert_eq!(add(&db, newest, 1), Stored);
+    assert_eq!(append(&db, &a, newest - 50, 5.0), Stored);
+    assert_eq!(add(&db, newest - 100, 2), Stored);
+    assert_eq!(add(&db, newest - 300, 3), Stored, "before another late one");
+    assert_eq!(add(&db, newest - WINDOW_MS - 1, 3), BeforeWindow);
+    let mut want = everything(&db);
+    for round in 0..3 {
+        assert_eq!(add(&db, newest - 100, 2), Duplicate);
+        assert_eq!(add(&db, newest - 100, 3), DuplicateOtherValue { existing: 3.0 });
+        assert_eq!(append(&db, &a, newest - 100, 3.0), OutOfOrder);
+        assert_eq!(add(&db, newest - 50, 3), OutOfOrder);
+        assert_eq!(add(&db, newest, 1), Duplicate, "the newest one is what it was");
+        assert_eq!(add(&db, newest - 200 - round, 4), Stored);
+        want.get_mut(&a).unwrap().insert(newest - 200 - round, HISTOGRAM_TAG | 4);
+        assert_eq!(everything(&db), want);
+        db.sync().unwrap();
+        drop(db);
+        fs.crash();
+        db = open_with_window(&fs, WINDOW_MS);
+        assert_eq!(everything(&db), want, "from the log");
+    }
+    db.flush(NOW).unwrap();
+    assert_eq!(everything(&db), want, "from blocks");
+    append(&db, &labels("clock", 0), 40 * BLOCK_MS, 0.0);
+    db.flush(NOW).unwrap();
+    db.maintain(NOW).unwrap();
+    assert_eq!(everything(&db)[&a], want[&a]);
+    // One request with some of a series, also two of one time.
+    let series = db.series_ref(&labels("m", 2)).unwrap();
+    let sample = |(back, n)| HistogramSample {
+        series: series.clone(),
+        time_ms: 40 * BLOCK_MS - back,
+        start_ms: 0,
+        histogram: histogram(n),
+    };
+    let batch = [(0, 1), (100, 2), (50, 3), (100, 2), (50, 4), (0, 1)].map(sample);
+    let other = DuplicateOtherValue { existing: 4.5 };
+    assert_eq!(
+        db.append_histograms(&batch, NOW).unwrap(),
+        [Stored, Stored, Stored, Duplicate, other, Duplicate]
+    );
+    assert_eq!(everything(&db)[&labels("m", 2)].len(), 3);
 }
 
 /// Blocks are not looked at, as the peer does not: another value at the time of a sample in a block is acknowledged. The one that
