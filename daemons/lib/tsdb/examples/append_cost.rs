@@ -1,8 +1,8 @@
 //! What appending costs: nanoseconds of a processor and bytes of log for a sample, bytes of memory for a series, seconds of a start.
 //!
-//! `cargo run --release -p cairn-tsdb --example append_cost -- DIR HOSTS STEPS` fills an empty directory with STEPS samples of each
+//! `cargo run --release -p cairn-tsdb --example append_cost -- DIR HOSTS STEPS [whole]` fills an empty directory with STEPS samples of each
 //! of 940 series of HOSTS machines, 15 s apart, in requests of 5 hosts that are synced each, with maintenance in between,
-//! and opens it again. The values are a model of a node_exporter: constants, counters of whole numbers and of
+//! and opens it again. `whole`: as requests that are kept whole. The values are a model of a node_exporter: constants, counters of whole numbers and of
 //! seconds, gauges, buckets. It is deterministic, so the bytes are, too.
 
 #![allow(clippy::print_stdout, reason = "its output is what it is for")]
@@ -94,8 +94,9 @@ fn per(total: u64, n: usize) -> f64 {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(dir), Some(hosts), Some(steps)) = (args.next(), args.next(), args.next()) else {
-        return Err("usage: append_cost DIR HOSTS STEPS".into());
+        return Err("usage: append_cost DIR HOSTS STEPS [whole]".into());
     };
+    let is_whole = args.next().is_some_and(|word| word == "whole");
     let (dir, hosts, steps): (_, usize, i64) = (Path::new(&dir), hosts.parse()?, steps.parse()?);
     let n_series = hosts * SERIES_PER_HOST;
     let options = || Options::new(dir, Arc::new(RealFs));
@@ -132,7 +133,11 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .map(|(series, &value)| SampleOf { series, time_ms, value, start_ms: 0 })
                 .collect();
             let begin = cpu(THREAD);
-            let outcomes = db.append_of(&rows, TimeMs(time_ms))?;
+            let outcomes = if is_whole {
+                db.append_whole(&rows, &[], TimeMs(time_ms))?.samples
+            } else {
+                db.append_of(&rows, TimeMs(time_ms))?
+            };
             appending += cpu(THREAD) - begin;
             if let Some(refused) = outcomes.iter().find(|outcome| !outcome.is_kept()) {
                 return Err(refused.to_string().into());

@@ -301,17 +301,19 @@ impl SeriesChunks {
         }
     }
 
-    /// The newest sample in memory, late ones included: time, and bits as a [`Tip`] has them.
-    pub(crate) fn newest(&self) -> Option<(i64, u64)> {
+    /// The newest sample in memory, late ones included: time, bits as a [`Tip`] has them, and the histogram if it is one.
+    pub(crate) fn newest(&self) -> Option<(i64, u64, Option<Arc<Histogram>>)> {
         let mut found = SeriesData::default();
         let late = self.late_in(0, i64::MIN, i64::MAX);
         for chunk in self.chunks_in(0, i64::MIN, i64::MAX).into_iter().chain(late) {
             // As in `sample_at`.
             let _ = chunk.decode_range(i64::MIN, i64::MAX, &mut found);
         }
-        let floats = found.times.iter().zip(&found.values).map(|(&time, value)| (time, value.to_bits()));
-        let histograms = found.histograms.iter().map(|point| (point.time, HISTOGRAM_BITS));
-        floats.chain(histograms).max_by_key(|(time, _)| *time)
+        let floats =
+            found.times.iter().zip(&found.values).map(|(&time, value)| (time, value.to_bits(), None));
+        let histograms = found.histograms.into_iter();
+        let histograms = histograms.map(|point| (point.time, HISTOGRAM_BITS, Some(point.histogram)));
+        floats.chain(histograms).max_by_key(|(time, ..)| *time)
     }
 
     /// Closes the open chunk if it belongs to an earlier generation, and late samples of such. Answers as `push_float`

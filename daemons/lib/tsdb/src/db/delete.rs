@@ -23,6 +23,7 @@ use roaring::RoaringBitmap;
 
 use super::maintain::{MaintainError, Maintenance};
 use super::view::{SelectError, visit_matching};
+use super::write::Commit;
 use super::{Inner, place};
 use crate::block::{Block, ChunkPlace, Tombstones};
 use crate::postings;
@@ -111,16 +112,16 @@ impl Inner {
             let mut commit = self.commit();
             for series in group {
                 let slot = series.slot as usize;
-                let (Some(tip), Some(at_cut)) = (commit.tips.get_mut(slot), covered.tips.get(slot)) else {
+                let Commit { tips, histograms, .. } = &mut *commit;
+                let (Some(tip), Some(at_cut)) = (tips.get_mut(slot), covered.tips.get(slot)) else {
                     continue;
                 };
                 let is_same = tip.id == series.id && at_cut.id == series.id && tip.time == at_cut.time;
                 if is_same && tip.time != Tip::NEVER && range.has(tip.time) {
                     // Late samples may have come since the cut: the newest one of those is the newest there is.
-                    *tip = match series.lock().newest() {
-                        Some((time, bits)) => Tip { time, bits, ..Tip::of(series.id) },
-                        None => Tip::of(series.id),
-                    };
+                    let (time, bits, histogram) = series.lock().newest().unwrap_or((Tip::NEVER, 0, None));
+                    *tip = Tip { time, bits, ..Tip::of(series.id) };
+                    histograms.set_newest(series, histogram);
                     n_forgotten += 1;
                 }
             }

@@ -57,6 +57,14 @@ impl HistogramCommit {
         &self.newest
     }
 
+    /// What the newest sample is now, between units, where that is a histogram.
+    pub(super) fn set_newest(&mut self, series: &MemSeries, histogram: Option<Arc<Histogram>>) {
+        match histogram {
+            Some(histogram) => self.newest.insert(series.slot, (series.id, histogram)),
+            None => self.newest.remove(&series.slot),
+        };
+    }
+
     /// A unit begins.
     pub(super) fn begin(&mut self) {
         self.encoder.begin();

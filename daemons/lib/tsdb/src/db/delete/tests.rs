@@ -1,11 +1,11 @@
 //! What comes between the steps of a deletion. `tests/tsdb/delete.rs` has the rest.
 
 use cairn_disk::TwinFs;
-use cairn_model::{Labels, TimeMs};
+use cairn_model::{Histogram, Labels, TimeMs};
 use cairn_promql::source::{SampleSource, Selection};
 
 use super::*;
-use crate::append::{Outcome, Sample};
+use crate::append::{HistogramSample, Outcome, Sample};
 use crate::{Db, Options};
 
 const NOW_MS: i64 = 1_000_000;
@@ -32,6 +32,13 @@ impl World {
     fn append(&self, time_ms: i64, value: f64) -> Outcome {
         let series = self.db.series_ref(&Labels::from_pairs([("__name__", "m")])).unwrap();
         self.db.append(&[Sample { series, time_ms, value, start_ms: 0 }], TimeMs(NOW_MS)).unwrap()[0]
+    }
+
+    fn append_histogram(&self, time_ms: i64, sum: f64) -> Outcome {
+        let series = self.db.series_ref(&Labels::from_pairs([("__name__", "m")])).unwrap();
+        let histogram = Arc::new(Histogram::without_observations(sum, false));
+        let sample = HistogramSample { series, time_ms, start_ms: 0, histogram };
+        self.db.append_histograms(&[sample], TimeMs(NOW_MS)).unwrap()[0]
     }
 
     fn found(&self) -> Vec<(i64, f64)> {
@@ -84,6 +91,22 @@ fn a_late_sample_meanwhile_does_not_keep_the_tip() {
     }
     assert_eq!(world.append(1000, 2.0), Outcome::Stored, "the newest one before, which is deleted");
     assert_eq!(world.found(), [(750, 7.0), (1000, 2.0)]);
+}
+
+#[test]
+fn a_late_histogram_meanwhile_is_the_newest_then() {
+    let mut world = World::new(1000);
+    assert_eq!(world.append_histogram(1100, 9.0), Outcome::Stored);
+    let covered = world.cover();
+    assert_eq!(world.append_histogram(750, 7.0), Outcome::Stored);
+    world.forget_tips(&covered, ALWAYS);
+    world.hide(&covered, ALWAYS);
+    for _ in 0..2 {
+        assert_eq!(world.append_histogram(750, 7.0), Outcome::Duplicate);
+        assert_eq!(world.append_histogram(750, 9.0), Outcome::DuplicateOtherValue { existing: 7.0 });
+        world = world.again();
+    }
+    assert_eq!(world.append_histogram(1100, 8.0), Outcome::Stored);
 }
 
 #[test]
