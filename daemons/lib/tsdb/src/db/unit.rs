@@ -56,8 +56,8 @@ pub(super) struct Marker {
 struct Stored {
     oldest: i64,
     newest: i64,
-    floats: u64,
-    histograms: u64,
+    floats: usize,
+    histograms: usize,
     /// Bytes by which the head grew.
     grown: isize,
 }
@@ -148,39 +148,9 @@ impl Inner {
         of_floats: &[Outcome],
         of_histograms: &[Outcome],
     ) -> usize {
-        let (generation, block_ms) = (commit.generation, self.options.block_ms);
         let mut stored = Stored { oldest: i64::MAX, newest: i64::MIN, floats: 0, histograms: 0, grown: 0 };
-        let mut markers = std::mem::take(&mut commit.markers).into_iter().peekable();
-        commit.places.resize(commit.tips.len(), Place::default());
-        for (index, (row, outcome)) in unit.samples.iter().zip(of_floats).enumerate() {
-            if let Some(later) = unit.samples.get(index + LOOK_AHEAD) {
-                // Once more: of a large batch the processor has forgotten it by now.
-                later.series().0.prefetch();
-            }
-            if *outcome != Outcome::Stored {
-                continue;
-            }
-            let n_before = usize::try_from(stored.floats).unwrap_or(usize::MAX);
-            if let Some((slot, _)) = commit.undo.get(n_before.saturating_add(LOOK_AHEAD)) {
-                commit.places[*slot as usize].prefetch();
-            }
-            let SeriesRef(series) = row.series();
-            stored.saw(row.time_ms());
-            if let Some(Marker { point, .. }) = markers.next_if(|marker| marker.at == index) {
-                stored.grown += series.lock().push_histogram(&point, generation, block_ms);
-                stored.histograms += 1;
-                continue;
-            }
-            let (time, bits, start) = (row.time_ms(), normal_bits(row.value()), row.start_ms());
-            let mut chunks = series.lock();
-            stored.grown += if commit.late.is_late(index) {
-                chunks.insert_late_float(time, bits, start, generation, block_ms)
-            } else {
-                chunks.push_float(time, bits, start, generation, block_ms)
-            };
-            commit.places[series.slot as usize] = chunks.place();
-            stored.floats += 1;
-        }
+        self.store_floats(commit, unit.samples, of_floats, &mut stored);
+        let (generation, block_ms) = (commit.generation, self.options.block_ms);
         for (index, (sample, outcome)) in unit.histograms.iter().zip(of_histograms).enumerate() {
             if *outcome == Outcome::Stored {
                 let point = point_of(sample);
@@ -196,11 +166,51 @@ impl Inner {
         }
         commit.histograms.keep_newest();
         let n_stored = stored.floats + stored.histograms;
-        self.head.stored(stored.oldest, stored.newest, n_stored, stored.grown);
-        self.tally.samples_stored.add(stored.floats);
+        self.head.stored(stored.oldest, stored.newest, n_stored as u64, stored.grown);
+        self.tally.samples_stored.add(stored.floats as u64);
         self.tally.samples_stored_late.add(commit.late.n_stored() as u64);
-        self.tally.histograms_stored.add(stored.histograms);
-        usize::try_from(n_stored).unwrap_or(usize::MAX)
+        self.tally.histograms_stored.add(stored.histograms as u64);
+        n_stored
+    }
+
+    fn store_floats<R: Row>(
+        &self,
+        commit: &mut Commit,
+        samples: &[R],
+        outcomes: &[Outcome],
+        stored: &mut Stored,
+    ) {
+        let (generation, block_ms) = (commit.generation, self.options.block_ms);
+        let mut markers = std::mem::take(&mut commit.markers).into_iter().peekable();
+        commit.places.resize(commit.tips.len(), Place::default());
+        let (mut oldest, mut newest, mut grown) = (i64::MAX, i64::MIN, 0);
+        let (mut n_stored, mut n_markers) = (0, 0);
+        for (index, (row, outcome)) in samples.iter().zip(outcomes).enumerate() {
+            if let Some(later) = samples.get(index + LOOK_AHEAD) {
+                // Once more: of a large batch the processor has forgotten it by now.
+                later.series().0.prefetch();
+            }
+            if *outcome != Outcome::Stored {
+                continue;
+            }
+            if let Some((slot, _)) = commit.undo.get(n_stored + LOOK_AHEAD) {
+                commit.places[*slot as usize].prefetch();
+            }
+            n_stored += 1;
+            let (time, bits, start) = (row.time_ms(), normal_bits(row.value()), row.start_ms());
+            let mut chunks = row.series().0.lock();
+            grown += if let Some(Marker { point, .. }) = markers.next_if(|marker| marker.at == index) {
+                n_markers += 1;
+                chunks.push_histogram(&point, generation, block_ms)
+            } else if commit.late.is_late(index) {
+                chunks.insert_late_float(time, bits, start, generation, block_ms)
+            } else {
+                chunks.push_float(time, bits, start, generation, block_ms)
+            };
+            commit.places[row.series().0.slot as usize] = chunks.place();
+            (oldest, newest) = (oldest.min(time), newest.max(time));
+        }
+        *stored = Stored { oldest, newest, floats: n_stored - n_markers, histograms: n_markers, grown };
     }
 
     fn count_refused(&self, keep: Keep, floats: &[Outcome], histograms: &[Outcome]) {
@@ -228,7 +238,19 @@ fn judge_unit<R: Row>(
     n_series: usize,
     outcomes: &mut WholeOutcomes,
 ) -> io::Result<()> {
-    let first = outcomes.samples.len();
+    judge_floats(commit, unit, times, n_series, &mut outcomes.samples)?;
+    judge_histograms(commit, unit, times, n_series, outcomes)?;
+    commit.close_records(n_series)
+}
+
+fn judge_floats<R: Row>(
+    commit: &mut Commit,
+    unit: &Unit<'_, R>,
+    times: &AcceptedTimes,
+    n_series: usize,
+    outcomes: &mut Vec<Outcome>,
+) -> io::Result<()> {
+    let first = outcomes.len();
     for (index, row) in unit.samples.iter().enumerate() {
         if let Some(later) = unit.samples.get(index + LOOK_AHEAD) {
             later.series().0.prefetch();
@@ -240,13 +262,7 @@ fn judge_unit<R: Row>(
         let outcome = if let Err(outcome) = times.judge(time) {
             outcome
         } else if bits == STALE_NAN_BITS && commit.ends_histograms(series, time) {
-            let histogram = commit.histograms.marker(series);
-            let point = HistogramPoint { time, start: 0, histogram };
-            let outcome = judge_histogram(commit, series, &point, times, n_series)?;
-            if outcome == Outcome::Stored {
-                commit.markers.push(Marker { at: index, point });
-            }
-            outcome
+            judge_marker(commit, series, time, index, times, n_series)?
         } else {
             match commit.judge(series, time, bits) {
                 Ok(tip) => {
@@ -260,31 +276,75 @@ fn judge_unit<R: Row>(
                     commit.tips[series.slot as usize] = tip;
                     Outcome::Stored
                 }
-                Err(Outcome::OutOfOrder) => match times.late_from {
-                    Some(from) if time < from => Outcome::BeforeWindow,
-                    Some(_) => {
-                        let judged = unit.judged(&outcomes.samples[first..], &[]);
-                        let outcome = commit.late.judge(series, time, bits, &judged);
-                        if outcome == Outcome::Stored {
-                            commit.samples.push_alone(series.id, time, bits, row.start_ms());
-                        }
-                        outcome
-                    }
-                    None => Outcome::OutOfOrder,
-                },
+                Err(Outcome::OutOfOrder) => {
+                    let judged = unit.judged(&outcomes[first..], &[]);
+                    judge_late_float(commit, row, times, &judged)
+                }
                 Err(outcome) => outcome,
             }
         };
-        outcomes.samples.push(outcome);
+        outcomes.push(outcome);
     }
-    let first_histogram = outcomes.histograms.len();
+    Ok(())
+}
+
+/// Out of the way of the others, as the next one: few floats are markers of histograms, or late.
+#[cold]
+#[inline(never)]
+fn judge_marker(
+    commit: &mut Commit,
+    series: &Arc<MemSeries>,
+    time: i64,
+    at: usize,
+    times: &AcceptedTimes,
+    n_series: usize,
+) -> io::Result<Outcome> {
+    let point = HistogramPoint { time, start: 0, histogram: commit.histograms.marker(series) };
+    let outcome = judge_histogram(commit, series, &point, times, n_series)?;
+    if outcome == Outcome::Stored {
+        commit.markers.push(Marker { at, point });
+    }
+    Ok(outcome)
+}
+
+#[cold]
+#[inline(never)]
+fn judge_late_float<R: Row>(
+    commit: &mut Commit,
+    row: &R,
+    times: &AcceptedTimes,
+    judged: &Judged<'_, R>,
+) -> Outcome {
+    let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
+    match times.late_from {
+        Some(from) if time < from => Outcome::BeforeWindow,
+        Some(_) => {
+            let outcome = commit.late.judge(series, time, bits, judged);
+            if outcome == Outcome::Stored {
+                commit.samples.push_alone(series.id, time, bits, row.start_ms());
+            }
+            outcome
+        }
+        None => Outcome::OutOfOrder,
+    }
+}
+
+fn judge_histograms<R: Row>(
+    commit: &mut Commit,
+    unit: &Unit<'_, R>,
+    times: &AcceptedTimes,
+    n_series: usize,
+    outcomes: &mut WholeOutcomes,
+) -> io::Result<()> {
+    // An error leaves both lists short; without one they end with what this unit has.
+    let first_float = outcomes.samples.len() - unit.samples.len();
+    let first = outcomes.histograms.len();
     for sample in unit.histograms {
         let (SeriesRef(series), point) = (&sample.series, point_of(sample));
         let outcome = match (judge_histogram(commit, series, &point, times, n_series)?, times.late_from) {
             (Outcome::OutOfOrder, Some(from)) if point.time < from => Outcome::BeforeWindow,
             (Outcome::OutOfOrder, Some(_)) => {
-                let before = &outcomes.histograms[first_histogram..];
-                let judged = unit.judged(&outcomes.samples[first..], before);
+                let judged = unit.judged(&outcomes.samples[first_float..], &outcomes.histograms[first..]);
                 let outcome = commit.late.judge_histogram(series, &point, &judged);
                 if outcome == Outcome::Stored {
                     commit.histograms.push_late(series, &point);
@@ -295,7 +355,7 @@ fn judge_unit<R: Row>(
         };
         outcomes.histograms.push(outcome);
     }
-    commit.close_records(n_series)
+    Ok(())
 }
 
 /// Judges a histogram by the newest sample of its series, and encodes it if it is accepted.
@@ -320,34 +380,4 @@ fn judge_histogram(
 }
 
 #[cfg(test)]
-mod tests {
-    use cairn_disk::TwinFs;
-    use cairn_model::{Labels, TimeMs};
-
-    use super::*;
-    use crate::{Db, Options};
-
-    #[test]
-    fn a_large_request_leaves_no_large_buffers() {
-        let options = Options {
-            out_of_order_window_ms: 10_000_000,
-            ..Options::new("/data", Arc::new(TwinFs::new()) as Arc<dyn cairn_disk::Fs>)
-        };
-        let db = Db::open(options, &|_| {}).unwrap().0;
-        let series = db.series_ref(&Labels::from_pairs([("__name__", "m")])).unwrap();
-        // Half of them late.
-        let times = (0..50_000).map(|n| 1_000_000 + n).chain(0..50_000);
-        let samples: Vec<_> =
-            times.map(|time_ms| SampleOf { series: &series, time_ms, value: 1.0, start_ms: 0 }).collect();
-        let refused: Vec<_> =
-            samples.iter().copied().chain([SampleOf { value: 2.0, ..samples[0] }]).collect();
-        for request in [&refused, &samples] {
-            let outcomes = db.append_whole(request, &[], TimeMs(2_000_000)).unwrap();
-            assert_eq!(outcomes.is_kept(), request.len() == samples.len());
-            let commit = db.inner.commit();
-            assert!(commit.undo.capacity() <= MAX_BATCH, "{}", commit.undo.capacity());
-            assert!(commit.markers.capacity() <= MAX_BATCH && commit.late.capacity() <= 2 * MAX_BATCH);
-        }
-        assert_eq!(db.counters().samples_stored, 100_000);
-    }
-}
+mod tests;

@@ -109,6 +109,7 @@ impl Commit {
     }
 
     /// Closes the open records of the unit: floats before histograms.
+    #[inline(never)]
     pub(super) fn close_records(&mut self, n_series: usize) -> io::Result<()> {
         if self.samples.n_samples() > 0 {
             self.unit.push(self.samples.finish()?);
