@@ -4,6 +4,7 @@
 //! [`TwinFs::crash_torn`] also keeps a random part of the rest, as a real disk does: some of the unsynced writes of
 //! a file, the last of them cut or followed by zeros, and some of the unsynced renames of a directory, in order.
 
+mod failures;
 mod node;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,10 @@ use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fs::{DirEntry, Fs, FsFile};
+use failures::Failures;
 use node::{Dir, DirOp, File, Node, NodeId};
+
+pub use failures::TwinOp;
 
 const ROOT: NodeId = 0;
 
@@ -37,10 +41,7 @@ struct Disk {
     changes: u64,
     /// Power goes at this change and stays off until a crash is called.
     power_off_at: Option<u64>,
-    writes: u64,
-    fail_write_at: Option<u64>,
-    syncs: u64,
-    fail_sync_at: Option<u64>,
+    failures: Failures,
 }
 
 impl Default for Disk {
@@ -51,10 +52,7 @@ impl Default for Disk {
             capacity: None,
             changes: 0,
             power_off_at: None,
-            writes: 0,
-            fail_write_at: None,
-            syncs: 0,
-            fail_sync_at: None,
+            failures: Failures::default(),
         }
     }
 }
@@ -97,20 +95,35 @@ impl TwinFs {
 
     /// The `nth` write from now (the first is 1) writes half of its bytes and fails.
     pub fn fail_nth_write(&self, nth: u64) {
-        let mut disk = self.lock();
-        disk.fail_write_at = Some(disk.writes + nth);
+        self.fail(TwinOp::Write, nth, 1);
     }
 
     /// The `nth` `sync_data` from now (the first is 1) fails. What it should have made durable never will be, even
     /// if later syncs succeed, although it can still be read until the crash.
     pub fn fail_nth_sync(&self, nth: u64) {
-        let mut disk = self.lock();
-        disk.fail_sync_at = Some(disk.syncs + nth);
+        self.fail(TwinOp::SyncData, nth, 1);
+    }
+
+    /// The `nth` operation of a kind from now (the first is 1) and those after it fail with an input or output error, `n`
+    /// in all; the others go on. Until a crash, or [`heal`](Self::heal).
+    pub fn fail(&self, op: TwinOp, nth: u64, n: u64) {
+        self.lock().failures.plan(op, nth, n);
+    }
+
+    /// No operation fails any more that [`fail`](Self::fail) or its kin asked for. Power stays off, a full disk full.
+    pub fn heal(&self) {
+        self.lock().failures.lift();
+    }
+
+    /// Operations of a kind so far, failed ones included. With the count of an undisturbed run, a test can let each of
+    /// them fail in turn.
+    pub fn n_ops(&self, op: TwinOp) -> u64 {
+        self.lock().failures.seen(op)
     }
 
     /// Successful and failed `sync_data` calls so far.
     pub fn syncs(&self) -> u64 {
-        self.lock().syncs
+        self.n_ops(TwinOp::SyncData)
     }
 
     /// Bytes in all files together.
@@ -124,7 +137,8 @@ impl TwinFs {
     }
 
     fn open(&self, path: &Path, writable: bool) -> io::Result<Box<dyn FsFile>> {
-        let disk = self.lock();
+        let mut disk = self.lock();
+        disk.failures.meet(TwinOp::Open)?;
         let node = disk.find(path)?;
         match &disk.nodes[node] {
             Node::File(_) => {}
@@ -142,6 +156,7 @@ impl Fs for TwinFs {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         disk.change()?;
+        disk.failures.meet(TwinOp::Create)?;
         let node = disk.nodes.len();
         disk.nodes.push(Node::File(File::default()));
         disk.dir_mut(parent)?.apply(DirOp::Set(name, node));
@@ -168,6 +183,7 @@ impl Fs for TwinFs {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         disk.change()?;
+        disk.failures.meet(TwinOp::Rename)?;
         if from_dir == to_dir {
             disk.dir_mut(from_dir)?.apply(DirOp::Rename(from_name, to_name));
         } else {
@@ -188,6 +204,7 @@ impl Fs for TwinFs {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         disk.change()?;
+        disk.failures.meet(TwinOp::Create)?;
         disk.dir_mut(parent)?.apply(DirOp::Set(name, node));
         Ok(())
     }
@@ -200,6 +217,7 @@ impl Fs for TwinFs {
             return Err(io::ErrorKind::IsADirectory.into());
         }
         disk.change()?;
+        disk.failures.meet(TwinOp::Remove)?;
         disk.dir_mut(parent)?.apply(DirOp::Remove(name));
         Ok(())
     }
@@ -210,6 +228,7 @@ impl Fs for TwinFs {
         let node = *disk.dir(parent)?.names.get(&name).ok_or(io::ErrorKind::NotFound)?;
         disk.remove_below(node)?;
         disk.change()?;
+        disk.failures.meet(TwinOp::Remove)?;
         disk.dir_mut(parent)?.apply(DirOp::Remove(name));
         Ok(())
     }
@@ -222,6 +241,7 @@ impl Fs for TwinFs {
                 Some(&child) => child,
                 None => {
                     disk.change()?;
+                    disk.failures.meet(TwinOp::Create)?;
                     let child = disk.nodes.len();
                     disk.nodes.push(Node::Dir(Dir::default()));
                     disk.dir_mut(node)?.apply(DirOp::Set(name, child));
@@ -237,6 +257,7 @@ impl Fs for TwinFs {
         let node = disk.find(path)?;
         disk.dir(node)?;
         disk.change()?;
+        disk.failures.meet(TwinOp::SyncDir)?;
         disk.dir_mut(node)?.sync();
         Ok(())
     }
@@ -313,32 +334,30 @@ impl FsFile for TwinFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.with(true, |disk, node| {
             disk.change()?;
-            disk.writes += 1;
-            let (mut fits, mut failure) = (bytes.len(), None);
-            if disk.fail_write_at == Some(disk.writes) {
-                (fits, failure) = (bytes.len() / 2, Some(EIO));
-            }
+            let (mut fits, mut failure) = match disk.failures.meet(TwinOp::Write) {
+                Ok(()) => (bytes.len(), None),
+                Err(error) => (bytes.len() / 2, Some(error)),
+            };
             if let Some(capacity) = disk.capacity {
                 let end = offset + fits as u64;
                 let growth = end.saturating_sub(disk.file(node).bytes.len() as u64);
                 let over = (disk.used_bytes() + growth).saturating_sub(capacity).min(growth);
                 if over > 0 {
                     let over = usize::try_from(over).unwrap_or(usize::MAX);
-                    (fits, failure) = (fits.saturating_sub(over), Some(ENOSPC));
+                    (fits, failure) = (fits.saturating_sub(over), Some(io::Error::from_raw_os_error(ENOSPC)));
                 }
             }
             disk.file_mut(node).write(&bytes[..fits], offset)?;
-            failure.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+            failure.map_or(Ok(()), Err)
         })
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.with(false, |disk, node| {
             disk.change()?;
-            disk.syncs += 1;
-            if disk.fail_sync_at == Some(disk.syncs) {
+            if let Err(error) = disk.failures.meet(TwinOp::SyncData) {
                 disk.file_mut(node).lose_unsynced();
-                return Err(io::Error::from_raw_os_error(EIO));
+                return Err(error);
             }
             disk.file_mut(node).sync();
             Ok(())
@@ -370,8 +389,7 @@ impl Disk {
     fn crash(&mut self, mut lottery: Option<&mut Lottery>) {
         self.epoch += 1;
         self.power_off_at = None;
-        self.fail_write_at = None;
-        self.fail_sync_at = None;
+        self.failures.lift();
         for node in &mut self.nodes {
             match node {
                 Node::Dir(dir) => dir.crash(lottery.as_deref_mut()),
@@ -402,6 +420,7 @@ impl Disk {
                 self.remove_below(child)?;
             }
             self.change()?;
+            self.failures.meet(TwinOp::Remove)?;
             self.dir_mut(node)?.apply(DirOp::Remove(name));
         }
         Ok(())

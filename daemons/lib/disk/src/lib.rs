@@ -31,7 +31,7 @@ pub mod wal;
 pub use checked::{CheckedError, read_checked, read_checked_versioned, write_atomically};
 pub use fs::{DirEntry, Fs, FsFile, create_dir_durably, is_no_space};
 pub use fs_real::RealFs;
-pub use fs_twin::TwinFs;
+pub use fs_twin::{TwinFs, TwinOp};
 pub use header::Format;
 pub use lock::{DirLock, LockError};
 pub use wal::{Lsn, ReplayReport, SegmentId, Wal, WalError, WalOptions};

@@ -152,6 +152,39 @@ fn full_disk_failing_write_and_power_off() {
 }
 
 #[test]
+fn each_kind_of_operation_fails_when_asked_to_and_no_other() {
+    let fs = TwinFs::new();
+    let (root, path) = (Path::new("/"), Path::new("/f"));
+    fs.fail(TwinOp::Create, 1, 2);
+    assert!(fs.create_new(path).is_err() && fs.create_dir_all(Path::new("/d")).is_err());
+    let file = fs.create_new(path).unwrap();
+    file.append(b"bytes").unwrap();
+    file.sync_data().unwrap();
+    fs.fail(TwinOp::SyncDir, 2, 1);
+    fs.sync_dir(root).unwrap();
+    fs.rename(path, Path::new("/g")).unwrap();
+    assert_eq!(fs.sync_dir(root).unwrap_err().raw_os_error(), Some(EIO));
+    fs.crash();
+    assert!(fs.exists(path), "the new name did not become durable");
+    fs.rename(path, Path::new("/g")).unwrap();
+    fs.fail(TwinOp::SyncDir, 1, 1);
+    assert!(fs.sync_dir(root).is_err());
+    fs.sync_dir(root).unwrap();
+    fs.crash();
+    assert!(fs.exists(Path::new("/g")), "a later sync makes up for it");
+    fs.fail(TwinOp::Rename, 1, u64::MAX);
+    fs.fail(TwinOp::Open, 1, u64::MAX);
+    fs.fail(TwinOp::Remove, 1, 1);
+    assert!(fs.rename(Path::new("/g"), path).is_err() && fs.open_read(Path::new("/g")).is_err());
+    assert!(fs.remove_file(Path::new("/g")).is_err());
+    assert_eq!(fs.n_ops(TwinOp::Remove), 1);
+    fs.heal();
+    assert_eq!(read(&fs, Path::new("/g")), b"bytes");
+    fs.rename(Path::new("/g"), path).unwrap();
+    fs.remove_file(path).unwrap();
+}
+
+#[test]
 fn directories_made_durably_survive_with_all_their_parents() {
     let fs = TwinFs::new();
     crate::create_dir_durably(&fs, Path::new("/a/b/c")).unwrap();

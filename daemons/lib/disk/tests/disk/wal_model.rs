@@ -1,7 +1,7 @@
 //! The log against a list: whatever happens, what was synced is replayed once, in order, and nothing else is.
 
 use cairn_disk::wal::SegmentId;
-use cairn_disk::{TwinFs, Wal};
+use cairn_disk::{TwinFs, TwinOp, Wal};
 use proptest::prelude::*;
 
 use crate::open;
@@ -16,6 +16,8 @@ enum Step {
     DropBeforeLastCut,
     FailSync(u8),
     FailWrite(u8),
+    /// An operation of another kind fails: which kind, which one from now, and how many after it.
+    Fail(TwinOp, u8, u8),
     FillDisk(u8),
     FreeSpace,
     /// Power goes after so many more changes, wherever that is.
@@ -31,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DropBeforeLastCut),
         1 => (1u8..4).prop_map(Step::FailSync),
         1 => (1u8..4).prop_map(Step::FailWrite),
+        1 => (prop::sample::select(&TwinOp::ALL[..]), 1u8..4, 1u8..4).prop_map(|(op, nth, n)| Step::Fail(op, nth, n)),
         1 => any::<u8>().prop_map(Step::FillDisk),
         2 => Just(Step::FreeSpace),
         1 => (1u8..12).prop_map(Step::PowerOff),
@@ -117,6 +120,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::FailSync(nth) => fs.fail_nth_sync(u64::from(nth)),
             Step::FailWrite(nth) => fs.fail_nth_write(u64::from(nth)),
+            Step::Fail(op, nth, n) => fs.fail(op, u64::from(nth), u64::from(n)),
             Step::FillDisk(room) => fs.set_capacity(Some(fs.used_bytes() + u64::from(room))),
             Step::FreeSpace => fs.set_capacity(None),
             Step::PowerOff(nth) => fs.power_off_at(u64::from(nth)),
