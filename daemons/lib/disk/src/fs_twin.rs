@@ -3,6 +3,7 @@
 //! It is as forgetful as POSIX allows and no more: [`TwinFs::crash`] keeps synced bytes and synced names only, and
 //! [`TwinFs::crash_torn`] also keeps a random part of the rest, as a real disk does: some of the unsynced writes of
 //! a file, the last of them cut or followed by zeros, and some of the unsynced renames of a directory, in order.
+//! Single operations fail when a test asks for it ([`TwinFs::fail`]).
 
 mod failures;
 mod node;

@@ -9,6 +9,7 @@ mod histograms;
 mod import;
 mod join;
 mod late;
+mod leftovers;
 mod maintain;
 mod open;
 mod pressure;
@@ -46,6 +47,7 @@ pub use view::{SelectError, View};
 pub(crate) use snapshot::link_block;
 
 use flush::Flushing;
+use leftovers::Leftovers;
 use maintain::Maintenance;
 use pressure::Pressure;
 use status::Tally;
@@ -70,6 +72,8 @@ struct Inner {
     maintenance: Mutex<Maintenance>,
     /// Held through a flush, which appenders may start, too.
     flushing: Mutex<Flushing>,
+    /// Taken last, by whoever holds others.
+    leftovers: Mutex<Leftovers>,
     pressure: Pressure,
     /// Taken after `commit` by whoever takes both.
     exemplars: Mutex<ExemplarRing>,

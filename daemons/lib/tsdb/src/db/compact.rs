@@ -7,9 +7,9 @@ use cairn_promql::source::SeriesData;
 
 use super::Inner;
 use super::join::join_group;
+use super::leftovers::remove_temporary;
 use super::maintain::{MaintainError, Maintenance};
 use super::place;
-use super::retain;
 use crate::block::{Block, BlockError, BlockId, BlockMeta, BlockOrigin, BlockWriter, SeriesEntry};
 
 /// Each level is so many times as long as the one below.
@@ -66,6 +66,7 @@ impl Inner {
     /// Writes what is not deleted of a group of blocks to one, and removes the group. Of a group of one this gives the
     /// space of deleted samples back.
     fn merge(&self, group: &[Arc<Block>], now_ms: i64) -> Result<(), MaintainError> {
+        self.clear_leftovers()?;
         let dir = place::blocks(&self.options.dir);
         let io = |source| MaintainError::io("write a block in", &dir, source);
         let mut parents: Vec<BlockId> = group.iter().map(|block| block.meta.id).collect();
@@ -79,8 +80,7 @@ impl Inner {
         let mut writer = BlockWriter::create(&self.options.fs, &dir, id).map_err(io)?;
         if let Err(error) = merge_into(&mut writer, group) {
             drop(writer);
-            // Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
-            let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
+            remove_temporary(&*self.options.fs, &dir, id);
             return Err(match error {
                 MergeError::Read(error) => error.into(),
                 MergeError::Write(source) => io(source),
@@ -88,7 +88,7 @@ impl Inner {
         }
         if writer.is_empty() {
             drop(writer);
-            retain::remove_temporary(&*self.options.fs, &dir, id).map_err(io)?;
+            remove_temporary(&*self.options.fs, &dir, id);
             return self.replace(&parents, None);
         }
         let range = |pick: fn(&BlockMeta) -> i64| group.iter().map(move |block| pick(&block.meta));
@@ -102,12 +102,13 @@ impl Inner {
             wal_until: group.iter().filter_map(|block| block.meta.wal_until).max(),
             n_tombstones: 0,
         };
-        let meta = writer.finish(origin).map_err(|source| {
-            let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
-            io(source)
-        })?;
+        let finished = writer.finish(origin).map_err(io).and_then(|_| {
+            let damage = Arc::clone(&self.damage);
+            Ok(Block::open(&*self.options.fs, &dir.join(id.to_string()), damage)?)
+        });
+        let merged = finished.inspect_err(|_| self.undo_blocks(&[id.into()]))?;
+        let meta = &merged.meta;
         tracing::info!(block = %meta.id, level = meta.level, parents = parents.len(), bytes = meta.bytes(), "blocks merged");
-        let merged = Block::open(&*self.options.fs, &dir.join(id.to_string()), Arc::clone(&self.damage))?;
         self.replace(&parents, Some(merged))
     }
 
@@ -119,13 +120,7 @@ impl Inner {
             layout.blocks.extend(merged.map(Arc::new));
             layout.blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
         }
-        let dir = place::blocks(&self.options.dir);
-        for parent in parents {
-            let name = parent.to_string();
-            retain::remove_block(&*self.options.fs, &dir, &name)
-                .map_err(|source| MaintainError::io("remove", &dir.join(&name), source))?;
-        }
-        Ok(())
+        self.remove_blocks(parents.iter().map(|&parent| parent.into()))
     }
 }
 

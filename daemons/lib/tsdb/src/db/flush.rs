@@ -24,9 +24,10 @@ use cairn_disk::SegmentId;
 use super::Inner;
 use super::histograms::NewestHistograms;
 use super::join::join_chunks;
+use super::leftovers::Leftover;
 use super::maintain::MaintainError;
+use super::place;
 use super::write::Commit;
-use super::{place, retain};
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::checkpoint;
 use crate::chunk::Chunk;
@@ -176,6 +177,7 @@ impl Inner {
     }
 
     fn flush_steps(&self, now_ms: i64) -> Result<Cut, MaintainError> {
+        self.clear_leftovers()?;
         let cut = self.cut()?;
         let mut all = self.head.all_series();
         let windows = self.close_chunks(&all, cut.generation);
@@ -239,8 +241,8 @@ impl Inner {
     ) -> Result<Vec<Arc<Block>>, MaintainError> {
         let dir = place::blocks(&self.options.dir);
         let order = self.layout().blocks.iter().map(|block| block.meta.order).max().unwrap_or(0) + 1;
-        let mut written: Vec<BlockId> = Vec::new();
-        let mut blocks = Vec::new();
+        let mut written: Vec<Leftover> = Vec::new();
+        let mut blocks = Vec::with_capacity(windows.len());
         for &window in windows {
             // The segment tells it from one that was merged away: a merged block has the lowest order of its parents, so
             // an order may come again, and who bears the name of a parent is removed when the database is opened.
@@ -248,6 +250,7 @@ impl Inner {
                 [window.to_le_bytes(), order.to_le_bytes(), cut.first_segment.0.to_le_bytes()].concat();
             let id = BlockId::derive(now_ms, &name);
             let start = window.saturating_mul(self.options.block_ms);
+            let ends_log = Some(&window) == windows.last();
             let origin = BlockOrigin {
                 min_time_ms: start,
                 max_time_ms: start.saturating_add(self.options.block_ms),
@@ -255,11 +258,11 @@ impl Inner {
                 sources: vec![id],
                 parents: Vec::new(),
                 order,
-                wal_until: (Some(&window) == windows.last()).then_some(cut.first_segment.0),
+                wal_until: ends_log.then_some(cut.first_segment.0),
                 n_tombstones: 0,
             };
+            written.push(Leftover { id, ends_log });
             let block = self.write_block(&dir, id, all, cut.generation, window, origin).and_then(|meta| {
-                written.push(id);
                 tracing::info!(block = %meta.id, series = meta.n_series, samples = meta.n_samples, bytes = meta.bytes(), "block written");
                 let damage = Arc::clone(&self.damage);
                 Ok(Block::open(&*self.options.fs, &dir.join(id.to_string()), damage)?)
@@ -267,12 +270,8 @@ impl Inner {
             match block {
                 Ok(block) => blocks.push(Arc::new(block)),
                 Err(error) => {
-                    // Best effort: gives space back on a full disk. What stays is an ordinary block that the next attempt
-                    // writes again, or a leftover that is removed when the database is opened.
-                    let _ = retain::remove_temporary(&*self.options.fs, &dir, id);
-                    for id in written {
-                        let _ = retain::remove_block(&*self.options.fs, &dir, &id.to_string());
-                    }
+                    // The one that failed may have its name already, too.
+                    self.undo_blocks(&written);
                     return Err(error);
                 }
             }

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError};
 
 use cairn_promql::source::SeriesData;
 
+use super::leftovers::remove_temporary;
 use super::maintain::MaintainError;
-use super::{Db, place, retain};
+use super::{Db, place};
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::chunk;
 
@@ -69,7 +70,8 @@ impl BlockImport {
     /// that of the head, too, calls [`Db::flush`] before. `None` when there was no sample.
     ///
     /// # Errors
-    /// [`MaintainError`]: the disk is full, or the system failed otherwise. Nothing of the block is left.
+    /// [`MaintainError`]: the disk is full, or the system failed otherwise. Nothing of the block is served; if it cannot
+    /// be removed either, a restart may find it.
     pub fn finish(mut self, sources: Vec<BlockId>) -> Result<Option<BlockMeta>, MaintainError> {
         let inner = Arc::clone(&self.db.inner);
         let (Some(writer), Some((first, last))) = (self.writer.take(), self.range) else {
@@ -79,6 +81,11 @@ impl BlockImport {
         // No flush and no merge at the same time: the order of this block must be its own.
         let _maintenance = inner.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let _flushing = inner.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = inner.clear_leftovers() {
+            drop(writer);
+            self.remove();
+            return Err(error);
+        }
         let order = inner.layout().blocks.iter().map(|block| block.meta.order).max().unwrap_or(0) + 1;
         let origin = BlockOrigin {
             min_time_ms: first,
@@ -91,24 +98,19 @@ impl BlockImport {
             n_tombstones: 0,
         };
         let io = |source| MaintainError::io("write a block in", &self.dir, source);
-        let meta = match writer.finish(origin) {
-            Ok(meta) => meta,
-            Err(source) => {
-                self.remove();
-                return Err(io(source));
-            }
-        };
-        let path = self.dir.join(self.id.to_string());
-        let block = Block::open(&*inner.options.fs, &path, Arc::clone(&inner.damage))?;
+        let finished = writer.finish(origin).map_err(io).and_then(|meta| {
+            let path = self.dir.join(self.id.to_string());
+            Ok((meta, Block::open(&*inner.options.fs, &path, Arc::clone(&inner.damage))?))
+        });
+        let (meta, block) = finished.inspect_err(|_| inner.undo_blocks(&[self.id.into()]))?;
         let mut layout = inner.layout_mut();
         layout.blocks.push(Arc::new(block));
         layout.blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
         Ok(Some(meta))
     }
 
-    /// Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
     fn remove(&self) {
-        let _ = retain::remove_temporary(&*self.db.inner.options.fs, &self.dir, self.id);
+        remove_temporary(&*self.db.inner.options.fs, &self.dir, self.id);
     }
 }
 

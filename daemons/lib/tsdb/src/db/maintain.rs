@@ -32,6 +32,17 @@ pub enum MaintainError {
         #[source]
         source: io::Error,
     },
+    /// A block that is not served cannot be removed. A restart may find it, so nothing is done that it would undo.
+    #[error(
+        "remove {path}, which is no longer used; nothing is written to blocks, merged or deleted before that succeeds"
+    )]
+    Leftover {
+        /// The block's directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The write-ahead log could not be cut or shortened.
     #[error(transparent)]
     Wal(#[from] WalError),
@@ -52,6 +63,14 @@ impl MaintainError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if is_no_space(&source) { Self::NoSpace { action, path } } else { Self::Io { action, path, source } }
+    }
+
+    pub(super) fn leftover(path: PathBuf, source: io::Error) -> Self {
+        if is_no_space(&source) {
+            Self::NoSpace { action: "remove", path }
+        } else {
+            Self::Leftover { path, source }
+        }
     }
 
     /// Whether the disk is full.

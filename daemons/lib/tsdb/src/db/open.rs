@@ -1,6 +1,6 @@
 //! Opening: blocks, checkpoint, log. Damage is set aside and named; a newer version stops the start.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use cairn_disk::record_file::RecordFileError;
 use cairn_disk::{CheckedError, Fs, SegmentId, Wal, WalError, WalOptions, create_dir_durably};
 
 use super::flush::Flushing;
+use super::leftovers::Leftovers;
 use super::maintain::Maintenance;
 use super::pressure::Pressure;
 use super::replay::{Replay, Replayed};
@@ -128,7 +129,7 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
     }
     let mut report = OpenReport::default();
     let damage = Arc::new(DamageLog::default());
-    let blocks = open_blocks(&*fs, &blocks_dir, &damage, progress, &mut report)?;
+    let (blocks, leftovers) = open_blocks(&*fs, &blocks_dir, &damage, progress, &mut report)?;
     let in_blocks_before = blocks.iter().filter_map(|block| block.meta.wal_until).max().map(SegmentId);
     report.blocks = blocks.len();
 
@@ -153,6 +154,7 @@ pub(super) fn open(options: Options, progress: &dyn Fn(Progress)) -> Result<(Inn
         commit: Mutex::new(commit),
         layout: RwLock::new(Layout { blocks, flushed: 0 }),
         flushing: Mutex::new(Flushing::new()),
+        leftovers: Mutex::new(leftovers),
         pressure: Pressure::default(),
         maintenance: Mutex::new(Maintenance::default()),
         exemplars: Mutex::new(exemplars),
@@ -171,11 +173,13 @@ fn open_blocks(
     damage: &Arc<DamageLog>,
     progress: &dyn Fn(Progress),
     report: &mut OpenReport,
-) -> Result<Vec<Arc<Block>>, OpenError> {
+) -> Result<(Vec<Arc<Block>>, Leftovers), OpenError> {
     let io = |action, path: &Path| {
         let path = path.to_owned();
         move |source| OpenError::Io { action, path, source }
     };
+    // What is found is relied on, and whoever gave a block its name may have died before that was durable.
+    fs.sync_dir(dir).map_err(io("sync", dir))?;
     let names: Vec<String> = fs
         .list(dir)
         .map_err(io("list", dir))?
@@ -199,17 +203,41 @@ fn open_blocks(
         }
     }
     progress(Progress::Blocks { done: names.len(), total: names.len() });
-    // A merge was finished, but not all of its parents were removed. They say nothing that it does not.
-    let replaced: HashSet<BlockId> =
-        blocks.iter().flat_map(|block| block.meta.parents.iter().copied()).collect();
-    blocks.retain(|block| !replaced.contains(&block.meta.id));
-    for name in names {
-        if name.parse::<BlockId>().is_ok_and(|id| replaced.contains(&id)) {
-            super::retain::remove_block(fs, dir, &name).map_err(io("remove", &dir.join(&name)))?;
-        }
-    }
+    let leftovers = take_out_replaced(fs, dir, &mut blocks);
     blocks.sort_by_key(|block| (block.meta.min_time_ms, block.meta.max_time_ms));
-    Ok(blocks)
+    Ok((blocks, leftovers))
+}
+
+/// A merge was finished, but not all of its parents were removed. They say nothing that it does not, and what was deleted
+/// since is not deleted from them.
+///
+/// Where the merged block was itself merged again, nobody names those parents any more. This build never gets that far
+/// ([`leftovers`](super::leftovers)), earlier ones did; then the block that has all of it names each block from a flush
+/// that it came from. (Of an imported one that would say nothing: its sources are what the other store says.)
+fn take_out_replaced(fs: &dyn Fs, dir: &Path, blocks: &mut Vec<Arc<Block>>) -> Leftovers {
+    let parents: HashSet<BlockId> =
+        blocks.iter().flat_map(|block| block.meta.parents.iter().copied()).collect();
+    let merged: HashSet<BlockId> = blocks
+        .iter()
+        .filter(|block| !block.meta.parents.is_empty())
+        .flat_map(|block| block.meta.sources.iter().copied())
+        .collect();
+    let is_replaced = |block: &&Arc<Block>| {
+        let meta = &block.meta;
+        let is_flushed = meta.level == 0 && meta.parents.is_empty();
+        parents.contains(&meta.id) || (is_flushed && merged.contains(&meta.id))
+    };
+    let replaced: BTreeSet<BlockId> = blocks.iter().filter(is_replaced).map(|block| block.meta.id).collect();
+    blocks.retain(|block| !replaced.contains(&block.meta.id));
+    let mut leftovers = Leftovers::default();
+    leftovers.add(replaced.into_iter().map(Into::into));
+    let cleared = leftovers.clear_names(fs, dir).and_then(|()| leftovers.clear_space(fs, dir));
+    if let Err(error) = cleared {
+        // Reading and appending need not wait for it.
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "a block that was merged into another one stays for now");
+    }
+    leftovers
 }
 
 /// Renames what cannot be read, so that the database starts without it and a person finds it.

@@ -1,33 +1,25 @@
 //! Retention: whole blocks go that are too old, or too many bytes; queries see none of what is too old in the others.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
-
-use cairn_disk::Fs;
-use cairn_disk::checked::temporary_name;
 
 use super::Inner;
 use super::maintain::MaintainError;
-use super::place;
-use crate::block::{Block, BlockId};
+use crate::block::Block;
 
 impl Inner {
-    /// Removes the blocks that the retention no longer covers.
+    /// Removes the blocks that the retention no longer covers. What one before could not remove is not counted for the
+    /// limit on bytes any more: it has to go first, and no other goes in its place.
     pub(super) fn retain(&self) -> Result<(), MaintainError> {
+        self.clear_leftovers()?;
         let gone: Vec<Arc<Block>> = {
             let mut layout = self.layout_mut();
             let n_gone = self.n_expired(&layout.blocks);
             layout.blocks.drain(..n_gone).collect()
         };
-        let dir = place::blocks(&self.options.dir);
-        for block in gone {
-            let name = block.meta.id.to_string();
-            tracing::info!(block = %name, bytes = block.meta.bytes(), "block removed by retention");
-            remove_block(&*self.options.fs, &dir, &name)
-                .map_err(|source| MaintainError::io("remove", &dir.join(&name), source))?;
+        for block in &gone {
+            tracing::info!(block = %block.meta.id, bytes = block.meta.bytes(), "block removed by retention");
         }
-        Ok(())
+        self.remove_blocks(gone.iter().map(|block| block.meta.id.into()))
     }
 
     /// Newest sample. A block's own end is that of its window, which may lie after every sample of it; so a block counts
@@ -69,19 +61,4 @@ impl Inner {
         }
         by_time.max(by_size)
     }
-}
-
-/// Removes a block in two steps, so that a crash never leaves half a block under its own name. Readers that hold it open
-/// go on reading.
-pub(super) fn remove_block(fs: &dyn Fs, dir: &Path, name: &str) -> io::Result<()> {
-    let path = dir.join(name);
-    let temporary = temporary_name(&path);
-    fs.rename(&path, &temporary)?;
-    fs.sync_dir(dir)?;
-    fs.remove_dir_all(&temporary)
-}
-
-/// Removes what an interrupted write left.
-pub(super) fn remove_temporary(fs: &dyn Fs, dir: &Path, id: BlockId) -> io::Result<()> {
-    fs.remove_dir_all(&temporary_name(&dir.join(id.to_string())))
 }

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod delete;
 mod exemplars;
+mod failures;
 mod find;
 mod format_page;
 mod full_disk;
