@@ -1,6 +1,11 @@
 //! Merging neighbouring blocks into longer ones: 2 h, 8 h, 32 h and so on, up to a tenth of the retention.
+//!
+//! Where blocks overlap, the one that was written first has the say. A merged block has the place of the first of its
+//! parents in that order, so what was written between two of them, and is not merged with them, must not overlap with the
+//! later one: its values would give way to values that gave way to them. Such blocks, which lie across the windows that are
+//! merged (imported ones, those of another length, damaged ones), part a window into runs that are merged each for itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use cairn_promql::source::SeriesData;
@@ -29,10 +34,10 @@ impl Inner {
     pub(super) fn compact(&self, now_ms: i64, maintenance: &mut Maintenance) -> Result<(), MaintainError> {
         loop {
             let (blocks, head_from) = (self.layout().blocks.clone(), self.settled_until());
-            let mergeable: Vec<Arc<Block>> =
-                blocks.into_iter().filter(|block| !maintenance.not_merged.contains(&block.meta.id)).collect();
+            let is_mergeable = |block: &&Arc<Block>| !maintenance.not_merged.contains(&block.meta.id);
+            let mergeable: Vec<Arc<Block>> = blocks.iter().filter(is_mergeable).cloned().collect();
             let ranges = level_ranges(self.options.block_ms, self.options.retention_ms);
-            let Some(group) = due_group(&mergeable, &ranges, head_from) else { return Ok(()) };
+            let Some(group) = due_group(&blocks, &mergeable, &ranges, head_from) else { return Ok(()) };
             if self.merge_undamaged(&group, now_ms, maintenance)? {
                 self.tally.compactions.add(1);
             }
@@ -138,20 +143,58 @@ fn level_ranges(block_ms: i64, retention_ms: Option<i64>) -> Vec<i64> {
 /// then such blocks a longer one. Where several levels are due, as after an import or a long pause, the longest comes
 /// first, so that samples are written once and not for each level; unless it has too many blocks to read side by side:
 /// then shorter windows make fewer of them.
-fn due_group(blocks: &[Arc<Block>], ranges: &[i64], head_from: i64) -> Option<Vec<Arc<Block>>> {
+///
+/// `all` are the blocks that are served, `mergeable` those of them that may be merged.
+fn due_group(
+    all: &[Arc<Block>],
+    mergeable: &[Arc<Block>],
+    ranges: &[i64],
+    head_from: i64,
+) -> Option<Vec<Arc<Block>>> {
     let group_of = |range: i64, most: usize| {
         let mut windows: BTreeMap<i64, Vec<Arc<Block>>> = BTreeMap::new();
-        for block in blocks {
+        for block in mergeable {
             let window = block.meta.min_time_ms.div_euclid(range);
             let window_end = (window + 1).saturating_mul(range);
             if block.meta.max_time_ms <= window_end && window_end <= head_from {
                 windows.entry(window).or_default().push(Arc::clone(block));
             }
         }
-        windows.into_values().find(|group| (2..=most).contains(&group.len()))
+        windows
+            .into_values()
+            .flat_map(|window| runs_in_order(window, all))
+            .find(|run| (2..=most).contains(&run.len()))
     };
     let longest_first = ranges.iter().rev().find_map(|&range| group_of(range, MAX_READ_AT_ONCE));
     longest_first.or_else(|| ranges.iter().find_map(|&range| group_of(range, usize::MAX)))
+}
+
+/// Parts a group so that no block of `all` outside of a part comes, in the order of writing, between the first of that
+/// part and one with which it overlaps.
+fn runs_in_order(mut group: Vec<Arc<Block>>, all: &[Arc<Block>]) -> Vec<Vec<Arc<Block>>> {
+    let ids: HashSet<BlockId> = group.iter().map(|block| block.meta.id).collect();
+    let outside: Vec<&BlockMeta> =
+        all.iter().map(|block| &block.meta).filter(|meta| !ids.contains(&meta.id)).collect();
+    group.sort_by_key(|block| block.meta.order);
+    let mut runs: Vec<Vec<Arc<Block>>> = Vec::new();
+    // Where the run begins. What is in runs before was written before it.
+    let mut first = 0;
+    for block in group {
+        let meta = &block.meta;
+        let is_parted = outside.iter().any(|other| {
+            (first..meta.order).contains(&other.order)
+                && other.min_time_ms < meta.max_time_ms
+                && other.max_time_ms > meta.min_time_ms
+        });
+        match runs.last_mut() {
+            Some(run) if !is_parted => run.push(block),
+            _ => {
+                first = meta.order;
+                runs.push(vec![block]);
+            }
+        }
+    }
+    runs
 }
 
 enum MergeError {

@@ -13,6 +13,7 @@ mod full_disk;
 mod histograms;
 mod late;
 mod model;
+mod overlap;
 mod rules;
 mod snapshot;
 mod upkeep;
