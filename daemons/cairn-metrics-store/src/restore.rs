@@ -1,13 +1,14 @@
 //! `cairn-metrics-store restore`: a snapshot in place of a data directory.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cairn_disk::{DirLock, RealFs};
 use cairn_runtime::Failure;
 use cairn_runtime::logging::{LogFormat, LogLevel};
 use cairn_runtime::progress::Progress;
+use cairn_tsdb::RestoreReport;
 
 /// Arguments of `restore`.
 #[derive(clap::Args, Clone, Debug)]
@@ -26,7 +27,7 @@ pub struct RestoreArgs {
     pub log_format: Option<LogFormat>,
 }
 
-/// Checks the snapshot and puts it in place. Says what it did to `report`.
+/// Checks the snapshot and puts it in place. Says what it did to `report`, and what it left out.
 ///
 /// # Errors
 /// [`Failure::Run`]: the snapshot is damaged or none, the directory has a database or is in use, or the system failed.
@@ -39,11 +40,14 @@ pub fn run(args: &RestoreArgs, report: &mut dyn Write) -> Result<(), Failure> {
         progress.update(done as u64, total as u64);
     });
     let restored = restored.context("restore").map_err(Failure::Run)?;
-    let cairn_tsdb::RestoreReport { blocks, samples, bytes } = restored;
-    let said = writeln!(
-        report,
-        "restored {blocks} blocks, {samples} samples, {bytes} bytes to {}",
-        data_dir.display()
-    );
-    said.context("say what was restored").map_err(Failure::Run)
+    say(&restored, data_dir, report).context("say what was restored").map_err(Failure::Run)
+}
+
+fn say(restored: &RestoreReport, data_dir: &Path, report: &mut dyn Write) -> io::Result<()> {
+    let RestoreReport { blocks, samples, bytes, left_out } = restored;
+    writeln!(report, "restored {blocks} blocks, {samples} samples, {bytes} bytes to {}", data_dir.display())?;
+    for path in left_out {
+        writeln!(report, "left out: {}, which had been set aside as damaged", path.display())?;
+    }
+    Ok(())
 }

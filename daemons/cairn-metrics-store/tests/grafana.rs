@@ -375,6 +375,14 @@ async fn admin_api() {
     assert!(String::from_utf8(said).unwrap().starts_with("restored 1 blocks, "));
     let error = cairn_metrics_store::restore::run(&args, &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("holds a database already"), "{error}");
+    // The data directory itself has a log beside its blocks.
+    let copy = cairn_metrics_store::restore::RestoreArgs {
+        from: snapshot.parent().unwrap().parent().unwrap().to_owned(),
+        data_dir: dir.path().join("other"),
+        ..args
+    };
+    let error = cairn_metrics_store::restore::run(&copy, &mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("is a data directory and no snapshot"), "{error}");
     let fs = std::sync::Arc::new(cairn_disk::RealFs);
     let (db, _) = cairn_tsdb::Db::open(cairn_tsdb::Options::new(&restored, fs), &|_| {}).unwrap();
     let names = db.label_values("__name__", &[], cairn_model::TimeMs::MIN, cairn_model::TimeMs::MAX).unwrap();

@@ -44,6 +44,7 @@ pub use maintain::MaintainError;
 pub use open::{OpenError, OpenReport, Progress};
 pub use view::{SelectError, View};
 
+pub(crate) use open::DAMAGED_SUFFIX;
 pub(crate) use snapshot::link_block;
 
 use flush::Flushing;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use cairn_disk::checked::temporary_name;
 use cairn_disk::lock::LOCK_FILE;
-use cairn_disk::{Fs, create_dir_durably};
+use cairn_disk::{DirEntry, Fs, create_dir_durably};
 
-use crate::block::{Block, BlockError, BlockId};
+use crate::block::{Block, BlockError, BlockId, TOMBSTONES_FILE};
 use crate::damage::DamageLog;
-use crate::db::{link_block, place};
+use crate::db::{DAMAGED_SUFFIX, link_block, place};
 
 /// Folders that may lie in a data directory that has no database.
 const HARMLESS_FOLDERS: [&str; 2] = [place::SNAPSHOTS, "lost+found"];
@@ -23,6 +23,18 @@ pub enum RestoreError {
     NoSnapshot {
         /// The directory that was given.
         dir: PathBuf,
+    },
+    /// It is a copy of a data directory rather than a snapshot: its newest samples are in the log, which is not restored.
+    #[error(
+        "{dir} is a data directory and no snapshot: it has a write-ahead log ({found}), whose samples would be left out; \
+         restore from a snapshot (POST /api/v1/admin/tsdb/snapshot makes one), or use a copy of the whole directory as the \
+         data directory"
+    )]
+    HasLog {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// What was found in it.
+        found: PathBuf,
     },
     /// The target has data already, which would be mixed with the snapshot's.
     #[error("{dir} holds a database already ({found}); move it away, or choose an empty folder")]
@@ -55,7 +67,7 @@ pub enum RestoreError {
 }
 
 /// What was restored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreReport {
     /// Blocks.
     pub blocks: usize,
@@ -63,6 +75,9 @@ pub struct RestoreReport {
     pub samples: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// What had been set aside as damaged in the directory that was given, and is not restored: blocks, and lists of what
+    /// was deleted of one.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// Checks every byte of the snapshot in `from` and puts its blocks into the data directory `to`, which must have no
@@ -83,21 +98,25 @@ pub fn restore(
         let path = path.to_owned();
         move |source| RestoreError::Io { action, path, source }
     };
-    let source = place::blocks(from);
-    let names: Vec<String> = match fs.list(&source) {
-        Ok(entries) => entries
-            .into_iter()
-            .filter(|entry| entry.is_dir && entry.name.parse::<BlockId>().is_ok())
-            .map(|entry| entry.name)
-            .collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(io("list", &source)(error)),
+    let list = |path: &Path| match fs.list(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        outcome => outcome.map_err(io("list", path)),
     };
+    let (source, log) = (place::blocks(from), place::wal(from));
+    let (blocks, others): (Vec<DirEntry>, Vec<DirEntry>) =
+        list(&source)?.into_iter().partition(|entry| entry.is_dir && entry.name.parse::<BlockId>().is_ok());
+    let names: Vec<String> = blocks.into_iter().map(|entry| entry.name).collect();
+    // Before anything is said about blocks: a young database has all it has in its log.
+    if let Some(segment) = list(&log)?.into_iter().next() {
+        return Err(RestoreError::HasLog { dir: from.to_owned(), found: log.join(segment.name) });
+    }
     if names.is_empty() {
         return Err(RestoreError::NoSnapshot { dir: from.to_owned() });
     }
     refuse_a_database(fs, to)?;
     let mut report = RestoreReport { blocks: names.len(), ..RestoreReport::default() };
+    let damaged = others.into_iter().filter(|entry| entry.name.ends_with(DAMAGED_SUFFIX));
+    report.left_out.extend(damaged.map(|entry| source.join(entry.name)));
     for (done, name) in names.iter().enumerate() {
         progress(done, names.len());
         let block = Block::open(fs, &source.join(name), Arc::new(DamageLog::default()))
@@ -106,6 +125,10 @@ pub fn restore(
             return Err(RestoreError::Tombstones { block: source.join(name) });
         }
         block.check().map_err(RestoreError::Block)?;
+        let deletions = source.join(name).join(format!("{TOMBSTONES_FILE}{DAMAGED_SUFFIX}"));
+        if fs.exists(&deletions) {
+            report.left_out.push(deletions);
+        }
         report.samples += block.meta.n_samples;
         report.bytes += block.meta.bytes();
     }
@@ -113,12 +136,16 @@ pub fn restore(
     let temporary = temporary_name(&target);
     create_dir_durably(fs, to).map_err(io("create", to))?;
     let written = put_blocks(fs, &source, &names, &temporary, &target);
-    if written.is_err() {
-        // Best effort; a leftover is removed when a database is opened there.
+    if let Err(error) = written {
+        // A leftover of the temporary name is removed when a database is opened there.
         let _ = fs.remove_dir_all(&temporary);
+        return Err(io("write", &target)(error));
     }
-    written.map_err(io("write", &target))?;
-    fs.sync_dir(to).map_err(io("write", to))?;
+    if let Err(error) = fs.sync_dir(to) {
+        // Half a success is none: what is there may be gone after the next loss of power.
+        let _ = fs.rename(&target, &temporary).and_then(|()| fs.remove_dir_all(&temporary));
+        return Err(io("write", to)(error));
+    }
     progress(names.len(), names.len());
     Ok(report)
 }

@@ -27,7 +27,7 @@ use crate::options::Options;
 use crate::wal_record::{self, RecordError, SamplesDecoder, WAL_FORMAT};
 
 /// Added to the name of what could not be read, so that it is kept for a person and not tried again.
-const DAMAGED_SUFFIX: &str = ".damaged";
+pub(crate) const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// So many damaged places are named in the report; the rest is counted.
 const MAX_NAMED_DAMAGE: usize = 100;

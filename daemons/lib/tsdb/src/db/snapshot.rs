@@ -35,10 +35,6 @@ impl Inner {
         }
         let blocks = self.layout().blocks.clone();
         let written = write_snapshot(fs, &self.options.dir, &blocks, &target);
-        if written.is_err() {
-            // Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
-            let _ = fs.remove_dir_all(&temporary_name(&target));
-        }
         written.map_err(|source| MaintainError::io("write a snapshot to", &target, source))?;
         tracing::info!(snapshot = %target.display(), blocks = blocks.len(), "snapshot written");
         Ok(target)
@@ -49,19 +45,36 @@ fn write_snapshot(fs: &dyn Fs, data_dir: &Path, blocks: &[Arc<Block>], target: &
     if fs.exists(target) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let parent = place::snapshots(data_dir);
     let temporary = temporary_name(target);
-    let to = place::blocks(&temporary);
-    create_dir_durably(fs, &parent)?;
-    fs.create_dir_all(&to)?;
+    let written = link_blocks(fs, data_dir, blocks, &temporary).and_then(|()| {
+        fs.rename(&temporary, target)?;
+        fs.sync_dir(&place::snapshots(data_dir)).inspect_err(|_| {
+            // A snapshot that may be gone after the next loss of power is none, and its name is free again.
+            let _ = fs.rename(target, &temporary);
+        })
+    });
+    if written.is_err() {
+        // Best effort: gives space back on a full disk. A leftover is removed when the database is opened.
+        let _ = fs.remove_dir_all(&temporary);
+    }
+    written
+}
+
+/// Second names of all blocks below `to`, durable but for its own.
+fn link_blocks(fs: &dyn Fs, data_dir: &Path, blocks: &[Arc<Block>], to: &Path) -> io::Result<()> {
+    let to_blocks = place::blocks(to);
+    create_dir_durably(fs, &place::snapshots(data_dir))?;
+    if fs.exists(to) {
+        // An earlier attempt could not remove it.
+        fs.remove_dir_all(to)?;
+    }
+    fs.create_dir_all(&to_blocks)?;
     for block in blocks {
         let name = block.meta.id.to_string();
-        link_block(fs, &place::blocks(data_dir).join(&name), &to.join(&name))?;
+        link_block(fs, &place::blocks(data_dir).join(&name), &to_blocks.join(&name))?;
     }
-    fs.sync_dir(&to)?;
-    fs.sync_dir(&temporary)?;
-    fs.rename(&temporary, target)?;
-    fs.sync_dir(&parent)
+    fs.sync_dir(&to_blocks)?;
+    fs.sync_dir(to)
 }
 
 /// Gives a block's files second names in a new directory, or copies them where that cannot be. Its own name is durable

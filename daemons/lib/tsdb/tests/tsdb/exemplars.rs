@@ -114,3 +114,19 @@ fn a_damaged_file_is_set_aside() {
     assert!(found(&db).is_empty());
     assert!(fs.exists(Path::new("/data/exemplars.damaged")));
 }
+
+/// What the manual says of backups: the file beside the snapshot is as new as it is.
+#[test]
+fn their_file_is_copied_beside_a_snapshot() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    append(&db, &labels("m", 1), 10, 1.0);
+    add(&db, "m", 10);
+    db.sync().unwrap();
+    let dir = db.snapshot("s", false, NOW).unwrap();
+    let restored = Path::new("/restored");
+    cairn_tsdb::restore(&fs, &dir, restored, &|_, _| {}).unwrap();
+    fs.hard_link(&Path::new("/data").join(EXEMPLARS_FILE), &restored.join(EXEMPLARS_FILE)).unwrap();
+    let (db, _) = Db::open(Options { dir: restored.to_owned(), ..options(&fs) }, &|_| {}).unwrap();
+    assert_eq!(found(&db), of(&[("m", &[10])]));
+}

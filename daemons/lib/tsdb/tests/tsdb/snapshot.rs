@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cairn_disk::{Fs, TwinFs};
+use cairn_disk::{Fs, TwinFs, TwinOp};
 use cairn_model::{Matcher, TimeMs};
 use cairn_tsdb::{Db, Options, RestoreError, restore};
 
@@ -168,6 +168,73 @@ fn power_off_while_a_snapshot_is_written() {
         if is_over {
             assert!(made.is_ok() && nth > 10, "{nth}");
             break;
+        }
+    }
+}
+
+#[test]
+fn a_data_directory_with_a_log_is_no_snapshot() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    append(&db, &labels("m", 0), 0, 1.0);
+    db.sync().unwrap();
+    for is_young in [true, false] {
+        let error = restore(&fs, Path::new("/data"), Path::new("/x"), &|_, _| {}).unwrap_err();
+        assert!(matches!(error, RestoreError::HasLog { .. }), "young: {is_young}: {error}");
+        let error = error.to_string();
+        for part in ["/data/wal/", "POST /api/v1/admin/tsdb/snapshot", "copy of the whole directory"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(!fs.exists(Path::new("/x")));
+        db.flush(NOW).unwrap();
+        append(&db, &labels("m", 0), 100, 1.0);
+        db.sync().unwrap();
+    }
+}
+
+#[test]
+fn what_was_set_aside_in_a_snapshot_is_named() {
+    let (fs, db) = filled();
+    let dir = db.snapshot("s", false, NOW).unwrap();
+    let blocks = dir.join("blocks");
+    let names: Vec<String> = fs.list(&blocks).unwrap().into_iter().map(|entry| entry.name).collect();
+    let whole = restore(&fs, &dir, Path::new("/x"), &|_, _| {}).unwrap();
+    assert!(whole.left_out.is_empty());
+    let (aside, deletions) = (blocks.join(format!("{}.damaged", names[0])), blocks.join(&names[1]));
+    fs.rename(&blocks.join(&names[0]), &aside).unwrap();
+    fs.create_new(&deletions.join("tombstones.damaged")).unwrap();
+    let report = restore(&fs, &dir, Path::new("/y"), &|_, _| {}).unwrap();
+    assert_eq!(report.left_out, [aside, deletions.join("tombstones.damaged")]);
+    assert_eq!(report.blocks, whole.blocks - 1);
+}
+
+/// Each operation fails once: there is a whole snapshot or none, and the next attempt succeeds. The same for restoring.
+#[test]
+fn what_failed_is_not_there_and_can_be_repeated() {
+    for op in TwinOp::ALL {
+        for nth in 1.. {
+            let (fs, db) = filled();
+            let then = everything(&db);
+            db.flush(NOW).unwrap();
+            fs.fail(op, nth, 1);
+            let made = db.snapshot("s", false, NOW);
+            let dir = Path::new("/data/snapshots/s");
+            assert_eq!(fs.exists(dir), made.is_ok(), "{op:?} {nth}");
+            let restored = made.is_ok() && restore(&fs, dir, Path::new("/x"), &|_, _| {}).is_ok();
+            fs.heal();
+            if made.is_err() {
+                db.snapshot("s", false, NOW).unwrap();
+            }
+            if !restored {
+                assert!(!fs.exists(Path::new("/x/blocks")), "{op:?} {nth}");
+                restore(&fs, dir, Path::new("/x"), &|_, _| {}).unwrap();
+            }
+            fs.crash();
+            assert_eq!(everything(&open_at(&fs, Path::new("/x"))), then, "{op:?} {nth}");
+            assert_eq!(everything(&open_at(&fs, dir)), then, "{op:?} {nth}");
+            if restored {
+                break;
+            }
         }
     }
 }
