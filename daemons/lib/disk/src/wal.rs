@@ -179,8 +179,8 @@ struct Failure {
 
 impl Wal {
     /// Opens the log in `dir` (created where missing), hands every whole record to `replay` in the order of their
-    /// appending, and cuts a torn tail off. Nothing else is written before the first append, so that a store can
-    /// be opened on a full disk.
+    /// appending, and cuts a torn tail off. What was handed over is durable. Nothing else is written before the first
+    /// append, so that a store can be opened on a full disk.
     ///
     /// # Errors
     /// [`WalError`]: the directory cannot be used, a segment is of a newer version, or `replay` refused a record.

@@ -179,13 +179,19 @@ impl Replayed {
                 Frame::End => break,
             }
         }
-        drop(file);
         self.report.segments += 1;
         self.next_record = self.next_record.max(number);
         self.report.missing_records += next_first.unwrap_or(number).saturating_sub(number);
         let has_records = number > first_record;
         match torn {
-            None => Ok(has_records.then_some(*len)),
+            None => {
+                if next_first.is_none() && has_records {
+                    // Whoever wrote it may have been killed before its sync. From now on its records are known, so a
+                    // client that sends them again is told that they are there.
+                    file.sync_data().map_err(io("sync"))?;
+                }
+                Ok(has_records.then_some(*len))
+            }
             // A segment is synced before another one goes on, so this is no torn write. It stays for a person to
             // look at; later records lie in other segments.
             Some((offset, bytes)) if next_first.is_some() => {

@@ -23,6 +23,8 @@ enum Step {
     /// Power goes after so many more changes, wherever that is.
     PowerOff(u8),
     Crash(Option<u64>),
+    /// The process dies, the kernel goes on.
+    Kill,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::FreeSpace),
         1 => (1u8..12).prop_map(Step::PowerOff),
         2 => prop::option::of(any::<u64>()).prop_map(Step::Crash),
+        1 => Just(Step::Kill),
     ]
 }
 
@@ -86,8 +89,7 @@ impl Model {
         prop_assert!(end <= self.records.len());
         prop_assert_eq!(&replayed[..], &self.records[first..end]);
         self.records = replayed;
-        // What can be read now is not durable yet, but this log never again appends behind it.
-        self.durable = 0;
+        self.durable = self.records.len();
         self.droppable = 0;
         self.last_cut = None;
         Ok(())
@@ -98,6 +100,8 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let fs = TwinFs::new();
     let (mut wal, ..) = open(&fs, SEGMENT_BYTES).unwrap();
     let mut model = Model::default();
+    // Bytes that can be read and never will be durable; or power is off.
+    let mut may_be_lost = false;
     for step in steps {
         match step {
             Step::Append(padding) => model.append(&wal, padding),
@@ -118,24 +122,35 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     let _ = wal.drop_before(id);
                 }
             }
-            Step::FailSync(nth) => fs.fail_nth_sync(u64::from(nth)),
+            Step::FailSync(nth) => {
+                may_be_lost = true;
+                fs.fail_nth_sync(u64::from(nth));
+            }
             Step::FailWrite(nth) => fs.fail_nth_write(u64::from(nth)),
-            Step::Fail(op, nth, n) => fs.fail(op, u64::from(nth), u64::from(n)),
+            Step::Fail(op, nth, n) => {
+                may_be_lost |= op == TwinOp::SyncData;
+                fs.fail(op, u64::from(nth), u64::from(n));
+            }
             Step::FillDisk(room) => fs.set_capacity(Some(fs.used_bytes() + u64::from(room))),
             Step::FreeSpace => fs.set_capacity(None),
-            Step::PowerOff(nth) => fs.power_off_at(u64::from(nth)),
-            Step::Crash(seed) => {
-                match seed {
-                    Some(seed) => fs.crash_torn(seed),
-                    None => fs.crash(),
+            Step::PowerOff(nth) => {
+                may_be_lost = true;
+                fs.power_off_at(u64::from(nth));
+            }
+            Step::Crash(_) | Step::Kill => {
+                match step {
+                    Step::Crash(Some(seed)) => fs.crash_torn(seed),
+                    // Bytes that a failed sync lost can be read until the power goes, by a process that knows nothing of
+                    // it: no kill alone, then.
+                    Step::Kill if !may_be_lost => fs.heal(),
+                    _ => fs.crash(),
                 }
+                may_be_lost = false;
                 fs.set_capacity(None);
                 let (reopened, report, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
                 prop_assert!(!report.is_damaged(), "{report:?}");
                 wal = reopened;
                 model.check_replay(replayed)?;
-                // Everything that was replayed lies in synced or in cut segments; make that so for the model too.
-                model.durable = 0;
             }
         }
     }
@@ -207,4 +222,19 @@ fn opens_and_replays_on_a_full_disk() {
     fs.crash();
     let (_, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
     assert_eq!(replayed, [&b"kept"[..], b"healed"]);
+}
+
+#[test]
+fn what_a_killed_process_left_is_durable_once_it_was_replayed() {
+    let fs = TwinFs::new();
+    let (wal, ..) = open(&fs, SEGMENT_BYTES).unwrap();
+    wal.append(b"not synced").unwrap();
+    drop(wal);
+    let (wal, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
+    assert_eq!(replayed, [b"not synced"]);
+    // Whoever is told now that it is there relies on it.
+    wal.sync(wal.appended()).unwrap();
+    fs.crash();
+    let (_, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
+    assert_eq!(replayed, [b"not synced"]);
 }
