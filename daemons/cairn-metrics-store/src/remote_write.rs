@@ -159,7 +159,9 @@ impl Receiver {
         if plain.capacity() <= MAX_KEPT_BYTES {
             self.scratch().push(plain);
         }
-        if let Err(ReceiveError::Storage(AppendError::Wal(_))) = &outcome {
+        if let Err(ReceiveError::Storage(error)) = &outcome
+            && error.is_of_disk()
+        {
             self.metrics.wal_writes_failed.inc();
         }
         outcome

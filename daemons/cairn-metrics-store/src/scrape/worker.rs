@@ -184,7 +184,7 @@ impl Worker {
             Err(ScrapeError::BodySizeLimit) => drop(metrics.over_body_size_limit.inc()),
             Err(ScrapeError::LabelLimit(_)) => drop(metrics.over_label_limits.inc()),
             Err(ScrapeError::Storage(error)) => {
-                if matches!(error, cairn_tsdb::AppendError::Wal(_)) {
+                if error.is_of_disk() {
                     self.env.metrics.wal_writes_failed.inc();
                 }
                 if let Some(held_back) = self.env.storage_warning.ready() {

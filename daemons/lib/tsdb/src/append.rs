@@ -163,7 +163,22 @@ pub enum AppendError {
     /// The write-ahead log could not be written or synced.
     #[error(transparent)]
     Wal(#[from] WalError),
-    /// The head is full.
+    /// Samples cannot be written to blocks, and no more of them fit into memory.
+    #[error(
+        "{bytes} bytes of samples wait in memory to be written to blocks, {limit} is the limit, and writing fails \
+         ({reason}); see to the disk"
+    )]
+    HeadTooLarge {
+        /// Bytes of samples in memory, about.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+        /// Why they cannot be written.
+        reason: String,
+        /// Whether that is for a full disk.
+        is_no_space: bool,
+    },
+    /// The head has as many series as it may.
     #[error(
         "{limit} series are in the head, which is the limit; drop labels of high cardinality or raise the limit"
     )]
@@ -182,10 +197,19 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// Whether the disk keeps samples from being taken, and not what they are: the same ones may be taken later.
+    pub fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Wal(_) | Self::HeadTooLarge { .. } => true,
+            Self::TooManySeries { .. } | Self::LabelsTooLarge { .. } => false,
+        }
+    }
+
     /// Whether the disk is full: freeing space heals it.
     pub fn is_no_space(&self) -> bool {
         match self {
             Self::Wal(error) => error.is_no_space(),
+            Self::HeadTooLarge { is_no_space, .. } => *is_no_space,
             Self::TooManySeries { .. } | Self::LabelsTooLarge { .. } => false,
         }
     }

@@ -38,7 +38,7 @@ pub struct Options {
     /// Series in the head; a new one beyond it is refused.
     pub max_head_series: usize,
     /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; at least some hundred
-    /// for each series count as nothing.
+    /// for each series count as nothing. Where writing fails, four times as many are taken, and then none.
     pub max_head_bytes: usize,
     /// Samples in memory beyond which it is, too, or some dozens for each series: they are what a start has to replay.
     pub max_head_samples: u64,

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use cairn_disk::SegmentId;
 
@@ -28,6 +28,7 @@ use super::leftovers::Leftover;
 use super::maintain::MaintainError;
 use super::place;
 use super::write::Commit;
+use crate::append::AppendError;
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::checkpoint;
 use crate::chunk::Chunk;
@@ -50,6 +51,9 @@ const MIN_WAL_BYTES_PER_SERIES: u64 = 64;
 /// Appenders flush themselves when memory is over the limit so many times: the maintenance does not keep up.
 const RELIEF_FACTOR: usize = 2;
 
+/// Nothing more is appended when memory is over the limit so many times: flushing fails, and goes on failing.
+const HARD_FACTOR: usize = 4;
+
 /// After a flush that failed appenders leave it alone for so long.
 const RETRY_MS: i64 = 10_000;
 
@@ -61,6 +65,8 @@ const DROP_GROUP: usize = 4096;
 pub(super) struct Flushing {
     /// The last one failed: chunks wait although there are few of them.
     is_unfinished: bool,
+    /// Why, and whether that was for a full disk.
+    failure: Option<(String, bool)>,
     /// Not before this time by the callers' clock, unless maintenance asks.
     retry_at_ms: i64,
     /// The newest window of time whose end led to a flush.
@@ -69,7 +75,7 @@ pub(super) struct Flushing {
 
 impl Flushing {
     pub(super) fn new() -> Self {
-        Self { is_unfinished: false, retry_at_ms: i64::MIN, last_border: i64::MIN }
+        Self { is_unfinished: false, failure: None, retry_at_ms: i64::MIN, last_border: i64::MIN }
     }
 }
 
@@ -125,16 +131,38 @@ impl Inner {
         if self.head.chunk_bytes() < self.max_chunk_bytes().saturating_mul(RELIEF_FACTOR) {
             return;
         }
+        drop(self.flush_for_appenders(now_ms));
+    }
+
+    /// For appenders, before they append anything.
+    ///
+    /// # Errors
+    /// [`AppendError::HeadTooLarge`]: flushing does not succeed, and memory holds no more.
+    pub(super) fn make_room(&self, now_ms: i64) -> Result<(), AppendError> {
+        let limit = self.max_chunk_bytes().saturating_mul(HARD_FACTOR);
+        if self.head.chunk_bytes() < limit {
+            return Ok(());
+        }
+        let flushing = self.flush_for_appenders(now_ms);
+        let bytes = self.head.chunk_bytes();
+        let Some((reason, is_no_space)) = flushing.failure.clone().filter(|_| bytes >= limit) else {
+            return Ok(());
+        };
+        Err(AppendError::HeadTooLarge { bytes, limit, reason, is_no_space })
+    }
+
+    /// Flushes, unless another appender did so meanwhile or an attempt failed a moment ago.
+    fn flush_for_appenders(&self, now_ms: i64) -> MutexGuard<'_, Flushing> {
         let mut flushing = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another appender may have done it meanwhile.
         if self.is_full()
             && flushing.retry_at_ms <= now_ms
             && let Err(error) = self.flush_locked(now_ms, &mut flushing)
         {
-            // Appending goes on as long as the log takes it, and maintenance tries again.
+            // Appending goes on until memory is far over its limit, and maintenance tries again.
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "a full head was not written to blocks");
         }
+        flushing
     }
 
     fn max_chunk_bytes(&self) -> usize {
@@ -169,9 +197,12 @@ impl Inner {
         flushing.retry_at_ms = now_ms.saturating_add(RETRY_MS);
         let flushed = self.flush_steps(now_ms);
         self.pressure.answered();
-        if flushed.is_ok() {
-            flushing.is_unfinished = false;
-            flushing.retry_at_ms = i64::MIN;
+        match &flushed {
+            Ok(()) => {
+                (flushing.is_unfinished, flushing.failure) = (false, None);
+                flushing.retry_at_ms = i64::MIN;
+            }
+            Err(error) => flushing.failure = Some((whole_text(error), error.is_no_space())),
         }
         flushed
     }
@@ -374,4 +405,10 @@ impl Inner {
         self.wal.drop_before(cut.first_segment)?;
         Ok(())
     }
+}
+
+/// An error with what it comes from.
+fn whole_text(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

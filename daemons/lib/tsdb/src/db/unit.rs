@@ -70,6 +70,7 @@ impl Stored {
 
 impl Inner {
     pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
+        self.make_room(now_ms)?;
         let mut outcomes = WholeOutcomes::with_capacity(rows.len(), 0);
         for samples in rows.chunks(MAX_BATCH) {
             self.append_unit(&Unit { samples, histograms: &[], keep: Keep::Good }, now_ms, &mut outcomes)?;
@@ -83,6 +84,7 @@ impl Inner {
         samples: &[HistogramSample],
         now_ms: i64,
     ) -> Result<Vec<Outcome>, AppendError> {
+        self.make_room(now_ms)?;
         let mut outcomes = WholeOutcomes::with_capacity(0, samples.len());
         for histograms in samples.chunks(MAX_HISTOGRAMS) {
             let unit = Unit::<SampleOf<'_>> { samples: &[], histograms, keep: Keep::Good };
@@ -98,6 +100,7 @@ impl Inner {
         histograms: &[HistogramSample],
         now_ms: i64,
     ) -> Result<WholeOutcomes, AppendError> {
+        self.make_room(now_ms)?;
         let mut outcomes = WholeOutcomes::with_capacity(samples.len(), histograms.len());
         self.append_unit(&Unit { samples, histograms, keep: Keep::Whole }, now_ms, &mut outcomes)?;
         self.relieve(now_ms);
