@@ -196,6 +196,10 @@ fn open_blocks(
                 if let Some(error) = &block.lost_tombstones {
                     set_aside(fs, &path.join(TOMBSTONES_FILE), error, &mut report.damage);
                 }
+                if !block.tombstones().is_empty() {
+                    // As above: a deletion that is repeated finds nothing to do, and says that it is done.
+                    fs.sync_dir(&path).map_err(io("sync", &path))?;
+                }
                 blocks.push(Arc::new(block));
             }
             Err(error) if error.is_newer_version() || error.is_io() => return Err(OpenError::Block(error)),

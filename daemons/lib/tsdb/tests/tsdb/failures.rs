@@ -296,6 +296,25 @@ fn a_parent_that_stays_does_not_come_back_for_its_grandchild() {
     assert_eq!(block_names(&fs).iter().filter(|name| name.ends_with(".damaged")).count(), 0);
 }
 
+/// A deletion that could not be made durable, and that the next process finds nothing left to do for.
+#[test]
+fn a_deletion_that_is_repeated_after_a_kill_is_durable() {
+    for nth in 1..20 {
+        let fs = TwinFs::new();
+        let (db, _) = open(&fs);
+        fill(&db, 0, BLOCK_MS);
+        db.flush(NOW).unwrap();
+        fs.fail(TwinOp::SyncDir, nth, 1);
+        let is_done = delete(&db, 1, 0, 500);
+        fs.heal();
+        drop(db);
+        let (db, _) = open(&fs);
+        assert!(delete(&db, 1, 0, 500));
+        fs.crash();
+        assert_eq!(n_samples(&everything(&open(&fs).0)), 30 - 6, "{nth}: {is_done}");
+    }
+}
+
 /// Builds before this one went on beside a parent that they could not remove.
 #[test]
 fn a_parent_whose_child_was_merged_again_is_known_by_its_grandchild() {

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use cairn_disk::TwinFs;
+use cairn_disk::{TwinFs, TwinOp};
 use cairn_model::{Labels, Matcher, TimeMs};
-use cairn_promql::source::STALE_NAN_BITS;
-use cairn_tsdb::{Db, HistogramSample, Options, Outcome, Sample, SeriesRef};
+use cairn_promql::source::{STALE_NAN_BITS, SeriesData};
+use cairn_tsdb::{BlockId, Db, HistogramSample, Options, Outcome, Sample, SeriesRef};
 use proptest::prelude::*;
 
 use crate::histograms::histogram;
@@ -33,12 +34,18 @@ enum Step {
     /// Whether the head is left out.
     Snapshot(bool),
     Query(u16, u16),
+    /// A block from elsewhere: of which series, samples at so many milliseconds before the newest of all, and a value.
+    Import(u8, Vec<u16>, u8),
     FailSync(u8),
     FailWrite(u8),
+    /// Of a kind of operation, which one from now on fails, and how many of them.
+    Fail(TwinOp, u8, u8),
     FillDisk(u16),
     FreeSpace,
     PowerOff(u8),
     Crash(Option<u64>),
+    /// The process dies, the kernel goes on.
+    Kill,
 }
 
 const N_SERIES: u8 = 6;
@@ -58,12 +65,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CleanTombstones),
         1 => any::<bool>().prop_map(Step::Snapshot),
         2 => (any::<u16>(), any::<u16>()).prop_map(|(from, to)| Step::Query(from, to)),
+        1 => (0..N_SERIES, prop::collection::vec(0u16..4000, 1..6), 0u8..3)
+            .prop_map(|(series, ages, n)| Step::Import(series, ages, n)),
+        2 => (prop::sample::select(&TwinOp::ALL[..]), 1u8..12, 1u8..6)
+            .prop_map(|(op, nth, n)| Step::Fail(op, nth, n)),
         1 => (1u8..6).prop_map(Step::FailSync),
         1 => (1u8..20).prop_map(Step::FailWrite),
         1 => (0u16..2000).prop_map(Step::FillDisk),
         2 => Just(Step::FreeSpace),
         1 => (1u8..60).prop_map(Step::PowerOff),
         2 => prop::option::of(any::<u64>()).prop_map(Step::Crash),
+        1 => Just(Step::Kill),
     ]
 }
 
@@ -92,6 +104,9 @@ struct World {
     /// Also of what a crash took back: what was too old then may be gone since.
     newest_ever: i64,
     n_snapshots: usize,
+    n_imports: u128,
+    /// A sync fails or failed since the last crash, or power goes: bytes can be read that never will be durable.
+    may_be_lost: bool,
     refs: BTreeMap<u8, SeriesRef>,
     stored: Content,
     durable: Content,
@@ -112,6 +127,8 @@ impl World {
             unsure,
             newest_ever: i64::MIN,
             n_snapshots: 0,
+            n_imports: 0,
+            may_be_lost: false,
             refs,
             stored,
             durable,
@@ -251,6 +268,23 @@ impl World {
             None => self.fs.crash(),
         }
         self.fs.set_capacity(None);
+        self.may_be_lost = false;
+        let kept = trimmed(&self.durable, self.oldest_seen(self.newest_ever), i64::MAX);
+        self.reopen(&kept)
+    }
+
+    /// Nothing that was appended is lost, whether it was synced or not.
+    fn kill(&mut self) -> Result<(), TestCaseError> {
+        if self.may_be_lost {
+            return self.crash(None);
+        }
+        self.fs.heal();
+        let kept = trimmed(&self.stored, self.oldest_seen(self.newest_ever), i64::MAX);
+        self.reopen(&kept)
+    }
+
+    /// Opens the database again, which has to have what is `kept`, and nothing that was never stored.
+    fn reopen(&mut self, kept: &Content) -> Result<(), TestCaseError> {
         self.refs.clear();
         let newest_before = self.newest_seen();
         let (db, report) = Db::open(with_rules(self.rules, &self.fs), &|_| {}).unwrap();
@@ -261,12 +295,51 @@ impl World {
             self.unsure.extend(0..N_SERIES);
         }
         let found = everything(&self.db);
-        let kept = trimmed(&self.durable, self.oldest_seen(self.newest_ever), i64::MAX);
-        check_between(&kept, &found, &self.stored)?;
-        // What survived without a sync is as good as stored, and may still be lost by the next crash.
+        // A second sample at the time of one that was hidden may be seen now.
+        let sure = |content: &Content| without(content, &self.may_go);
+        check_between(&sure(kept), &sure(&found), &sure(&self.stored))?;
+        // Whatever a start finds is durable, whether it was before or not: a client may be told that it is there.
+        self.durable = found.clone();
         self.stored = found;
         self.may_go.clear();
         Ok(())
+    }
+
+    /// Of what is imported, only times count that no sample is at. An import that fails is the end of the process that
+    /// makes it; then it may be there or not.
+    fn import(&mut self, series: u8, ages: &[u16], n: u8) -> Result<(), TestCaseError> {
+        if self.stored.is_empty() || self.db.flush(NOW).is_err() {
+            return Ok(());
+        }
+        self.n_imports += 1;
+        self.unsure.insert(series);
+        let newest = self.newest();
+        let times: BTreeSet<i64> = ages.iter().map(|&age| newest - i64::from(age)).collect();
+        let value = f64::from(n);
+        let data = SeriesData {
+            labels: Arc::new(labels("m", series)),
+            times: times.iter().copied().collect(),
+            values: vec![value; times.len()],
+            ..SeriesData::default()
+        };
+        let id = BlockId(self.n_imports);
+        let imported = self.db.import(id).and_then(|mut import| {
+            import.add(&data)?;
+            import.finish(vec![id])
+        });
+        let mut with_import = self.stored.clone();
+        let there = with_import.entry(labels("m", series)).or_default();
+        for time in times {
+            there.entry(time).or_insert(value.to_bits());
+        }
+        self.stored = with_import;
+        match imported {
+            Ok(_) => {
+                self.durable = without(&self.stored, &self.may_go);
+                Ok(())
+            }
+            Err(_) => self.crash(Some(self.n_imports as u64)),
+        }
     }
 
     fn delete(&mut self, series: u8, start: i64, end: i64) -> Result<(), TestCaseError> {
@@ -360,10 +433,7 @@ impl World {
             }
             Step::Sync => {
                 if self.db.sync().is_ok() {
-                    self.durable = self.stored.clone();
-                    for (labels, time) in &self.may_go {
-                        self.durable.get_mut(labels).and_then(|samples| samples.remove(time));
-                    }
+                    self.durable = without(&self.stored, &self.may_go);
                 }
             }
             Step::Maintain => {
@@ -387,12 +457,27 @@ impl World {
                 let _ = self.db.clean_tombstones(NOW);
             }
             Step::Snapshot(skip_head) => self.snapshot(skip_head)?,
-            Step::FailSync(nth) => self.fs.fail_nth_sync(u64::from(nth)),
+            Step::Import(series, ages, n) => self.import(series, &ages, n)?,
+            Step::Fail(op, nth, n) => {
+                self.may_be_lost |= op == TwinOp::SyncData;
+                self.fs.fail(op, u64::from(nth), u64::from(n));
+            }
+            Step::FailSync(nth) => {
+                self.may_be_lost = true;
+                self.fs.fail_nth_sync(u64::from(nth));
+            }
             Step::FailWrite(nth) => self.fs.fail_nth_write(u64::from(nth)),
             Step::FillDisk(room) => self.fs.set_capacity(Some(self.fs.used_bytes() + u64::from(room))),
-            Step::FreeSpace => self.fs.set_capacity(None),
-            Step::PowerOff(nth) => self.fs.power_off_at(u64::from(nth)),
+            Step::FreeSpace => {
+                self.fs.set_capacity(None);
+                self.fs.heal();
+            }
+            Step::PowerOff(nth) => {
+                self.may_be_lost = true;
+                self.fs.power_off_at(u64::from(nth));
+            }
             Step::Crash(seed) => self.crash(seed)?,
+            Step::Kill => self.kill()?,
         }
         Ok(())
     }
@@ -423,6 +508,14 @@ fn same_time(there: u64, bits: u64) -> Outcome {
 
 fn has(content: &Content, labels: &Labels, time: i64) -> bool {
     content.get(labels).is_some_and(|samples| samples.contains_key(&time))
+}
+
+fn without(content: &Content, gone: &BTreeSet<(Labels, i64)>) -> Content {
+    let mut content = content.clone();
+    for (labels, time) in gone {
+        content.get_mut(labels).and_then(|samples| samples.remove(time));
+    }
+    content
 }
 
 /// What lies between two times; nothing where retention has put the start behind the end.
