@@ -104,7 +104,7 @@ struct World {
     /// Also of what a crash took back: what was too old then may be gone since.
     newest_ever: i64,
     n_snapshots: usize,
-    n_imports: u128,
+    n_imports: u64,
     /// A sync fails or failed since the last crash, or power goes: bytes can be read that never will be durable.
     may_be_lost: bool,
     refs: BTreeMap<u8, SeriesRef>,
@@ -322,7 +322,7 @@ impl World {
             values: vec![value; times.len()],
             ..SeriesData::default()
         };
-        let id = BlockId(self.n_imports);
+        let id = BlockId(self.n_imports.into());
         let imported = self.db.import(id).and_then(|mut import| {
             import.add(&data)?;
             import.finish(vec![id])
@@ -338,7 +338,7 @@ impl World {
                 self.durable = without(&self.stored, &self.may_go);
                 Ok(())
             }
-            Err(_) => self.crash(Some(self.n_imports as u64)),
+            Err(_) => self.crash(Some(self.n_imports)),
         }
     }
 
