@@ -236,6 +236,25 @@ fn nothing_is_written_beside_blocks_of_a_flush_that_cannot_be_removed() {
     }
 }
 
+/// The next process relies on a block of which nobody knows whether its name is durable, and drops the log before it.
+#[test]
+fn a_block_that_a_killed_process_left_is_durable_before_its_log_goes() {
+    let fs = TwinFs::new();
+    let (db, _) = open(&fs);
+    fill(&db, 0, BLOCK_MS);
+    let then = everything(&db);
+    fs.fail(TwinOp::SyncDir, 2, 1);
+    fs.fail(TwinOp::Rename, 3, FOR_EVER);
+    db.flush(NOW).unwrap_err();
+    fs.heal();
+    drop(db);
+    let (db, _) = open(&fs);
+    assert_eq!(db.blocks().len(), 1);
+    db.flush(NOW).unwrap();
+    fs.crash();
+    assert_eq!(everything(&open(&fs).0), then);
+}
+
 #[test]
 fn what_could_not_be_removed_goes_with_the_next_round() {
     let fs = TwinFs::new();
