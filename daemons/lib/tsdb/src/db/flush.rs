@@ -198,7 +198,7 @@ impl Inner {
         let flushed = self.flush_steps(now_ms);
         self.pressure.answered();
         match &flushed {
-            Ok(()) => {
+            Ok(_) => {
                 (flushing.is_unfinished, flushing.failure) = (false, None);
                 flushing.retry_at_ms = i64::MIN;
             }
