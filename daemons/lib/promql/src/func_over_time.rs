@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::answer::Sample;
-use crate::func_range::{Fill, RangeFunction, WithHistograms};
+use crate::answer::{EvalError, Sample};
+use crate::func_range::{Fill, RangeFunction, Tick, WithHistograms};
 use crate::histogram_sum::{HistogramMean, HistogramSum};
 use crate::kahan::{Mean, Sum, Variance};
 use crate::quantile;
@@ -127,8 +127,8 @@ pub(crate) const QUANTILE: RangeFunction = RangeFunction {
         }
         Ok(())
     }),
-    ..RangeFunction::plain(Fill::Windows(|call, column, windows, out| {
-        fill_quantiles(&call.params[0], column, windows, out);
+    ..RangeFunction::plain(Fill::Watched(|call, column, windows, out, tick| {
+        fill_quantiles(&call.params[0], column, windows, out, tick)
     }))
 };
 
@@ -200,8 +200,17 @@ fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish
     windows::fold_incrementally(column, windows, out, |variance: Variance, _| finish(variance.value()));
 }
 
+/// Values that a memory move takes along in the time in which one is otherwise handled.
+const MOVED_AT_ONCE: usize = 16;
+
 /// Fills in quantiles; `q` has one value per step. The window's values are kept sorted as samples enter and leave.
-fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_quantiles(
+    q: &[f64],
+    column: Column<'_>,
+    windows: &[Window],
+    out: &mut [f64],
+    tick: Tick<'_>,
+) -> Result<(), EvalError> {
     let mut sorted: Vec<f64> = Vec::new();
     let (mut lo, mut hi) = (0, 0);
     let place = |sorted: &[f64], value: f64| {
@@ -213,19 +222,23 @@ fn fill_quantiles(q: &[f64], column: Column<'_>, windows: &[Window], out: &mut [
             sorted.clear();
             sorted.extend_from_slice(&column.values[window.lo..window.hi]);
             sorted.sort_unstable_by(|a, b| quantile::nan_first(*a, *b));
+            tick(sorted.len())?;
         } else {
             for value in &column.values[lo..window.lo] {
                 let at = place(&sorted, *value);
                 sorted.remove(at);
+                tick((sorted.len() - at) / MOVED_AT_ONCE)?;
             }
             for value in &column.values[hi..window.hi] {
                 let at = place(&sorted, *value);
                 sorted.insert(at, *value);
+                tick((sorted.len() - at) / MOVED_AT_ONCE)?;
             }
         }
         (lo, hi) = (window.lo, window.hi);
         *out = if sorted.is_empty() { ABSENT } else { quantile::of_sorted(q[window.index], &sorted) };
     }
+    Ok(())
 }
 
 /// The median of the distances from the median; NaN if any value is.
@@ -258,7 +271,7 @@ mod tests {
             let mut windows = Vec::new();
             placement.windows(&times, &mut windows);
             let mut out = vec![0.0; n];
-            fill_quantiles(&vec![0.7; n], column, &windows, &mut out);
+            fill_quantiles(&vec![0.7; n], column, &windows, &mut out, &mut |_| Ok(())).unwrap();
             for (window, got) in windows.iter().zip(&out) {
                 let mut inside = values[window.lo..window.hi].to_vec();
                 let want = if inside.is_empty() { ABSENT } else { quantile::of(0.7, &mut inside) };

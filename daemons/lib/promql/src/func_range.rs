@@ -84,9 +84,19 @@ pub(crate) enum Fill {
     /// All windows of a series, one value each; each sample should be touched a constant number of times
     /// (`windows.rs`).
     Windows(fn(&RangeCall, Column<'_>, &[Window], &mut [f64])),
+    /// As `Windows`, where a sample may be touched more often than that: the last argument takes how many values were
+    /// handled, and says when the query must stop.
+    Watched(WatchedFill),
     /// One window that is not empty, from its values. The cost grows with the window.
     Values(fn(&RangeCall, &Window, &[f64]) -> f64),
 }
+
+/// See [`Fill::Watched`].
+pub(crate) type WatchedFill =
+    fn(&RangeCall, Column<'_>, &[Window], &mut [f64], Tick<'_>) -> Result<(), EvalError>;
+
+/// Counts values that were handled; an error when the query must stop.
+pub(crate) type Tick<'t> = &'t mut dyn FnMut(usize) -> Result<(), EvalError>;
 
 /// What a function gives over `anchored` and `smoothed` windows.
 #[derive(Clone, Copy, Debug)]
@@ -255,6 +265,7 @@ fn fill_numbers(
     let (column, windows) = (series.column, series.windows);
     match &function.fill {
         Fill::Windows(fill) => fill(call, column, windows, out),
+        Fill::Watched(fill) => fill(call, column, windows, out, &mut |n| evaluator.tick(n))?,
         Fill::Ends(value) => {
             for window in windows.iter().filter(|window| window.len() > 0) {
                 out[window.index] = value(column, window);

@@ -219,6 +219,27 @@ fn limits_and_stops_are_told_apart() {
     }
 }
 
+/// A sorted window of 40,000 values moves that many with each step, so that one series alone can take minutes.
+#[test]
+fn a_query_of_one_series_is_asked_whether_to_stop_while_it_computes() {
+    let mut source = Source::default();
+    let value = |i: i64| f64::from(i32::try_from(i * 7919 % 40_009).unwrap());
+    source.add(&[("__name__", "m")], (0..44_000).map(|i| (i * 1000, value(i))));
+    let n_asked = |query: &str| {
+        let n_asked = AtomicUsize::new(0);
+        let stop = || {
+            n_asked.fetch_add(1, Ordering::Relaxed);
+            None
+        };
+        let options = Options { stop: Some(&stop), ..Options::default() };
+        let query = parse(query).unwrap();
+        eval_range(&source, &query, TimeMs(40_000_000), TimeMs(44_000_000), 1000, &options).unwrap();
+        n_asked.load(Ordering::Relaxed)
+    };
+    let (cheap, dear) = (n_asked("max_over_time(m[40000s])"), n_asked("quantile_over_time(0.5, m[40000s])"));
+    assert!(dear > cheap + 50, "asked {cheap} and {dear} times");
+}
+
 #[test]
 fn absurd_times_do_not_overflow() {
     let source = Source::usual();
