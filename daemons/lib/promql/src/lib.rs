@@ -6,7 +6,7 @@
 //! | question | files |
 //! |---|---|
 //! | how is text cut and parsed, what does an error say | `lexer*.rs`, `parser*.rs`, `error.rs` |
-//! | what is in the tree, how is it printed | `ast*.rs`, `printer.rs` |
+//! | what is in the tree, how is it printed | `ast*.rs`, `printer*.rs` |
 //! | which functions are there: arguments, properties, computation | `functions.rs` |
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
@@ -36,6 +36,7 @@ mod parser_expr;
 mod parser_postfix;
 mod parser_selector;
 mod printer;
+mod printer_pretty;
 mod token;
 
 mod annotations;

@@ -8,7 +8,7 @@ use cairn_model::{MatchOp, duration};
 
 use crate::ast::{
     Aggregate, At, Binary, Cardinality, DurationExpr, Expr, ExprKind, Extension, Grouping, NumberLiteral,
-    VectorMatching, VectorSelector,
+    Subquery, VectorMatching, VectorSelector,
 };
 use crate::parser_selector::METRIC_NAME;
 
@@ -29,12 +29,8 @@ impl Display for Expr {
                 write_modifiers(f, matrix.selector.at, matrix.selector.offset.as_ref())
             }
             ExprKind::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.expr, Whole(&subquery.range))?;
-                if let Some(step) = &subquery.step {
-                    write!(f, "{}", Whole(step))?;
-                }
-                f.write_char(']')?;
-                write_modifiers(f, subquery.at, subquery.offset.as_ref())
+                subquery.expr.fmt(f)?;
+                write_subquery_suffix(f, subquery)
             }
             ExprKind::Call(call) => {
                 write!(f, "{}(", call.function.name)?;
@@ -91,28 +87,38 @@ impl Display for DurationExpr {
 
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        match &self.grouping {
-            Grouping::All => {}
-            // `by ()` says nothing that leaving it out does not say.
-            Grouping::By(labels) if labels.is_empty() => {}
-            Grouping::By(labels) => {
-                f.write_str(" by (")?;
-                write_labels(f, labels)?;
-                f.write_str(") ")?;
-            }
-            Grouping::Without(labels) => {
-                f.write_str(" without (")?;
-                write_labels(f, labels)?;
-                f.write_str(") ")?;
-            }
-        }
+        write_aggregation(f, self)?;
         f.write_char('(')?;
         if let Some(param) = &self.param {
             write!(f, "{param}, ")?;
         }
         write!(f, "{})", self.expr)
     }
+}
+
+/// Operator and grouping: what stands before the parenthesis.
+pub(crate) fn write_aggregation(f: &mut impl Write, aggregate: &Aggregate) -> fmt::Result {
+    f.write_str(aggregate.op.as_str())?;
+    let (word, labels) = match &aggregate.grouping {
+        Grouping::All => return Ok(()),
+        // `by ()` says nothing that leaving it out does not say.
+        Grouping::By(labels) if labels.is_empty() => return Ok(()),
+        Grouping::By(labels) => ("by", labels),
+        Grouping::Without(labels) => ("without", labels),
+    };
+    write!(f, " {word} (")?;
+    write_labels(f, labels)?;
+    f.write_str(") ")
+}
+
+/// Length, step and modifiers of a subquery: what stands after its expression.
+pub(crate) fn write_subquery_suffix(f: &mut impl Write, subquery: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", Whole(&subquery.range))?;
+    if let Some(step) = &subquery.step {
+        write!(f, "{}", Whole(step))?;
+    }
+    f.write_char(']')?;
+    write_modifiers(f, subquery.at, subquery.offset.as_ref())
 }
 
 impl Display for Binary {
@@ -128,7 +134,7 @@ impl Display for Binary {
     }
 }
 
-fn write_matching(f: &mut Formatter<'_>, matching: &VectorMatching) -> fmt::Result {
+pub(crate) fn write_matching(f: &mut impl Write, matching: &VectorMatching) -> fmt::Result {
     let is_grouped = matches!(matching.card, Cardinality::ManyToOne | Cardinality::OneToMany);
     if !matching.labels.is_empty() || matching.on || is_grouped {
         f.write_str(if matching.on { " on (" } else { " ignoring (" })?;
@@ -198,7 +204,7 @@ fn write_extension(f: &mut Formatter<'_>, extension: Extension) -> fmt::Result {
     }
 }
 
-fn write_modifiers(f: &mut Formatter<'_>, at: Option<At>, offset: Option<&DurationExpr>) -> fmt::Result {
+fn write_modifiers(f: &mut impl Write, at: Option<At>, offset: Option<&DurationExpr>) -> fmt::Result {
     match at {
         None => {}
         #[expect(clippy::cast_precision_loss, reason = "three decimals of a time of our era")]
@@ -226,7 +232,7 @@ fn write_list(f: &mut Formatter<'_>, items: &[Expr]) -> fmt::Result {
     Ok(())
 }
 
-fn write_labels(f: &mut Formatter<'_>, labels: &[String]) -> fmt::Result {
+fn write_labels(f: &mut impl Write, labels: &[String]) -> fmt::Result {
     for (index, label) in labels.iter().enumerate() {
         if index > 0 {
             f.write_str(", ")?;
