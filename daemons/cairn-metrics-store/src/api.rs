@@ -8,6 +8,7 @@
 //! | `clean_path.rs` | where to send whoever asks with a slash too many |
 //! | `params.rs` | parameters from query string and form |
 //! | `query.rs` | `query`, `query_range`, `format_query` |
+//! | `parse_tree.rs` | `parse_query` |
 //! | `exemplars.rs` | `query_exemplars` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
 //! | `targets.rs` | `targets`, `metadata`, `scrape_pools` and their keys, `alertmanagers`, `rules`, `alerts` |
@@ -24,6 +25,7 @@ mod exemplars;
 mod labels;
 mod lifecycle;
 mod params;
+mod parse_tree;
 mod query;
 mod status;
 mod targets;
@@ -67,6 +69,7 @@ pub fn router(app: App) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(parse_tree::parse).post(parse_tree::parse))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/series", get(labels::series).post(labels::series))
         .route("/label/{name}/values", get(labels::values))
@@ -82,6 +85,7 @@ pub fn router(app: App) -> Router {
         .route("/status/buildinfo", get(status::buildinfo))
         .route("/status/runtimeinfo", get(status::runtimeinfo))
         .route("/status/config", get(status::config))
+        .route("/status/active_queries", get(status::active_queries))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/tsdb/blocks", get(status::blocks))

@@ -243,7 +243,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::cli::Args;
+    use crate::engine::EngineOptions;
 
     #[tokio::test]
     async fn a_reload_while_the_database_opens_is_what_runs() {
@@ -268,8 +268,7 @@ mod tests {
         let app = App::new(settings, config, Arc::clone(&metrics), CancellationToken::new());
         let options = Options::new(Path::new("/data"), Arc::new(TwinFs::new()));
         let storage = Storage::new(Db::open(options, &|_| {}).unwrap().0, None);
-        let args = <Args as clap::Parser>::try_parse_from(["store"]).unwrap();
-        let engine = Engine::new(Arc::clone(&storage), Arc::clone(&metrics), args.engine_options());
+        let engine = Engine::new(Arc::clone(&storage), Arc::clone(&metrics), EngineOptions::default());
         let receiver = Arc::new(Receiver::new(Arc::clone(&storage), Arc::clone(&metrics)));
         let manager = ScrapeManager::new(Arc::clone(&storage), metrics, TaskTracker::new());
         let running = Running { storage, engine, manager: Arc::clone(&manager), receiver };

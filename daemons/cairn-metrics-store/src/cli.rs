@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cairn_runtime::logging::{LogFormat, LogLevel};
 use cairn_runtime::{CommonArgs, Failure, ListenAddr, args};
 
+use crate::cli_query::QueryArgs;
 use crate::config::Source;
 use crate::config::resolve::Config;
 use crate::config::units::{PromDuration, PromSize};
@@ -73,18 +74,9 @@ pub struct Args {
     /// No meaning: there are no console templates
     #[arg(long = "web.console.libraries", value_name = "DIR")]
     pub console_libraries: Option<String>,
-    /// How far an instant selector looks back
-    #[arg(long = "query.lookback-delta", value_name = "DURATION", default_value = "5m")]
-    pub lookback: PromDuration,
-    /// Longest query
-    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m")]
-    pub query_timeout: PromDuration,
-    /// Queries that run at once
-    #[arg(long = "query.max-concurrency", value_name = "N", default_value_t = 20)]
-    pub query_concurrency: usize,
-    /// Most samples that one query holds
-    #[arg(long = "query.max-samples", value_name = "N", default_value_t = 50_000_000)]
-    pub query_samples: u64,
+    /// Limits and features of queries
+    #[command(flatten)]
+    pub query: QueryArgs,
     /// Same as --log-level
     #[arg(long = "log.level", value_name = "LEVEL", value_enum)]
     pub prometheus_log_level: Option<LogLevel>,
@@ -188,14 +180,9 @@ impl Args {
         self.enable_admin_api || config.has_admin_api
     }
 
-    /// Limits of the query engine.
-    pub fn engine_options(&self) -> EngineOptions {
-        EngineOptions {
-            max_concurrency: self.query_concurrency,
-            timeout: self.query_timeout.std(),
-            max_samples: self.query_samples,
-            lookback_ms: self.lookback.ms().max(1),
-        }
+    /// Limits and features of the query engine: by the flags, else by the file.
+    pub fn engine_options(&self, config: &Config) -> EngineOptions {
+        self.query.settings().or(config.query).engine_options()
     }
 
     /// The flags as `status/flags` shows them.
@@ -212,8 +199,12 @@ impl Args {
             Source::Yaml(path) | Source::Toml(path) => path.display().to_string(),
             Source::BuiltIn => String::new(),
         };
+        let engine = self.engine_options(config);
+        let duration = |ms| PromDuration::from_ms(ms).to_string();
+        let timeout_ms = i64::try_from(engine.timeout.as_millis()).unwrap_or(i64::MAX);
         BTreeMap::from([
             ("config.file", file),
+            ("enable-feature", self.query.features.join(",")),
             ("storage.tsdb.path", data_dir.display().to_string()),
             (
                 "storage.tsdb.retention.time",
@@ -228,10 +219,10 @@ impl Args {
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.console.templates", text(&self.console_templates, "consoles")),
             ("web.console.libraries", text(&self.console_libraries, "console_libraries")),
-            ("query.lookback-delta", self.lookback.to_string()),
-            ("query.timeout", self.query_timeout.to_string()),
-            ("query.max-concurrency", self.query_concurrency.to_string()),
-            ("query.max-samples", self.query_samples.to_string()),
+            ("query.lookback-delta", duration(engine.lookback_ms)),
+            ("query.timeout", duration(timeout_ms)),
+            ("query.max-concurrency", engine.max_concurrency.to_string()),
+            ("query.max-samples", engine.max_samples.to_string()),
         ])
     }
 }
@@ -270,7 +261,7 @@ mod tests {
         assert_eq!(args.data_dir(&config), Path::new("/prometheus"));
         assert_eq!(args.listen(&config).unwrap().as_str(), "0.0.0.0:9090");
         assert!(args.enable_lifecycle);
-        assert_eq!(args.engine_options().timeout.as_secs(), 30);
+        assert_eq!(args.engine_options(&config).timeout.as_secs(), 30);
         assert!(args.check().is_ok());
         let error = read(&["--web.config.file=x"]).check().unwrap_err();
         assert_eq!(error.code(), 78);

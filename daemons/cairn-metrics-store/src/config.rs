@@ -5,6 +5,7 @@
 //! | [`mod@file`] | the keys as written, one struct for each block |
 //! | [`file_scrape`], [`file_discovery`] | the keys of a job, and of those who list its targets |
 //! | [`protocol`] | exposition formats, schemes of names |
+//! | [`query`] | limits and features of queries, of file and flags |
 //! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_discovery.rs` for service discovery |
 //! | [`units`] | durations and sizes |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
@@ -14,6 +15,7 @@ pub mod file_discovery;
 pub mod file_scrape;
 pub mod not_built;
 pub mod protocol;
+pub mod query;
 pub mod resolve;
 pub(crate) mod resolve_discovery;
 pub mod units;
@@ -118,6 +120,7 @@ mod tests {
             out_of_order_window,
             max_head_series: _,
             has_admin_api,
+            query: _,
             alertmanagers,
             yaml: _,
         } = config;
@@ -126,7 +129,7 @@ mod tests {
         );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?} {max_exemplars}\n", args.retention(config));
-        out += &format!("{out_of_order_window:?} {has_admin_api}\n");
+        out += &format!("{out_of_order_window:?} {has_admin_api} {:?}\n", args.engine_options(config));
         for pool in pools {
             let mut pool = resolve::PoolConfig::clone(pool);
             pool.raw = ScrapeConfig::default();
@@ -158,7 +161,19 @@ mod tests {
             ["127.0.0.1:9090", "127.0.0.1:5000", "127.0.0.1:12345", "127.0.0.1:3100"]
         );
 
-        // A new key of `global` does not compile here until the packaged file has it.
+        // A new key of `query` or `global` does not compile here until the packaged file has it.
+        let file::Query {
+            lookback_delta: Some(_),
+            timeout: Some(_),
+            max_concurrency: Some(_),
+            max_samples: Some(_),
+            experimental_functions: Some(_),
+            delayed_name_removal: Some(_),
+            start_timestamps: Some(_),
+        } = read(&shown).query
+        else {
+            panic!("a key of [query] is missing in the packaged file:\n{shown}");
+        };
         let file::Global {
             scrape_interval: Some(_),
             scrape_timeout: Some(_),

@@ -20,7 +20,7 @@ use crate::api;
 use crate::app::{App, Running, Settings};
 use crate::cli::{Args, Retention};
 use crate::config::resolve::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions};
 use crate::metrics::Metrics;
 use crate::remote_write::Receiver;
 use crate::scrape::ScrapeManager;
@@ -73,7 +73,11 @@ pub async fn run_telling(
     announce_listener("http", address);
     tell(address);
 
+    for name in args.query.unknown_features() {
+        tracing::warn!(name, "--enable-feature: this name changes nothing here");
+    }
     let retention = args.retention(&config);
+    let engine_options = args.engine_options(&config);
     let settings = settings(&args, &config, address, &data_dir, retention)?;
     let opening = open_options(&data_dir, retention, &config);
     // The built-in job scrapes the port that is known only now.
@@ -82,7 +86,7 @@ pub async fn run_telling(
     let app = App::new(settings, config, Arc::clone(&metrics), lifecycle.stop.clone());
     let mut stop_plan = StopPlan::new(STOP_DEADLINE);
     let http_stop = CancellationToken::new();
-    let options = api::serve_options(&app, args.engine_options().timeout);
+    let options = api::serve_options(&app, engine_options.timeout);
     let http = lifecycle.tasks.spawn(serve(listener, api::router(app.clone()), options, http_stop.clone()));
 
     let opened = tokio::select! {
@@ -91,7 +95,7 @@ pub async fn run_telling(
         () = lifecycle.stop.cancelled() => None,
     };
     if let Some(db) = opened {
-        start(&app, db, lock, &args, &mut lifecycle, &mut stop_plan).await;
+        start(&app, db, lock, engine_options, &mut lifecycle, &mut stop_plan).await;
     }
     {
         let app = app.clone();
@@ -188,12 +192,12 @@ async fn start(
     app: &App,
     db: Db,
     lock: DirLock,
-    args: &Args,
+    engine_options: EngineOptions,
     lifecycle: &mut Lifecycle,
     stop_plan: &mut StopPlan,
 ) {
     let storage = Storage::new(db, Some(lock));
-    let engine = Engine::new(Arc::clone(&storage), Arc::clone(&app.metrics), args.engine_options());
+    let engine = Engine::new(Arc::clone(&storage), Arc::clone(&app.metrics), engine_options);
     let loops = tokio_util::task::TaskTracker::new();
     let manager = ScrapeManager::new(Arc::clone(&storage), Arc::clone(&app.metrics), loops.clone());
     let receiver = Arc::new(Receiver::new(Arc::clone(&storage), Arc::clone(&app.metrics)));

@@ -6,19 +6,25 @@ use std::time::{Duration, Instant};
 
 use cairn_model::TimeMs;
 use cairn_promql::ast::ValueType;
-use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, SourceError, Stop, Value};
+use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, ParseOptions, SourceError, Stop, Value};
 use cairn_tsdb::Db;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::active_queries::{ActiveQueries, ActiveQuery};
 use crate::metrics::Metrics;
+use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
 
 /// Questions about labels and series that run at once; more wait. Each may walk the whole index, and a dashboard that
 /// opens asks many; they have places of their own, so that heavy queries do not keep its drop-down lists empty.
 const MAX_LABEL_QUESTIONS: usize = 8;
 
+/// Longest expression in bytes. Reading one takes some fifty times its length in memory, and a body may be far longer
+/// than any query that a person or a dashboard writes.
+pub(crate) const MAX_QUERY_BYTES: usize = 1 << 20;
+
 /// Limits of the engine, as the flags set them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineOptions {
     /// Queries that run at once; more wait.
     pub max_concurrency: usize,
@@ -28,18 +34,39 @@ pub struct EngineOptions {
     pub max_samples: u64,
     /// How far an instant selector looks back, in milliseconds.
     pub lookback_ms: i64,
+    /// Whether the functions are taken that Prometheus has behind `promql-experimental-functions`.
+    pub has_experimental_functions: bool,
+    /// Whether names are dropped at the end of a query only (`promql-delayed-name-removal`).
+    pub has_delayed_name_removal: bool,
+    /// Whether `rate` and its kin use the start timestamps of samples (`use-start-timestamps`).
+    pub has_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
-    /// Prometheus's defaults.
+    /// Prometheus's defaults, and experimental functions besides: taking them changes no query that it would answer.
     fn default() -> Self {
         Self {
             max_concurrency: 20,
             timeout: Duration::from_secs(120),
             max_samples: 50_000_000,
             lookback_ms: 300_000,
+            has_experimental_functions: true,
+            has_delayed_name_removal: false,
+            has_start_timestamps: false,
         }
     }
+}
+
+/// Reads an expression of bounded length.
+///
+/// # Errors
+/// [`ParseError`]: it is too long, or does not parse.
+pub fn parse_bounded(text: &str, options: ParseOptions) -> Result<Expr, ParseError> {
+    if text.len() > MAX_QUERY_BYTES {
+        let message = format!("the query has {} bytes, at most {MAX_QUERY_BYTES} are read", text.len());
+        return Err(ParseError { position: None, message });
+    }
+    cairn_promql::parse_with(text, options)
 }
 
 /// When to evaluate.
@@ -107,6 +134,7 @@ pub struct Timings {
 pub struct Engine {
     storage: Arc<Storage>,
     metrics: Arc<Metrics>,
+    active: Arc<ActiveQueries>,
     options: EngineOptions,
     /// Step of subqueries that name none; follows `evaluation_interval`.
     subquery_step_ms: AtomicI64,
@@ -123,15 +151,6 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// One query that is counted as running or waiting.
-struct Counted<'a>(&'a Metrics);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.query.queries.dec();
-    }
-}
-
 impl Engine {
     /// An engine over `storage`.
     pub fn new(storage: Arc<Storage>, metrics: Arc<Metrics>, options: EngineOptions) -> Self {
@@ -139,6 +158,7 @@ impl Engine {
         metrics.query.concurrent_max.set(i64::try_from(places).unwrap_or(i64::MAX));
         Self {
             storage,
+            active: ActiveQueries::new(Arc::clone(&metrics)),
             metrics,
             options,
             subquery_step_ms: AtomicI64::new(Options::default().default_subquery_step_ms),
@@ -152,30 +172,52 @@ impl Engine {
         self.subquery_step_ms.store(ms.max(1), Ordering::Relaxed);
     }
 
+    /// How expressions are parsed, wherever the API takes one.
+    pub fn parse_options(&self) -> ParseOptions {
+        ParseOptions { experimental_functions: self.options.has_experimental_functions }
+    }
+
+    /// The queries that wait and run.
+    pub fn active(&self) -> Vec<ActiveQuery> {
+        self.active.all()
+    }
+
+    /// Queries that run at once.
+    pub fn max_concurrency(&self) -> usize {
+        self.options.max_concurrency.max(1)
+    }
+
+    /// How far an instant selector looks back, in milliseconds.
+    pub fn lookback_ms(&self) -> i64 {
+        self.options.lookback_ms
+    }
+
     /// Runs one query.
     ///
     /// # Errors
     /// [`QueryError`]
     pub async fn run(&self, query: Query) -> Result<(Answer, Timings), QueryError> {
         let began = Instant::now();
-        self.metrics.query.queries.inc();
-        let _counted = Counted(&self.metrics);
+        let tracked = self.active.track(&query.text, query.when, now_ms());
         let timeout = query.timeout.map_or(self.options.timeout, |wanted| wanted.min(self.options.timeout));
         if timeout.is_zero() {
             return Err(QueryError::QueueTimeout);
         }
         let place = wait_for_place(&self.places, timeout).await?;
         let queued = began.elapsed();
+        tracked.set_running();
         let is_canceled = Arc::new(AtomicBool::new(false));
         let _guard = CancelOnDrop(Arc::clone(&is_canceled));
         let storage = Arc::clone(&self.storage);
-        let (max_samples, lookback_ms) = (self.options.max_samples, self.options.lookback_ms);
+        let engine = self.options;
+        let parse_options = self.parse_options();
         let subquery_step_ms = self.subquery_step_ms.load(Ordering::Relaxed);
         let work = tokio::task::spawn_blocking(move || {
             // The place is free again when the work ends, not when its client goes away.
             let _place = place;
+            let _tracked = tracked;
             let prepare = Instant::now();
-            let expr = cairn_promql::parse(&query.text)?;
+            let expr = parse_bounded(&query.text, parse_options)?;
             check_type(&expr, query.when)?;
             let prepared = prepare.elapsed();
             let stop = move || {
@@ -188,11 +230,12 @@ impl Engine {
                 }
             };
             let options = Options {
-                lookback_ms: query.lookback_ms.unwrap_or(lookback_ms),
-                max_samples,
+                lookback_ms: query.lookback_ms.unwrap_or(engine.lookback_ms),
+                max_samples: engine.max_samples,
                 default_subquery_step_ms: subquery_step_ms,
+                delayed_name_removal: engine.has_delayed_name_removal,
+                start_timestamps: engine.has_start_timestamps,
                 stop: Some(&stop),
-                ..Options::default()
             };
             let evaluate = Instant::now();
             let answer = evaluate_on(&storage, &expr, query.when, &options).map_err(QueryError::Eval)?;

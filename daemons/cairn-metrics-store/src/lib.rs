@@ -6,6 +6,7 @@
 //! Read in this order: [`daemon`] puts everything together, [`scrape`] and [`remote_write`] fill the database, [`api`] answers from it.
 
 pub mod cli;
+pub mod cli_query;
 pub mod config;
 
 pub mod daemon;
@@ -17,6 +18,7 @@ pub mod target;
 pub mod discovery;
 pub mod scrape;
 
+pub mod active_queries;
 pub mod engine;
 pub mod exchange;
 pub mod remote_write;

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use cairn_model::number::{write_json_float, write_plain_float};
 use cairn_model::{Exemplar, Labels, Matcher, TimeMs};
+use cairn_promql::Expr;
 use cairn_tsdb::Db;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::App;
 use super::answer::{Answered, push_labels};
 use super::error::{ApiError, no_data};
 use super::params::Params;
+use super::query::parsed;
 
 /// `/api/v1/query_exemplars`: exemplars of the series that any selector of the query selects. A query without a selector
 /// has no data at all.
@@ -20,12 +22,12 @@ pub(super) async fn exemplars(State(app): State<App>, params: Params) -> Result<
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    let expr = cairn_promql::parse(params.get("query")).map_err(|error| ApiError::param("query", error))?;
-    let selectors = expr.selectors();
-    if selectors.is_empty() {
+    let matchers =
+        |expr: Expr| expr.selectors().iter().map(|selector| selector.matchers.clone()).collect::<Vec<_>>();
+    let sets: Vec<Vec<Matcher>> = parsed(&app, &params, matchers).await?;
+    if sets.is_empty() {
         return Ok(no_data());
     }
-    let sets: Vec<Vec<Matcher>> = selectors.iter().map(|selector| selector.matchers.clone()).collect();
     let question = move |db: &Db| Ok(db.exemplars(&sets, start, end));
     let found = app.running()?.engine.ask(question).await?;
     Ok(Answered::new(json(&found)).into_response())

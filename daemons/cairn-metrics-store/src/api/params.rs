@@ -14,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 
 use super::error::ApiError;
+use crate::engine::MAX_QUERY_BYTES;
 
 /// Earliest and latest time, as texts that some clients send for "all time" (Go's extremes).
 const MIN_TIME: &str = "-292273086-05-16T16:47:06Z";
@@ -100,6 +101,21 @@ impl Params {
         parse_duration_ms(self.get(name)).map(Some).map_err(|reason| ApiError::param(name, reason))
     }
 
+    /// `lookback_delta` in milliseconds; `None` when it is left out, or none.
+    ///
+    /// # Errors
+    /// 400, which the peer words otherwise than for other parameters.
+    pub(super) fn lookback_ms(&self) -> Result<Option<i64>, ApiError> {
+        if !self.has("lookback_delta") {
+            return Ok(None);
+        }
+        let parsed = parse_duration_ms(self.get("lookback_delta"));
+        let lookback = parsed.map_err(|reason| {
+            ApiError::bad_data(format!("error parsing lookback delta duration: {reason}"))
+        })?;
+        Ok(Some(lookback).filter(|ms| *ms > 0))
+    }
+
     /// `timeout`; nothing is done in a negative time, as in none.
     ///
     /// # Errors
@@ -130,6 +146,11 @@ impl Params {
     /// # Errors
     /// 400.
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
+        let bytes: usize = self.all("match[]").map(str::len).sum();
+        if bytes > MAX_QUERY_BYTES {
+            let reason = format!("the selectors have {bytes} bytes, at most {MAX_QUERY_BYTES} are read");
+            return Err(ApiError::param("match[]", reason));
+        }
         self.all("match[]")
             .map(|text| {
                 let matchers =

@@ -4,12 +4,13 @@ use std::fmt::Write;
 
 use axum::extract::State;
 use cairn_model::TimeMs;
+use cairn_promql::Expr;
 
 use super::answer::{Answered, push_value};
 use super::error::ApiError;
 use super::params::Params;
 use super::{App, Running};
-use crate::engine::{Query, Timings, When, truncate};
+use crate::engine::{Query, Timings, When, parse_bounded, truncate};
 use crate::scrape::schedule::now_ms;
 
 /// Most points of one series in a range query, one more than the step count in Prometheus's message.
@@ -53,7 +54,7 @@ async fn answer(running: &Running, params: &Params, when: When, limit: usize) ->
         text: params.get("query").to_owned(),
         when,
         timeout: params.timeout()?,
-        lookback_ms: params.duration_ms("lookback_delta")?.filter(|ms| *ms > 0),
+        lookback_ms: params.lookback_ms()?,
     };
     let (mut found, timings) = running.engine.run(query).await?;
     let mut warnings = std::mem::take(&mut found.warnings);
@@ -76,6 +77,19 @@ async fn answer(running: &Running, params: &Params, when: When, limit: usize) ->
     Ok(Answered { data, warnings, infos: found.infos })
 }
 
+/// What becomes of the expression of the parameter `query`. A long one takes its time, so it is read off the async
+/// threads.
+pub(super) async fn parsed<T: Send + 'static>(
+    app: &App,
+    params: &Params,
+    use_it: impl FnOnce(Expr) -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let engine = &app.running()?.engine;
+    let (options, text) = (engine.parse_options(), params.get("query").to_owned());
+    let read = engine.ask(move |_| Ok(parse_bounded(&text, options).map(use_it))).await?;
+    read.map_err(|error| ApiError::param("query", error))
+}
+
 fn push_stats(out: &mut String, timings: &Timings, stats: &cairn_promql::Stats) {
     let [queued, prepared, evaluated] =
         [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
@@ -90,7 +104,6 @@ fn push_stats(out: &mut String, timings: &Timings, stats: &cairn_promql::Stats) 
 }
 
 /// `/api/v1/format_query`
-pub(super) async fn format(params: Params) -> Result<Answered, ApiError> {
-    let expr = cairn_promql::parse(params.get("query")).map_err(|error| ApiError::param("query", error))?;
-    Ok(Answered::of(&expr.to_string()))
+pub(super) async fn format(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
+    Ok(Answered::of(&parsed(&app, &params, |expr| expr.pretty()).await?))
 }

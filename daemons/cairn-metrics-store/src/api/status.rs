@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use cairn_model::TimeNs;
+use cairn_model::{TimeMs, TimeNs};
 use cairn_tsdb::{BlockId, BlockMeta};
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use super::App;
 use super::answer::Answered;
 use super::error::ApiError;
 use super::params::{Params, atoi};
+use crate::engine::When;
 use crate::scrape::schedule::now_ms;
 use crate::version;
 
@@ -71,6 +72,32 @@ pub(super) async fn config(State(app): State<App>) -> Answered {
 /// `/api/v1/status/flags`
 pub(super) async fn flags(State(app): State<App>) -> Answered {
     Answered::of(&app.settings().flags)
+}
+
+/// `/api/v1/status/active_queries`: what waits and runs, oldest first. The peer has no such path; it keeps the list in a
+/// file.
+pub(super) async fn active_queries(State(app): State<App>) -> Result<Answered, ApiError> {
+    let engine = &app.running()?.engine;
+    let shown = engine.active().into_iter().map(|query| {
+        let mut one = json!({
+            "id": query.id,
+            "query": query.text,
+            "state": if query.is_running { "running" } else { "queued" },
+            "startTime": TimeNs(query.taken_ms.saturating_mul(1_000_000)).to_string(),
+            "elapsedSeconds": query.elapsed.as_secs_f64(),
+        });
+        match query.when {
+            When::Instant(time) => one["time"] = time.as_seconds().into(),
+            When::Range { start, end, step_ms } => {
+                one["start"] = start.as_seconds().into();
+                one["end"] = end.as_seconds().into();
+                one["step"] = TimeMs(step_ms).as_seconds().into();
+            }
+        }
+        one
+    });
+    let queries: Vec<Value> = shown.collect();
+    Ok(Answered::of(&json!({ "queries": queries, "maxConcurrency": engine.max_concurrency() })))
 }
 
 /// `/api/v1/status/tsdb`

@@ -38,6 +38,9 @@ pub struct ConfigFile {
     /// `--web.enable-admin-api` does the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_admin_api: Option<bool>,
+    /// Queries. Only in Cairn's TOML; the flags `--query.*` and `--enable-feature` win.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Query::is_empty")]
+    pub query: Query,
     /// Defaults of all jobs.
     #[serde(deserialize_with = "or_default")]
     pub global: Global,
@@ -134,6 +137,33 @@ pub struct Global {
     pub(super) query_log_file: nb::QueryLogFile,
 }
 
+/// `query:`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Query {
+    /// How far an instant selector looks back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookback_delta: Option<PromDuration>,
+    /// Longest query, its waiting included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<PromDuration>,
+    /// Queries that run at once; more wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u64>,
+    /// Most samples that one query holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_samples: Option<u64>,
+    /// Whether experimental functions and aggregations are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experimental_functions: Option<bool>,
+    /// Whether names are dropped at the end of a query only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delayed_name_removal: Option<bool>,
+    /// Whether `rate` and its kin use the start timestamps of samples.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_timestamps: Option<bool>,
+}
+
 /// `storage:`
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -228,6 +258,12 @@ impl Alerting {
 
 impl Exemplars {
     fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Query {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

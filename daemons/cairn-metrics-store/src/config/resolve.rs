@@ -14,6 +14,7 @@ use cairn_tsdb::options::MAX_EXEMPLARS;
 
 use super::file::{Alertmanager, ConfigFile, Global, ScrapeConfig, StaticConfig};
 use super::protocol::{HistogramKeys, NameEscaping, NameValidation, ScrapeProtocol, accept_header};
+use super::query::QuerySettings;
 use super::resolve_discovery::discoveries;
 use super::units::{PromDuration, PromSize};
 use crate::discovery::Discovery;
@@ -89,6 +90,8 @@ pub struct Config {
     pub max_head_series: Option<usize>,
     /// Whether the file allows the admin API.
     pub has_admin_api: bool,
+    /// What the file says about queries.
+    pub query: QuerySettings,
     /// Addresses that alerts would go to.
     pub alertmanagers: Vec<String>,
     /// The file with every default filled in, as YAML.
@@ -190,6 +193,7 @@ impl Config {
                 ("data_dir", file.data_dir.is_some()),
                 ("enable_remote_write_receiver", file.enable_remote_write_receiver.is_some()),
                 ("enable_admin_api", file.enable_admin_api.is_some()),
+                ("query", !file.query.is_empty()),
                 ("storage.tsdb.max_head_series", file.storage.tsdb.max_head_series.is_some()),
             ];
             for (key, is_given) in own_keys {
@@ -208,6 +212,7 @@ impl Config {
             },
             None => None,
         };
+        let query = QuerySettings::from_file(&file.query)?;
         fill_global(&mut file.global, origin)?;
         let external_labels = external_labels(&file.global, origin)?;
         let mut names = BTreeSet::new();
@@ -250,6 +255,7 @@ impl Config {
                 .unwrap_or(PromDuration::from_ms(0)),
             max_head_series,
             has_admin_api: file.enable_admin_api.unwrap_or(false),
+            query,
             alertmanagers,
             yaml,
         })
