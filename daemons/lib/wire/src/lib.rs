@@ -9,11 +9,16 @@
 //! | [`push_json`] | the JSON forms of a push, today's and the legacy one |
 //! | [`push_labels`] | what does `{a="b", c="d"}` say, and what does Loki say when it is wrong |
 //! | [`remote_write`] | which series and samples does this body of `POST /api/v1/write` carry |
+//! | [`prompb`] | which messages do Prometheus's remote protocols have |
+//! | [`otlp_metrics`] | what does this OTLP push of metrics hold, in protobuf or JSON |
 //! | [`protobuf_reader`] | which fields does this protobuf message have, without copying any |
 //! | [`push_encode`] | how the shipper writes a push without building it in memory twice |
 
 pub mod decompress;
 pub mod exposition;
+mod otlp_json;
+pub mod otlp_metrics;
+pub mod prompb;
 pub mod protobuf_reader;
 pub mod push;
 pub mod push_encode;
