@@ -12,26 +12,34 @@
 //! | `exemplars.rs` | `query_exemplars` |
 //! | `labels.rs` | `labels`, `label/<name>/values`, `series` |
 //! | `targets.rs` | `targets`, `metadata`, `scrape_pools` and their keys, `alertmanagers`, `rules`, `alerts` |
-//! | `write.rs` | `write` |
+//! | `write.rs`, `read.rs` | remote `write` and `read` |
+//! | `otlp.rs` | `otlp/v1/metrics` |
+//! | `federate.rs` | `/federate` |
+//! | `features.rs` | `features` |
 //! | `status.rs` | `status/*`, `/version` |
 //! | `admin.rs` | `admin/tsdb/*` |
-//! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics` |
+//! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics`, `notifications`, `search/*` |
 
 mod admin;
 mod answer;
 mod clean_path;
 pub mod error;
 mod exemplars;
+mod features;
+mod federate;
 mod labels;
 mod lifecycle;
+mod otlp;
 mod params;
 mod parse_tree;
 mod query;
+mod read;
 mod status;
 mod targets;
 mod write;
 
 pub(crate) use params::parse_time;
+pub use read::ReadPlaces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,13 +98,22 @@ pub fn router(app: App) -> Router {
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/tsdb/blocks", get(status::blocks))
         .route("/status/walreplay", get(status::walreplay))
+        .route("/features", get(features::features))
+        .route("/notifications", get(lifecycle::notifications))
+        .route("/notifications/live", get(lifecycle::notifications_live))
+        .route("/search/metric_names", get(lifecycle::search).post(lifecycle::search))
+        .route("/search/label_names", get(lifecycle::search).post(lifecycle::search))
+        .route("/search/label_values", get(lifecycle::search).post(lifecycle::search))
         .route("/write", post(write::write))
+        .route("/read", post(read::read))
+        .route("/otlp/v1/metrics", post(otlp::push))
         .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .layer(middleware::from_fn_with_state(app.clone(), guard));
     let router = Router::new()
         .nest("/api/v1", api)
+        .route("/federate", get(federate::federate))
         .route("/version", get(status::version))
         .route("/metrics", get(lifecycle::metrics))
         .route("/-/reload", lifecycle::post_or_put(post(lifecycle::reload).put(lifecycle::reload)))

@@ -11,6 +11,7 @@ use cairn_runtime::logging::Occasionally;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::ReadPlaces;
 use crate::api::error::ApiError;
 use crate::config::Source;
 use crate::config::resolve::Config;
@@ -57,6 +58,8 @@ pub struct Settings {
     pub has_lifecycle: bool,
     /// Whether `/api/v1/write` takes samples.
     pub has_remote_write: bool,
+    /// Whether `/api/v1/otlp/v1/metrics` takes samples.
+    pub has_otlp: bool,
     /// Whether snapshots and deleting series over HTTP are allowed.
     pub has_admin_api: bool,
     /// Origins that may ask from a browser.
@@ -81,6 +84,8 @@ pub struct Shared {
     pub writes: Arc<Semaphore>,
     /// Bounds the memory of write requests that arrive.
     pub write_bodies: Budget,
+    /// Bounds requests of remote read.
+    pub reads: ReadPlaces,
     /// Keeps a full disk from filling the log.
     pub write_warning: Occasionally,
     /// Whether requests are taken, or why not.
@@ -116,6 +121,7 @@ impl App {
             reloading: tokio::sync::Mutex::default(),
             writes: Arc::new(Semaphore::new(remote_write::places())),
             write_bodies: Budget::new(remote_write::BODY_BYTES),
+            reads: ReadPlaces::default(),
             write_warning: Occasionally::every(WARNING_INTERVAL),
             health: Health::starting("replaying the write-ahead log"),
             metrics,
@@ -258,6 +264,7 @@ mod tests {
             self_address: "127.0.0.1:9090".to_owned(),
             has_lifecycle: true,
             has_remote_write: false,
+            has_otlp: false,
             has_admin_api: false,
             cors_origin: regex::Regex::new("").unwrap(),
             flags: BTreeMap::new(),

@@ -65,6 +65,9 @@ pub struct Args {
     /// Take samples over remote write, at /api/v1/write
     #[arg(long = "web.enable-remote-write-receiver")]
     pub enable_remote_write: bool,
+    /// Take metrics over OTLP, at /api/v1/otlp/v1/metrics
+    #[arg(long = "web.enable-otlp-receiver")]
+    pub enable_otlp: bool,
     /// Origins that browsers may ask from, a pattern for the whole origin
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     pub cors_origin: String,
@@ -175,6 +178,11 @@ impl Args {
         self.enable_remote_write || config.has_remote_write_receiver
     }
 
+    /// Whether OTLP is taken: by the flag, or by the file.
+    pub fn has_otlp(&self, config: &Config) -> bool {
+        self.enable_otlp || config.has_otlp_receiver
+    }
+
     /// Whether the admin API is on: by the flag, or by the file.
     pub fn has_admin_api(&self, config: &Config) -> bool {
         self.enable_admin_api || config.has_admin_api
@@ -216,6 +224,7 @@ impl Args {
             ("web.enable-lifecycle", self.enable_lifecycle.to_string()),
             ("web.enable-admin-api", self.has_admin_api(config).to_string()),
             ("web.enable-remote-write-receiver", self.has_remote_write(config).to_string()),
+            ("web.enable-otlp-receiver", self.has_otlp(config).to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
             ("web.console.templates", text(&self.console_templates, "consoles")),
             ("web.console.libraries", text(&self.console_libraries, "console_libraries")),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@file`] | the keys as written, one struct for each block |
 //! | [`file_scrape`], [`file_discovery`] | the keys of a job, and of those who list its targets |
+//! | [`file_otlp`] | the keys of `otlp`, and what they come to |
 //! | [`protocol`] | exposition formats, schemes of names |
 //! | [`query`] | limits and features of queries, of file and flags |
 //! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_discovery.rs` for service discovery |
@@ -12,6 +13,7 @@
 
 pub mod file;
 pub mod file_discovery;
+pub mod file_otlp;
 pub mod file_scrape;
 pub mod not_built;
 pub mod protocol;
@@ -111,6 +113,7 @@ mod tests {
             listen: _,
             data_dir: _,
             has_remote_write_receiver,
+            has_otlp_receiver,
             external_labels,
             evaluation_interval,
             pools,
@@ -121,15 +124,17 @@ mod tests {
             max_head_series: _,
             has_admin_api,
             query: _,
+            otlp,
             alertmanagers,
             yaml: _,
         } = config;
         let mut out = format!(
-            "{external_labels:?} {evaluation_interval:?} {alertmanagers:?} {has_remote_write_receiver}\n"
+            "{external_labels:?} {evaluation_interval:?} {alertmanagers:?} {has_remote_write_receiver} {has_otlp_receiver}\n"
         );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?} {max_exemplars}\n", args.retention(config));
-        out += &format!("{out_of_order_window:?} {has_admin_api} {:?}\n", args.engine_options(config));
+        out +=
+            &format!("{out_of_order_window:?} {has_admin_api} {otlp:?} {:?}\n", args.engine_options(config));
         for pool in pools {
             let mut pool = resolve::PoolConfig::clone(pool);
             pool.raw = ScrapeConfig::default();

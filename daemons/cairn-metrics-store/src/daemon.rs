@@ -139,6 +139,7 @@ fn settings(
         self_address,
         has_lifecycle: args.enable_lifecycle,
         has_remote_write: args.has_remote_write(config),
+        has_otlp: args.has_otlp(config),
         has_admin_api: args.has_admin_api(config),
         cors_origin,
         flags: args.shown(config, &address.to_string(), data_dir, retention),

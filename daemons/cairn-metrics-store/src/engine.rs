@@ -177,6 +177,11 @@ impl Engine {
         ParseOptions { experimental_functions: self.options.has_experimental_functions }
     }
 
+    /// Whether names are dropped at the end of a query only.
+    pub fn has_delayed_name_removal(&self) -> bool {
+        self.options.has_delayed_name_removal
+    }
+
     /// The queries that wait and run.
     pub fn active(&self) -> Vec<ActiveQuery> {
         self.active.all()

@@ -17,10 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cairn_model::number::general_float;
 use cairn_model::{Labels, LabelsBuilder};
 use cairn_tsdb::{AppendError, Outcome, SampleOf, SeriesRef};
+use cairn_wire::prompb;
 use cairn_wire::protobuf_reader::ProtobufError;
 use cairn_wire::remote_write::{
     self as wire, RemoteWriteError, Version, WriteLimits, WriteRequest, WriteSeries,
 };
+
+use prost::Message;
 
 use crate::metrics::Metrics;
 use crate::storage::Storage;
@@ -155,13 +158,28 @@ impl Receiver {
     /// durable; sent again, it may be refused as out of order, as by the peer, but not before what is stored is durable.
     pub fn receive(&self, body: &[u8], version: Version) -> Result<Written, ReceiveError> {
         let mut plain = self.scratch().pop().unwrap_or_default();
-        let outcome = self.receive_into(body, version, &mut plain);
+        let outcome = wire::decompress(body, &self.limits, &mut plain)
+            .map_err(ReceiveError::from)
+            .and_then(|()| self.store(&plain, version));
         if plain.capacity() <= MAX_KEPT_BYTES {
             self.scratch().push(plain);
         }
         if let Err(ReceiveError::Storage(error)) = &outcome
             && error.is_of_disk()
         {
+            self.metrics.wal_writes_failed.inc();
+        }
+        outcome
+    }
+
+    /// Stores a message of version 1.0 that was made in this process, as if it had been sent. Blocking, until what is
+    /// kept is durable.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_message(&self, message: &prompb::WriteRequest) -> Result<Written, ReceiveError> {
+        let outcome = self.store(&message.encode_to_vec(), Version::V1);
+        if let Err(ReceiveError::Storage(AppendError::Wal(_))) = &outcome {
             self.metrics.wal_writes_failed.inc();
         }
         outcome
@@ -176,13 +194,7 @@ impl Receiver {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn receive_into(
-        &self,
-        body: &[u8],
-        version: Version,
-        plain: &mut Vec<u8>,
-    ) -> Result<Written, ReceiveError> {
-        wire::decompress(body, &self.limits, plain)?;
+    fn store(&self, plain: &[u8], version: Version) -> Result<Written, ReceiveError> {
         let request = wire::decode(plain, version, &self.limits)?;
         let mut report = Report::default();
         // References into the cache are appended as they are: a known series is neither counted nor copied.

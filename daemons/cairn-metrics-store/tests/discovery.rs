@@ -140,7 +140,7 @@ async fn jobs_and_rules_are_shown() {
         ("labels=%7B%7D", "no scrapePool parameter provided"),
         ("scrapePool=app", "no labels parameter provided"),
         ("scrapePool=app&labels=x", "error parsing labels"),
-        ("scrapePool=no&labels=%7B%7D", "scrape pool not found"),
+        ("scrapePool=no&labels=%7B%7D", "scrape pool \\\"no\\\" not found"),
     ] {
         let answer = ask(query).await;
         assert_eq!(answer.status, 400, "{query}");

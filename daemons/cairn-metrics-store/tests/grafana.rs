@@ -229,6 +229,29 @@ async fn rules_alerts_and_status_have_their_shapes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn paths_of_the_newer_page() {
+    let (_dir, _target, store) = running().await;
+    let features = store.get("/api/v1/features").await.json()["data"].clone();
+    assert_eq!(features["promql_functions"]["mad_over_time"], true);
+    assert_eq!(features["api"]["remote_write_receiver"], false);
+    assert_eq!(store.get("/api/v1/notifications").await.json()["data"], json!([]));
+    assert_eq!(store.get("/api/v1/notifications/live").await.status, 204);
+    for name in ["metric_names", "label_names", "label_values"] {
+        let answer = store.get(&format!("/api/v1/search/{name}")).await;
+        let want = json!({"status": "error", "errorType": "unavailable", "error": "search API disabled"});
+        assert_eq!((answer.status, answer.json()), (500, want));
+    }
+    for path in ["scrape_pools/config?scrapePool=zz", "targets/relabel_steps?scrapePool=zz&labels={}"] {
+        let answer = store.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"].clone()),
+            (400, "error retrieving scrape config: scrape pool \"zz\" not found".into())
+        );
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn methods_paths_and_headers() {
     let (_dir, _target, store) = running().await;
     let answer = store.get("/api/v1/nothing").await;

@@ -1,4 +1,4 @@
-//! `/-/reload`, `/-/quit`, `/metrics`, and the paths of features that are off.
+//! `/-/reload`, `/-/quit`, `/metrics`, `notifications`, and the paths of features that are off.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -6,6 +6,8 @@ use axum::routing::MethodRouter;
 use http::{HeaderMap, StatusCode};
 
 use super::App;
+use super::answer::Answered;
+use super::error::{ApiError, ErrorKind};
 
 /// Prometheus's words for a GET of these two.
 pub(super) fn post_or_put(routes: MethodRouter<App>) -> MethodRouter<App> {
@@ -38,6 +40,21 @@ pub(super) async fn quit(State(app): State<App>) -> Response {
     }
     app.stop.cancel();
     "Requesting termination... Goodbye!".into_response()
+}
+
+/// `/api/v1/notifications`: there is nothing that waits for an operator's click.
+pub(super) async fn notifications() -> Answered {
+    Answered::new("[]".to_owned())
+}
+
+/// `/api/v1/notifications/live`: the status that makes a browser stop asking for a stream that never says anything.
+pub(super) async fn notifications_live() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// `/api/v1/search/*`: behind a switch with the peer, and not here.
+pub(super) async fn search() -> ApiError {
+    ApiError { kind: ErrorKind::Unavailable, message: "search API disabled".to_owned() }
 }
 
 /// `/metrics`: text 0.0.4, or OpenMetrics when it is asked for.

@@ -141,27 +141,30 @@ impl Params {
         }
     }
 
+    /// The selectors of `match[]`, also those that select everything.
+    ///
+    /// # Errors
+    /// What is wrong with one, as a text.
+    pub(super) fn any_selectors(&self) -> Result<Vec<Vec<Matcher>>, String> {
+        let bytes: usize = self.all("match[]").map(str::len).sum();
+        if bytes > MAX_QUERY_BYTES {
+            return Err(format!("the selectors have {bytes} bytes, at most {MAX_QUERY_BYTES} are read"));
+        }
+        let parsed = self.all("match[]").map(cairn_promql::parse_selector);
+        parsed.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
     /// The selectors of `match[]`; each must name something.
     ///
     /// # Errors
     /// 400.
     pub(super) fn selectors(&self) -> Result<Vec<Vec<Matcher>>, ApiError> {
-        let bytes: usize = self.all("match[]").map(str::len).sum();
-        if bytes > MAX_QUERY_BYTES {
-            let reason = format!("the selectors have {bytes} bytes, at most {MAX_QUERY_BYTES} are read");
+        let selectors = self.any_selectors().map_err(|reason| ApiError::param("match[]", reason))?;
+        if selectors.iter().any(|matchers| matchers.iter().all(Matcher::matches_empty)) {
+            let reason = "match[] must contain at least one non-empty matcher";
             return Err(ApiError::param("match[]", reason));
         }
-        self.all("match[]")
-            .map(|text| {
-                let matchers =
-                    cairn_promql::parse_selector(text).map_err(|error| ApiError::param("match[]", error))?;
-                if matchers.iter().all(Matcher::matches_empty) {
-                    let reason = "match[] must contain at least one non-empty matcher";
-                    return Err(ApiError::param("match[]", reason));
-                }
-                Ok(matchers)
-            })
-            .collect()
+        Ok(selectors)
     }
 }
 

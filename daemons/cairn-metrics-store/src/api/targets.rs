@@ -113,10 +113,7 @@ fn pool_named(app: &App, name: &str) -> Result<Arc<PoolConfig>, ApiError> {
     let config = app.config();
     let pool = config.pools.iter().find(|pool| pool.job_name == name);
     pool.map(Arc::clone).ok_or_else(|| {
-        ApiError::bad_data(format!(
-            "error getting scrape config for scrape pool {}: scrape pool not found",
-            quote(name)
-        ))
+        ApiError::bad_data(format!("error retrieving scrape config: scrape pool {} not found", quote(name)))
     })
 }
 

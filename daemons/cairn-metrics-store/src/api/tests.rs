@@ -20,6 +20,7 @@ fn starting() -> App {
         self_address: "127.0.0.1:9090".to_owned(),
         has_lifecycle: false,
         has_remote_write: false,
+        has_otlp: false,
         has_admin_api: false,
         cors_origin: regex::Regex::new("^https://a$").unwrap(),
         flags: BTreeMap::new(),

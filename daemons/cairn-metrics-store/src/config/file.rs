@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::not_built as nb;
 use super::units::{PromDuration, PromSize};
 
+pub use super::file_otlp::Otlp;
 pub use super::file_scrape::{RelabelConfig, ScrapeConfig, StaticConfig};
 
 /// `key:` with nothing behind it means the same as no key: stock files have lists whose entries are all comments.
@@ -34,6 +35,10 @@ pub struct ConfigFile {
     /// same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_remote_write_receiver: Option<bool>,
+    /// Whether `/api/v1/otlp/v1/metrics` takes metrics. Only in Cairn's TOML; the flag `--web.enable-otlp-receiver` does
+    /// the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_otlp_receiver: Option<bool>,
     /// Whether snapshots and deleting series over HTTP are allowed. Only in Cairn's TOML; the flag
     /// `--web.enable-admin-api` does the same.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +55,9 @@ pub struct ConfigFile {
     /// Jobs.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub scrape_configs: Vec<ScrapeConfig>,
+    /// Metrics that are pushed over OTLP.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Otlp::is_empty")]
+    pub otlp: Otlp,
     /// Retention.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Storage::is_empty")]
     pub storage: Storage,
@@ -63,8 +71,6 @@ pub struct ConfigFile {
     pub(super) remote_write: nb::RemoteWrite,
     #[serde(skip_serializing)]
     pub(super) remote_read: nb::RemoteRead,
-    #[serde(skip_serializing)]
-    pub(super) otlp: nb::Otlp,
     #[serde(skip_serializing)]
     pub(super) tracing: nb::Tracing,
 }

@@ -103,7 +103,6 @@ not_built! {
     ScrapeConfigFiles "scrape_config_files"
     RemoteWrite "remote_write"
     RemoteRead "remote_read"
-    Otlp "otlp"
     Tracing "tracing"
     QueryLogFile "query_log_file"
     AlertRelabelConfigs "alert_relabel_configs"

@@ -18,6 +18,7 @@ use super::query::QuerySettings;
 use super::resolve_discovery::discoveries;
 use super::units::{PromDuration, PromSize};
 use crate::discovery::Discovery;
+use crate::otlp::OtlpSettings;
 use crate::relabel::Rule;
 
 /// Whose habits hold for keys that a file leaves out.
@@ -72,6 +73,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Whether the file turns the receiver of remote write on.
     pub has_remote_write_receiver: bool,
+    /// Whether the file turns the receiver of OTLP on.
+    pub has_otlp_receiver: bool,
     /// Labels that say which store this is.
     pub external_labels: Labels,
     /// Default step of subqueries.
@@ -90,6 +93,8 @@ pub struct Config {
     pub max_head_series: Option<usize>,
     /// Whether the file allows the admin API.
     pub has_admin_api: bool,
+    /// How metrics that come over OTLP become series.
+    pub otlp: OtlpSettings,
     /// What the file says about queries.
     pub query: QuerySettings,
     /// Addresses that alerts would go to.
@@ -192,6 +197,7 @@ impl Config {
                 ("listen", file.listen.is_some()),
                 ("data_dir", file.data_dir.is_some()),
                 ("enable_remote_write_receiver", file.enable_remote_write_receiver.is_some()),
+                ("enable_otlp_receiver", file.enable_otlp_receiver.is_some()),
                 ("enable_admin_api", file.enable_admin_api.is_some()),
                 ("query", !file.query.is_empty()),
                 ("storage.tsdb.max_head_series", file.storage.tsdb.max_head_series.is_some()),
@@ -213,6 +219,7 @@ impl Config {
             None => None,
         };
         let query = QuerySettings::from_file(&file.query)?;
+        let otlp = file.otlp.resolve()?;
         fill_global(&mut file.global, origin)?;
         let external_labels = external_labels(&file.global, origin)?;
         let mut names = BTreeSet::new();
@@ -241,6 +248,7 @@ impl Config {
             evaluation_interval: file.global.evaluation_interval.unwrap_or(EVALUATION_INTERVAL),
             pools,
             has_remote_write_receiver: file.enable_remote_write_receiver.unwrap_or(false),
+            has_otlp_receiver: file.enable_otlp_receiver.unwrap_or(false),
             retention_time: file.storage.tsdb.retention.time,
             retention_size: file.storage.tsdb.retention.size,
             max_exemplars: file
@@ -256,6 +264,7 @@ impl Config {
             max_head_series,
             has_admin_api: file.enable_admin_api.unwrap_or(false),
             query,
+            otlp,
             alertmanagers,
             yaml,
         })

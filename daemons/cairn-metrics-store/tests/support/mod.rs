@@ -42,7 +42,9 @@ pub struct Store {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
+    /// As text; what is no UTF-8 is only in `bytes`.
     pub body: String,
+    pub bytes: Bytes,
 }
 
 impl Answer {
@@ -128,7 +130,8 @@ impl Store {
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            bytes: body,
         })
     }
 
