@@ -178,6 +178,7 @@ impl Running {
     /// Makes this the running configuration.
     pub async fn apply(&self, config: &Config) {
         self.engine.set_subquery_step(config.evaluation_interval.ms());
+        self.engine.set_query_log(config.query_log.clone());
         self.storage.db().set_max_exemplars(config.max_exemplars);
         self.manager.apply(config).await;
     }

@@ -124,6 +124,7 @@ mod tests {
             max_head_series: _,
             has_admin_api,
             query: _,
+            query_log,
             otlp,
             alertmanagers,
             yaml: _,
@@ -133,8 +134,10 @@ mod tests {
         );
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?} {max_exemplars}\n", args.retention(config));
-        out +=
-            &format!("{out_of_order_window:?} {has_admin_api} {otlp:?} {:?}\n", args.engine_options(config));
+        out += &format!(
+            "{out_of_order_window:?} {has_admin_api} {query_log:?} {otlp:?} {:?}\n",
+            args.engine_options(config)
+        );
         for pool in pools {
             let mut pool = resolve::PoolConfig::clone(pool);
             pool.raw = ScrapeConfig::default();
@@ -200,7 +203,7 @@ mod tests {
             label_value_length_limit: Some(_),
             target_limit: Some(_),
             keep_dropped_targets: Some(_),
-            query_log_file: _,
+            query_log_file: Some(_),
         } = read(&shown).global
         else {
             panic!(

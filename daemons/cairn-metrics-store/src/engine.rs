@@ -1,7 +1,8 @@
 //! Runs queries: a bounded number at once, on blocking threads, within their time, until the client goes away.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use cairn_model::TimeMs;
@@ -12,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::active_queries::{ActiveQueries, ActiveQuery};
 use crate::metrics::Metrics;
+use crate::query_log;
 use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
 
@@ -22,6 +24,9 @@ const MAX_LABEL_QUESTIONS: usize = 8;
 /// Longest expression in bytes. Reading one takes some fifty times its length in memory, and a body may be far longer
 /// than any query that a person or a dashboard writes.
 pub(crate) const MAX_QUERY_BYTES: usize = 1 << 20;
+
+/// Expressions up to this length are read at once, on the thread that took the request: some ten microseconds.
+const MAX_INLINE_BYTES: usize = 16 << 10;
 
 /// Limits of the engine, as the flags set them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +141,8 @@ pub struct Engine {
     metrics: Arc<Metrics>,
     active: Arc<ActiveQueries>,
     options: EngineOptions,
+    /// Where queries are logged; follows the configuration.
+    query_log: RwLock<Option<PathBuf>>,
     /// Step of subqueries that name none; follows `evaluation_interval`.
     subquery_step_ms: AtomicI64,
     places: Arc<Semaphore>,
@@ -161,6 +168,7 @@ impl Engine {
             active: ActiveQueries::new(Arc::clone(&metrics)),
             metrics,
             options,
+            query_log: RwLock::default(),
             subquery_step_ms: AtomicI64::new(Options::default().default_subquery_step_ms),
             places: Arc::new(Semaphore::new(places)),
             label_places: Arc::new(Semaphore::new(MAX_LABEL_QUESTIONS)),
@@ -170,6 +178,11 @@ impl Engine {
     /// Sets the step of subqueries that name none.
     pub fn set_subquery_step(&self, ms: i64) {
         self.subquery_step_ms.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Sets where queries are logged.
+    pub fn set_query_log(&self, path: Option<PathBuf>) {
+        *self.query_log.write().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
     /// How expressions are parsed, wherever the API takes one.
@@ -197,12 +210,26 @@ impl Engine {
         self.options.lookback_ms
     }
 
-    /// Runs one query.
+    /// Runs one query, and makes of its answer what is to be sent: both off the async threads, since writing millions of
+    /// points out takes its time as well.
     ///
     /// # Errors
     /// [`QueryError`]
-    pub async fn run(&self, query: Query) -> Result<(Answer, Timings), QueryError> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        query: Query,
+        render: impl FnOnce(Answer, Timings) -> T + Send + 'static,
+    ) -> Result<T, QueryError> {
         let began = Instant::now();
+        let parse_options = self.parse_options();
+        let prepare = move |query: &Query| {
+            let began = Instant::now();
+            let expr = parse_bounded(&query.text, parse_options)?;
+            check_type(&expr, query.when)?;
+            Ok::<_, QueryError>((expr, began.elapsed()))
+        };
+        // What is wrong with a query must not wait for those that are running. A long text would hold up an async thread.
+        let prepared = if query.text.len() <= MAX_INLINE_BYTES { Some(prepare(&query)?) } else { None };
         let tracked = self.active.track(&query.text, query.when, now_ms());
         let timeout = query.timeout.map_or(self.options.timeout, |wanted| wanted.min(self.options.timeout));
         if timeout.is_zero() {
@@ -213,18 +240,18 @@ impl Engine {
         tracked.set_running();
         let is_canceled = Arc::new(AtomicBool::new(false));
         let _guard = CancelOnDrop(Arc::clone(&is_canceled));
-        let storage = Arc::clone(&self.storage);
+        let (storage, metrics) = (Arc::clone(&self.storage), Arc::clone(&self.metrics));
         let engine = self.options;
-        let parse_options = self.parse_options();
+        let query_log = self.query_log.read().unwrap_or_else(PoisonError::into_inner).clone();
         let subquery_step_ms = self.subquery_step_ms.load(Ordering::Relaxed);
         let work = tokio::task::spawn_blocking(move || {
             // The place is free again when the work ends, not when its client goes away.
             let _place = place;
             let _tracked = tracked;
-            let prepare = Instant::now();
-            let expr = parse_bounded(&query.text, parse_options)?;
-            check_type(&expr, query.when)?;
-            let prepared = prepare.elapsed();
+            let (expr, prepared) = match prepared {
+                Some(prepared) => prepared,
+                None => prepare(&query)?,
+            };
             let stop = move || {
                 if is_canceled.load(Ordering::Acquire) {
                     Some(Stop::Canceled)
@@ -243,12 +270,17 @@ impl Engine {
                 stop: Some(&stop),
             };
             let evaluate = Instant::now();
-            let answer = evaluate_on(&storage, &expr, query.when, &options).map_err(QueryError::Eval)?;
-            Ok::<_, QueryError>((answer, Timings { queued, prepared, evaluated: evaluate.elapsed() }))
+            let outcome = evaluate_on(&storage, &expr, query.when, &options);
+            let timings = Timings { queued, prepared, evaluated: evaluate.elapsed() };
+            if let Some(path) = query_log {
+                let outcome = outcome.as_ref().map(|answer| answer.stats).map_err(ToString::to_string);
+                query_log::append(&path, &query.text, query.when, &timings, outcome);
+            }
+            let answer = outcome.map_err(QueryError::Eval)?;
+            metrics.query.samples.inc_by(answer.stats.samples_read);
+            Ok::<_, QueryError>(render(answer, timings))
         });
-        let (answer, timings) = work.await.map_err(|_| QueryError::Broken)??;
-        self.metrics.query.samples.inc_by(answer.stats.samples_read);
-        Ok((answer, timings))
+        work.await.map_err(|_| QueryError::Broken)?
     }
 
     /// Answers a blocking question about labels or series, when one of few places is free.

@@ -29,4 +29,5 @@ pub mod api;
 pub mod app;
 mod host;
 pub mod metrics;
+mod query_log;
 pub mod version;

@@ -228,6 +228,80 @@ async fn rules_alerts_and_status_have_their_shapes() {
     store.stop().await;
 }
 
+/// What versions 8 to 13 send, beyond the tests above: path, form, and the shape of `data`.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_every_version() {
+    let (_dir, _target, store) = running().await;
+    let now = seconds();
+    let (start, end) = (now / 60 * 60 - 3600, now / 60 * 60 + 60);
+    let strings = |data: &Value| data.as_array().unwrap().iter().all(Value::is_string);
+    let maps = |data: &Value| data.as_array().unwrap().iter().all(Value::is_object);
+    let frames = |data: &Value| data["resultType"].is_string() && data["result"].is_array();
+    type Shape<'a> = &'a dyn Fn(&Value) -> bool;
+    let times = format!("start={start}&end={end}");
+    let by_get: [(String, Shape<'_>); 12] = [
+        (format!("query?query=1%2B1&time={now}.123"), &frames),
+        // Durations as the backend writes them.
+        (format!("query_range?query=rate(app_requests_total[1m0s])&{times}&step=15"), &frames),
+        (
+            format!("query_range?query=rate(app_requests_total[1h0m0s])&start={end}&end={end}&step=60"),
+            &frames,
+        ),
+        (format!("labels?{times}&limit=40000"), &strings),
+        (format!("labels?match[]=app_requests_total&match[]=app_size&{times}"), &strings),
+        (format!("label/__name__/values?{times}"), &strings),
+        (
+            format!("label/path/values?match[]=app_requests_total%7Bpath=~%22.%2B%22%7D&{times}&limit=40000"),
+            &strings,
+        ),
+        (format!("label/U__path/values?{times}"), &strings),
+        (format!("series?match[]=%7B__name__!%3D%22%22%7D&{times}&limit=40000"), &maps),
+        ("metadata?limit=1000".to_owned(), &Value::is_object),
+        (
+            "rules?exclude_alerts=true&group_limit=40&rule_name[]=a&rule_group[]=b&file[]=c".to_owned(),
+            &|data| data == &json!({"groups": []}),
+        ),
+        ("alerts".to_owned(), &|data| data == &json!({"alerts": []})),
+    ];
+    let sent = [
+        ("x-grafana-org-id", "1"),
+        ("fromalert", "true"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("x-dashboard-uid", "a b"),
+        ("authorization", "Basic YWRtaW46YWRtaW4="),
+        ("accept-encoding", "gzip"),
+    ];
+    for (path, is_right) in &by_get {
+        let answer = store.send(Method::GET, &format!("/api/v1/{path}"), &sent, "").await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), "application/json", "{path}");
+        let body = answer.json();
+        assert_eq!(body["status"], "success", "{path}");
+        assert!(is_right(&body["data"]), "{path}: {}", answer.body);
+    }
+    // What the backend tries by POST first: taken, or refused with the one status on which it falls back.
+    for (path, status) in [
+        ("labels", 200),
+        ("query", 200),
+        ("query_exemplars", 200),
+        ("format_query", 200),
+        ("parse_query", 200),
+        ("rules", 405),
+        ("alerts", 405),
+        ("status/buildinfo", 405),
+        ("status/flags", 405),
+        ("metadata", 405),
+        ("label/path/values", 405),
+    ] {
+        let answer = store.post(&format!("/api/v1/{path}"), "query=app_size").await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+    // A value beside a name of the query string: the form comes first.
+    let answer = store.post("/api/v1/query?query=2&time=5", "query=1&unknown=x").await.json();
+    assert_eq!(answer["data"]["result"], json!([5, "1"]));
+    store.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_of_the_newer_page() {
     let (_dir, _target, store) = running().await;

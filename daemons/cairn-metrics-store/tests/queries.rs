@@ -120,6 +120,9 @@ async fn running_queries_are_listed_and_end_with_their_client() {
         })
         .await;
     assert_eq!((&queued["query"], &queued["time"]), (&json!("up"), &json!(1_795_223_972.5)));
+    // What is wrong is said at once.
+    let answer = post(&store, "query", &[("query", "up{")]).await;
+    assert!(refused(&answer, 400, "bad_data").contains("1:4: parse error"));
     let answer = post(&store, "query", &[("query", "1"), ("timeout", "50ms")]).await;
     assert_eq!(refused(&answer, 503, "timeout"), "query timed out in query queue");
     assert!(store.get("/metrics").await.body.contains("prometheus_engine_queries 2"));
@@ -149,6 +152,21 @@ async fn limits_have_the_words_of_the_peer() {
     let pairs: Vec<_> = ENDLESS.into_iter().chain([("timeout", "100ms")]).collect();
     let answer = post(&store, "query_range", &pairs).await;
     assert_eq!(refused(&answer, 503, "timeout"), "query timed out in expression evaluation");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_are_logged_where_the_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = Target::serve(Page::text(PAGE)).await;
+    let yaml = one_job(&target, "").replace("global:\n", "global:\n  query_log_file: queries.log\n");
+    let store = Store::start(dir.path(), &yaml).await;
+    post(&store, "query", &[("query", "1 + 1"), ("time", "1.5")]).await;
+    post(&store, "query", &[("query", "label_replace(up, \"a\", \"b\", \"c\", \"(\")")]).await;
+    let text = std::fs::read_to_string(dir.path().join("queries.log")).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["params"]["query"], &lines[0]["params"]["step"]), (&json!("1 + 1"), &json!(0)));
+    assert_eq!(lines[1]["error"], "invalid regular expression in label_replace(): (");
     store.stop().await;
 }
 

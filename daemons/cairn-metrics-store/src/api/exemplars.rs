@@ -28,9 +28,9 @@ pub(super) async fn exemplars(State(app): State<App>, params: Params) -> Result<
     if sets.is_empty() {
         return Ok(no_data());
     }
-    let question = move |db: &Db| Ok(db.exemplars(&sets, start, end));
+    let question = move |db: &Db| Ok(json(&db.exemplars(&sets, start, end)));
     let found = app.running()?.engine.ask(question).await?;
-    Ok(Answered::new(json(&found)).into_response())
+    Ok(Answered::new(found).into_response())
 }
 
 fn json(found: &[(Arc<Labels>, Vec<Exemplar>)]) -> String {

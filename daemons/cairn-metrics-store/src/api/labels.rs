@@ -70,9 +70,10 @@ fn united(
 /// `/api/v1/labels`
 pub(super) async fn names(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
     let Question { selectors, start, end, limit } = Question::read(&params)?;
-    let question = move |db: &Db| united(&selectors, |matchers| db.label_names(matchers, start, end));
-    let names = app.running()?.engine.ask(question).await?;
-    Ok(strings(names, limit))
+    let question = move |db: &Db| {
+        united(&selectors, |matchers| db.label_names(matchers, start, end)).map(|names| strings(names, limit))
+    };
+    Ok(app.running()?.engine.ask(question).await?)
 }
 
 /// `/api/v1/label/<name>/values`
@@ -89,9 +90,11 @@ pub(super) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {}", cairn_model::gotext::quote(&name))));
     }
     let Question { selectors, start, end, limit } = Question::read(&params)?;
-    let question = move |db: &Db| united(&selectors, |matchers| db.label_values(&name, matchers, start, end));
-    let values = app.running()?.engine.ask(question).await?;
-    Ok(strings(values, limit))
+    let question = move |db: &Db| {
+        let values = united(&selectors, |matchers| db.label_values(&name, matchers, start, end))?;
+        Ok(strings(values, limit))
+    };
+    Ok(app.running()?.engine.ask(question).await?)
 }
 
 /// `/api/v1/series`
@@ -109,19 +112,18 @@ pub(super) async fn series(State(app): State<App>, params: Params) -> Result<Ans
             all.sort();
             all.dedup();
         }
-        Ok(all)
-    };
-    let found = app.running()?.engine.ask(question).await?;
-    let (found, warnings) = truncated(found, limit);
-    let mut data = String::from("[");
-    for (index, labels) in found.iter().enumerate() {
-        if index > 0 {
-            data.push(',');
+        let (all, warnings) = truncated(all, limit);
+        let mut data = String::from("[");
+        for (index, labels) in all.iter().enumerate() {
+            if index > 0 {
+                data.push(',');
+            }
+            push_labels(&mut data, labels);
         }
-        push_labels(&mut data, labels);
-    }
-    data.push(']');
-    Ok(Answered { warnings, ..Answered::new(data) })
+        data.push(']');
+        Ok(Answered { warnings, ..Answered::new(data) })
+    };
+    Ok(app.running()?.engine.ask(question).await?)
 }
 
 /// `U__http_2e_status` is `http.status`: how names that do not fit into a path are escaped. A text that is not escaped

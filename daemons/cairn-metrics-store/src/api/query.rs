@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use axum::extract::State;
 use cairn_model::TimeMs;
-use cairn_promql::Expr;
+use cairn_promql::{Answer, Expr};
 
 use super::answer::{Answered, push_value};
 use super::error::ApiError;
@@ -56,12 +56,17 @@ async fn answer(running: &Running, params: &Params, when: When, limit: usize) ->
         timeout: params.timeout()?,
         lookback_ms: params.lookback_ms()?,
     };
-    let (mut found, timings) = running.engine.run(query).await?;
-    let mut warnings = std::mem::take(&mut found.warnings);
-    if truncate(&mut found.value, limit) {
+    let stats = params.get("stats").to_owned();
+    let render = move |found, timings| rendered(found, &timings, &stats, limit);
+    Ok(running.engine.run(query, render).await?)
+}
+
+/// The answer as it is sent.
+fn rendered(found: Answer, timings: &Timings, stats: &str, limit: usize) -> Answered {
+    let Answer { mut value, mut warnings, infos, stats: cost } = found;
+    if truncate(&mut value, limit) {
         warnings.push(TRUNCATED.to_owned());
     }
-    let stats = params.get("stats");
     if !matches!(stats, "" | "true" | "all") {
         let stats = cairn_model::gotext::quote(stats);
         warnings.push(format!(
@@ -69,12 +74,12 @@ async fn answer(running: &Running, params: &Params, when: When, limit: usize) ->
         ));
     }
     let mut data = String::from("{");
-    push_value(&mut data, &found.value);
+    push_value(&mut data, &value);
     if !stats.is_empty() {
-        push_stats(&mut data, &timings, &found.stats);
+        push_stats(&mut data, timings, &cost);
     }
     data.push('}');
-    Ok(Answered { data, warnings, infos: found.infos })
+    Answered { data, warnings, infos }
 }
 
 /// What becomes of the expression of the parameter `query`. A long one takes its time, so it is read off the async

@@ -92,8 +92,9 @@ pub(super) async fn targets(State(app): State<App>, params: Params) -> Result<An
                 .map(|labels| json!({"discoveredLabels": map(labels), "scrapePool": pool.job_name}))
         })
         .collect();
-    let counts: BTreeMap<&str, usize> =
-        pools().filter(|_| shows_dropped).map(|pool| (pool.job_name.as_str(), pool.n_dropped)).collect();
+    // As the peer has it: of all jobs, and null when only active ones are wanted.
+    let counts: Option<BTreeMap<&str, usize>> =
+        shows_dropped.then(|| view.iter().map(|pool| (pool.job_name.as_str(), pool.n_dropped)).collect());
     Ok(Answered::of(&json!({
         "activeTargets": active_targets,
         "droppedTargets": dropped,

@@ -139,8 +139,9 @@ pub struct Global {
     /// Most dropped targets that are remembered for the API; 0: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_dropped_targets: Option<u64>,
-    #[serde(skip_serializing)]
-    pub(super) query_log_file: nb::QueryLogFile,
+    /// File to which queries are logged, one JSON object a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_log_file: Option<String>,
 }
 
 /// `query:`

@@ -104,7 +104,6 @@ not_built! {
     RemoteWrite "remote_write"
     RemoteRead "remote_read"
     Tracing "tracing"
-    QueryLogFile "query_log_file"
     AlertRelabelConfigs "alert_relabel_configs"
     BasicAuth "alertmanagers[].basic_auth"
     TlsConfig "alertmanagers[].tls_config"

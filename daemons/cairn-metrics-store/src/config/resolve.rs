@@ -95,6 +95,8 @@ pub struct Config {
     pub has_admin_api: bool,
     /// How metrics that come over OTLP become series.
     pub otlp: OtlpSettings,
+    /// Where queries are logged.
+    pub query_log: Option<PathBuf>,
     /// What the file says about queries.
     pub query: QuerySettings,
     /// Addresses that alerts would go to.
@@ -263,6 +265,12 @@ impl Config {
                 .unwrap_or(PromDuration::from_ms(0)),
             max_head_series,
             has_admin_api: file.enable_admin_api.unwrap_or(false),
+            query_log: file
+                .global
+                .query_log_file
+                .as_ref()
+                .filter(|file| !file.is_empty())
+                .map(|file| base.join(file)),
             query,
             otlp,
             alertmanagers,

@@ -1,0 +1,93 @@
+//! `query_log_file`: one JSON object a line for each query that was evaluated, in the peer's form.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use cairn_model::{TimeMs, TimeNs};
+use cairn_promql::Stats;
+use serde_json::{Value, json};
+
+use crate::engine::{Timings, When};
+use crate::scrape::schedule::now_ms;
+
+/// Appends one line. The file is opened for each, so that it may be rotated at any time. Blocking.
+///
+/// A file that cannot be written costs its lines and no query: the error is in the daemon's own log.
+pub(crate) fn append(path: &Path, text: &str, when: When, timings: &Timings, outcome: Result<Stats, String>) {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    let line = line(text, when, timings, outcome, now_ms());
+    // One write for the whole line: lines of several queries do not mix.
+    if let Err(error) = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
+        tracing::warn!(path = %path.display(), %error, "a query is not in its log");
+    }
+}
+
+fn line(text: &str, when: When, timings: &Timings, outcome: Result<Stats, String>, now_ms: i64) -> Value {
+    let time = |TimeMs(ms)| TimeNs(ms.saturating_mul(1_000_000)).to_string();
+    let (start, end, step_ms, path) = match when {
+        When::Instant(time) => (time, time, 0, "/api/v1/query"),
+        When::Range { start, end, step_ms } => (start, end, step_ms, "/api/v1/query_range"),
+    };
+    let [queued, prepared, evaluated] =
+        [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
+    let (cost, error) = match outcome {
+        Ok(cost) => (cost, None),
+        Err(error) => (Stats::default(), Some(error)),
+    };
+    let mut line = json!({
+        "time": time(TimeMs(now_ms)),
+        "level": "INFO",
+        "msg": "promql query logged",
+        // The peer's step is in whole seconds.
+        "params": { "query": text, "start": time(start), "end": time(end), "step": step_ms / 1000 },
+        "stats": {
+            "timings": {
+                "evalTotalTime": evaluated,
+                "resultSortTime": 0,
+                "queryPreparationTime": prepared,
+                "innerEvalTime": evaluated,
+                "execQueueTime": queued,
+                "execTotalTime": queued + prepared + evaluated,
+            },
+            "samples": {
+                "totalQueryableSamples": cost.samples_read,
+                "samplesRead": cost.samples_read,
+                "peakSamples": cost.peak_samples,
+            },
+        },
+        "httpRequest": { "path": path },
+    });
+    if let Some(error) = error {
+        line["error"] = error.into();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("queries.log");
+        let range = When::Range { start: TimeMs(0), end: TimeMs(60_000), step_ms: 15_000 };
+        let cost = Stats { samples_read: 7, peak_samples: 5 };
+        append(&path, "up{a=\"\n\"}", range, &Timings::default(), Ok(cost));
+        append(&path, "x", When::Instant(TimeMs(1500)), &Timings::default(), Err("too much".to_owned()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(
+            lines[0]["params"],
+            json!({"query": "up{a=\"\n\"}", "start": "1970-01-01T00:00:00Z", "end": "1970-01-01T00:01:00Z", "step": 15})
+        );
+        assert_eq!((&lines[0]["stats"]["samples"]["peakSamples"], lines[0].get("error")), (&json!(5), None));
+        assert_eq!(
+            (&lines[1]["error"], &lines[1]["httpRequest"]),
+            (&json!("too much"), &json!({"path": "/api/v1/query"}))
+        );
+        // A folder that is not there is no reason to panic.
+        append(&dir.path().join("no/such"), "x", range, &Timings::default(), Ok(cost));
+    }
+}
