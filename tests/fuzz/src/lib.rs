@@ -11,6 +11,7 @@
 mod blocks;
 mod log;
 mod promblocks;
+mod push;
 mod wire;
 
 /// One thing to fuzz.
@@ -30,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "exposition_openmetrics", run: wire::openmetrics, seeds: wire::openmetrics_seeds },
     Target { name: "exposition_protobuf", run: wire::protobuf, seeds: wire::protobuf_seeds },
     Target { name: "remote_write", run: wire::remote_write, seeds: wire::remote_write_seeds },
+    Target { name: "remote_read", run: push::remote_read, seeds: push::remote_read_seeds },
+    Target { name: "otlp_metrics", run: push::otlp, seeds: push::otlp_seeds },
     Target { name: "wal", run: log::run, seeds: log::seeds },
     Target { name: "block", run: blocks::run, seeds: blocks::seeds },
     Target { name: "prometheus_chunk", run: promblocks::chunk, seeds: promblocks::chunk_seeds },
