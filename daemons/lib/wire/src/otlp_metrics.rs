@@ -28,7 +28,7 @@ pub enum OtlpError {
     /// Not the message.
     #[error("{0}")]
     Decode(String),
-    /// More than [`MAX_ITEMS`].
+    /// More messages within it than are read.
     #[error(
         "the request has more than {MAX_ITEMS} data points, attributes and the like; send smaller batches"
     )]
