@@ -23,8 +23,6 @@ use cairn_wire::remote_write::{
     self as wire, RemoteWriteError, Version, WriteLimits, WriteRequest, WriteSeries,
 };
 
-use prost::Message;
-
 use crate::metrics::Metrics;
 use crate::storage::Storage;
 use cache::{Fingerprint, Reading, SeriesCache};
@@ -178,7 +176,7 @@ impl Receiver {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn receive_message(&self, message: &prompb::WriteRequest) -> Result<Written, ReceiveError> {
-        let outcome = self.store(&message.encode_to_vec(), Version::V1);
+        let outcome = self.store(&prompb::encode(message), Version::V1);
         if let Err(ReceiveError::Storage(AppendError::Wal(_))) = &outcome {
             self.metrics.wal_writes_failed.inc();
         }

@@ -7,10 +7,10 @@ mod support;
 use std::io::Write;
 
 use cairn_wire::otlp_metrics::decode_json;
+use cairn_wire::prompb;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::Method;
-use prost::Message;
 use serde_json::{Value, json};
 use support::{Answer, Store};
 
@@ -59,7 +59,7 @@ async fn a_counter_is_stored_once_and_found_with_its_target() {
     let store = started(dir.path(), "scrape_configs: []\n").await;
     let time = now_nanos();
     let body = counter(3, time);
-    let protobuf = decode_json(body.to_string().as_bytes()).unwrap().encode_to_vec();
+    let protobuf = prompb::encode(&decode_json(body.to_string().as_bytes()).unwrap());
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&protobuf).unwrap();
     let gzip = gzip.finish().unwrap();

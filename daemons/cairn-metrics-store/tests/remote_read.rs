@@ -8,7 +8,6 @@ use cairn_model::histogram::{Buckets, Counts, Histogram, Span};
 use cairn_promblock::{Value, chunk};
 use cairn_wire::prompb;
 use http::Method;
-use prost::Message;
 use support::{Answer, Store};
 
 /// More series than are read at once, so that blocks are walked.
@@ -20,8 +19,8 @@ fn label(name: &str, value: &str) -> prompb::Label {
     prompb::Label { name: name.to_owned(), value: value.to_owned() }
 }
 
-fn snappy(message: &impl Message) -> Vec<u8> {
-    snap::raw::Encoder::new().compress_vec(&message.encode_to_vec()).unwrap()
+fn snappy(message: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(message).unwrap()
 }
 
 fn histogram(count: u64) -> Histogram {
@@ -58,7 +57,7 @@ async fn filled(dir: &std::path::Path, start: i64) -> Store {
             .collect(),
         ..prompb::TimeSeries::default()
     });
-    let body = snappy(&prompb::WriteRequest { timeseries });
+    let body = snappy(&prompb::encode(&prompb::WriteRequest { timeseries }));
     let answer = store.send(Method::POST, "/api/v1/write", &[], body).await;
     assert_eq!(answer.status, 204, "{}", answer.body);
     store
@@ -85,21 +84,11 @@ async fn read(store: &Store, queries: Vec<prompb::Query>, kinds: &[i32]) -> Answ
         ("x-prometheus-remote-read-version", "0.1.0"),
         ("accept-encoding", "gzip"),
     ];
-    store.send(Method::POST, "/api/v1/read", &headers, snappy(&request)).await
+    store.send(Method::POST, "/api/v1/read", &headers, snappy(&prompb::encode(&request))).await
 }
 
-/// The frames of a stream, each checked against its checksum.
-fn frames(mut bytes: &[u8]) -> Vec<prompb::ChunkedReadResponse> {
-    let mut frames = Vec::new();
-    while !bytes.is_empty() {
-        let length = usize::try_from(prost::encoding::decode_varint(&mut bytes).unwrap()).unwrap();
-        let (checksum, rest) = bytes.split_at(4);
-        let (message, rest) = rest.split_at(length);
-        assert_eq!(checksum, crc32c::crc32c(message).to_be_bytes());
-        frames.push(prompb::ChunkedReadResponse::decode(message).unwrap());
-        bytes = rest;
-    }
-    frames
+fn frames(bytes: &[u8]) -> Vec<prompb::ChunkedReadResponse> {
+    prompb::unframe(bytes).unwrap()
 }
 
 fn samples(series: &prompb::ChunkedSeries) -> Vec<(i64, Value)> {
@@ -187,7 +176,7 @@ async fn samples_in_one_message() {
             ("application/x-protobuf", "snappy")
         );
         let plain = cairn_wire::decompress::snappy_block(&answer.bytes, 1 << 20).unwrap();
-        let results = prompb::ReadResponse::decode(plain.as_slice()).unwrap().results;
+        let results = prompb::decode::<prompb::ReadResponse>(&plain).unwrap().results;
         let of = |i: usize| results[i].timeseries.iter().map(|one| labels(&one.labels)).collect::<Vec<_>>();
         assert_eq!(
             of(0),

@@ -1,7 +1,6 @@
 //! Messages that clients of the metrics store send besides remote write.
 
 use cairn_wire::{decompress, otlp_metrics, prompb};
-use prost::Message;
 
 /// The first byte chooses between protobuf and JSON.
 pub(crate) fn otlp(input: &[u8]) {
@@ -9,12 +8,12 @@ pub(crate) fn otlp(input: &[u8]) {
     if choice & 1 == 0 {
         // What is read can be written, and is the same then.
         if let Ok(request) = otlp_metrics::decode_protobuf(body) {
-            let bytes = request.encode_to_vec();
-            let again = otlp_metrics::decode_protobuf(&bytes).map(|again| again.encode_to_vec());
+            let bytes = prompb::encode(&request);
+            let again = otlp_metrics::decode_protobuf(&bytes).map(|again| prompb::encode(&again));
             assert_eq!(again, Ok(bytes));
         }
     } else if let Ok(request) = otlp_metrics::decode_json(body) {
-        let _ = otlp_metrics::decode_protobuf(&request.encode_to_vec());
+        let _ = otlp_metrics::decode_protobuf(&prompb::encode(&request));
     }
 }
 
@@ -31,7 +30,7 @@ pub(crate) fn otlp_seeds() -> Vec<Vec<u8>> {
         let json = format!(
             r#"{{"resourceMetrics": [{{"resource": {{"attributes": [{{"key": "service.name", "value": {{"stringValue": "x"}}}}]}}, "scopeMetrics": [{{"scope": {{"name": "s"}}, "metrics": [{{"name": "n", "unit": "s", {point}}}]}}]}}]}}"#
         );
-        let protobuf = otlp_metrics::decode_json(json.as_bytes()).unwrap_or_default().encode_to_vec();
+        let protobuf = prompb::encode(&otlp_metrics::decode_json(json.as_bytes()).unwrap_or_default());
         seeds.push([&[0], &protobuf[..]].concat());
         seeds.push([&[1], json.as_bytes()].concat());
     }
@@ -41,9 +40,9 @@ pub(crate) fn otlp_seeds() -> Vec<Vec<u8>> {
 /// A request of remote read: a snappy block.
 pub(crate) fn remote_read(input: &[u8]) {
     if let Ok(plain) = decompress::snappy_block(input, 1 << 20) {
-        let _ = prompb::ReadRequest::decode(plain.as_slice());
+        let _ = prompb::decode::<prompb::ReadRequest>(&plain);
     }
-    let _ = prompb::ReadRequest::decode(input);
+    let _ = prompb::decode::<prompb::ReadRequest>(input);
 }
 
 pub(crate) fn remote_read_seeds() -> Vec<Vec<u8>> {
@@ -54,7 +53,7 @@ pub(crate) fn remote_read_seeds() -> Vec<Vec<u8>> {
         matchers: vec![matcher.clone(), matcher],
     };
     let request = prompb::ReadRequest { queries: vec![query], accepted_response_types: vec![1, 0] };
-    let plain = request.encode_to_vec();
+    let plain = prompb::encode(&request);
     let packed = snap::raw::Encoder::new().compress_vec(&plain).unwrap_or_default();
     vec![packed, plain]
 }

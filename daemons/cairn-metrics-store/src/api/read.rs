@@ -22,7 +22,6 @@ use cairn_wire::prompb;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use http_body::Frame;
-use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::App;
@@ -150,7 +149,7 @@ fn decoded(body: &[u8]) -> Result<prompb::ReadRequest, ReadError> {
             _ => "snappy: corrupt input".to_owned(),
         })
     })?;
-    prompb::ReadRequest::decode(plain.as_slice()).map_err(|error| ReadError::Bad(error.to_string()))
+    prompb::decode(&plain).map_err(ReadError::Bad)
 }
 
 /// Whether a stream is wanted.
@@ -248,15 +247,14 @@ fn samples(db: &Db, wanted: &[Wanted], external: &Labels) -> Result<Vec<u8>, Rea
                     .map(|point| prompb::Histogram::of(point.time, &point.histogram))
                     .collect(),
             };
-            prost::encoding::message::encode(1, &series, &mut result);
+            prompb::push_series(&mut result, &series);
             if message.len() + result.len() > MAX_SAMPLE_BYTES {
                 let reason = format!("exceeded {MAX_SAMPLE_BYTES} bytes; ask for a stream of chunks");
                 return Err(ReadError::Bad(reason));
             }
             Ok(())
         })?;
-        // A QueryResult is the series one after the other, and a field of the whole.
-        prost::encoding::bytes::encode(1, &result, &mut message);
+        prompb::push_result(&mut message, &result);
     }
     let compressed = snap::raw::Encoder::new().compress_vec(&message);
     compressed.map_err(|error| ReadError::Failed(format!("compress the answer: {error}")))
@@ -269,8 +267,7 @@ fn stream(db: &Db, wanted: &[Wanted], external: &Labels, frames: &FrameSender) -
     for (index, one) in (0..).zip(wanted) {
         visit(db, one, |series| {
             let labels = labels(&series.labels, external);
-            let room: usize =
-                MAX_FRAME_BYTES.saturating_sub(labels.iter().map(|label| label.encoded_len()).sum());
+            let room = MAX_FRAME_BYTES.saturating_sub(prompb::labels_len(&labels));
             let mut pending = Vec::new();
             let mut n_bytes = 0;
             let mut push = |chunk: Chunk| {
@@ -321,7 +318,7 @@ fn in_order(series: &SeriesData) -> impl Iterator<Item = BlockSample> {
     })
 }
 
-/// One frame: length, checksum, message.
+/// Sends one frame.
 fn send(
     frames: &FrameSender,
     labels: &[prompb::Label],
@@ -329,12 +326,8 @@ fn send(
     query_index: i64,
 ) -> Result<(), ReadError> {
     let series = prompb::ChunkedSeries { labels: labels.to_vec(), chunks };
-    let message = prompb::ChunkedReadResponse { chunked_series: vec![series], query_index }.encode_to_vec();
-    let mut frame = Vec::with_capacity(message.len() + 16);
-    prost::encoding::encode_varint(message.len() as u64, &mut frame);
-    frame.extend_from_slice(&crc32c::crc32c(&message).to_be_bytes());
-    frame.extend_from_slice(&message);
-    frames.blocking_send(Ok(frame.into())).map_err(|_| ReadError::Gone)
+    let message = prompb::ChunkedReadResponse { chunked_series: vec![series], query_index };
+    frames.blocking_send(Ok(prompb::frame(&message).into())).map_err(|_| ReadError::Gone)
 }
 
 /// The body of a stream.

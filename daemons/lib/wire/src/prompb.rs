@@ -232,6 +232,61 @@ pub struct Chunk {
     pub data: Vec<u8>,
 }
 
+/// The bytes of a message.
+pub fn encode(message: &impl Message) -> Vec<u8> {
+    message.encode_to_vec()
+}
+
+/// The message in these bytes, of a size that the caller has bounded.
+///
+/// # Errors
+/// They are no such message, in words.
+pub fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, String> {
+    M::decode(bytes).map_err(|error| error.to_string())
+}
+
+/// Appends a series to the bytes of a [`QueryResult`], which is nothing but its series.
+pub fn push_series(result: &mut Vec<u8>, series: &TimeSeries) {
+    prost::encoding::message::encode(1, series, result);
+}
+
+/// Appends the bytes of a [`QueryResult`] to those of a [`ReadResponse`].
+pub fn push_result(response: &mut Vec<u8>, result: &Vec<u8>) {
+    // The same on the wire as a message.
+    prost::encoding::bytes::encode(1, result, response);
+}
+
+/// Bytes that labels take in a message, without their tags.
+pub fn labels_len(labels: &[Label]) -> usize {
+    labels.iter().map(Message::encoded_len).sum()
+}
+
+/// One frame of a stream: length as a varint, CRC32C of the message as four bytes, highest first, the message.
+pub fn frame(message: &ChunkedReadResponse) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let mut frame = Vec::with_capacity(message.len() + 16);
+    prost::encoding::encode_varint(message.len() as u64, &mut frame);
+    frame.extend_from_slice(&crc32c::crc32c(&message).to_be_bytes());
+    frame.extend_from_slice(&message);
+    frame
+}
+
+/// The messages of a stream; `None` when its bytes are none, or damaged.
+pub fn unframe(mut bytes: &[u8]) -> Option<Vec<ChunkedReadResponse>> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let length = usize::try_from(prost::encoding::decode_varint(&mut bytes).ok()?).ok()?;
+        let (checksum, rest) = bytes.split_first_chunk::<4>()?;
+        let (message, rest) = rest.split_at_checked(length)?;
+        if u32::from_be_bytes(*checksum) != crc32c::crc32c(message) {
+            return None;
+        }
+        messages.push(ChunkedReadResponse::decode(message).ok()?);
+        bytes = rest;
+    }
+    Some(messages)
+}
+
 impl Histogram {
     /// The message of a histogram at a time.
     pub fn of(time_ms: i64, histogram: &cairn_model::Histogram) -> Self {
@@ -283,6 +338,16 @@ fn deltas(counts: &[u64]) -> Vec<i64> {
 mod tests {
     use super::*;
     use crate::remote_write::{self, Version, WriteLimits};
+
+    #[test]
+    fn frames_are_checked() {
+        let message = |query_index| ChunkedReadResponse { chunked_series: Vec::new(), query_index };
+        let mut stream = [frame(&message(0)), frame(&message(7))].concat();
+        assert_eq!(unframe(&stream), Some(vec![message(0), message(7)]));
+        assert_eq!(unframe(&stream[..stream.len() - 1]), None);
+        *stream.last_mut().unwrap() ^= 1;
+        assert_eq!(unframe(&stream), None);
+    }
 
     const STALE: u64 = 0x7ff0_0000_0000_0002;
 
