@@ -243,7 +243,7 @@ fn a_block_that_a_killed_process_left_is_durable_before_its_log_goes() {
     let (db, _) = open(&fs);
     fill(&db, 0, BLOCK_MS);
     let then = everything(&db);
-    fs.fail(TwinOp::SyncDir, 2, 1);
+    fs.fail(TwinOp::SyncDir, 2, 2);
     fs.fail(TwinOp::Rename, 3, FOR_EVER);
     db.flush(NOW).unwrap_err();
     fs.heal();
