@@ -76,7 +76,6 @@ pub(super) fn replay_all(
         next_id: SegmentId(segments.last().map_or(1, |found| found.id.0 + 1)),
         next_record: 0,
     };
-    let mut removed_any = false;
     for (index, found) in segments.iter().enumerate() {
         let kept_len = match found.opening {
             Opening::Unborn => None,
@@ -99,13 +98,12 @@ pub(super) fn replay_all(
             }
             None => {
                 fs.remove_file(&found.path).map_err(|source| WalError::io("remove", &found.path, source))?;
-                removed_any = true;
             }
         }
     }
-    if removed_any {
-        fs.sync_dir(dir).map_err(io("sync"))?;
-    }
+    // Also of segments that an earlier process removed and may not have made durable: what is not found now must not be
+    // found later.
+    fs.sync_dir(dir).map_err(io("sync"))?;
     Ok(replayed)
 }
 

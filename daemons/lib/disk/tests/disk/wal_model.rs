@@ -238,3 +238,19 @@ fn what_a_killed_process_left_is_durable_once_it_was_replayed() {
     let (_, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
     assert_eq!(replayed, [b"not synced"]);
 }
+
+#[test]
+fn a_segment_that_a_killed_process_dropped_does_not_come_back() {
+    let fs = TwinFs::new();
+    let (wal, ..) = open(&fs, SEGMENT_BYTES).unwrap();
+    wal.append(b"dropped").unwrap();
+    let cut = wal.cut().unwrap();
+    fs.fail(TwinOp::SyncDir, 1, 1);
+    wal.drop_before(cut).unwrap_err();
+    drop(wal);
+    let (_, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
+    assert!(replayed.is_empty());
+    fs.crash();
+    let (_, _, replayed) = open(&fs, SEGMENT_BYTES).unwrap();
+    assert!(replayed.is_empty());
+}
