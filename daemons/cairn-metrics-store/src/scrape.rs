@@ -5,7 +5,7 @@
 //! | [`manager`] | all jobs; applying a configuration; what the API shows |
 //! | `pool.rs` | the targets of one job: which loops run |
 //! | `threads.rs` | the threads that loops run on |
-//! | `worker.rs` | the loop of one target |
+//! | `worker.rs` | the loop of one target; which pages are stored in place |
 //! | [`schedule`] | when a target is due, which time its samples carry |
 //! | `fetch.rs` | the request, and which answers are worth reading |
 //! | `failure_log.rs` | failed scrapes, one a line |

@@ -2,13 +2,14 @@
 //!
 //! # To add a field to a series or a sample
 //!
-//! 1. Here: raise [`RECORD_VERSION`]; put the field into `WalSeries` and `push_series`, or as a column into
-//!    `samples.rs` (encoder and decoder), and read it when `version` has it. Otherwise it gets what an older record means
-//!    by not having it. What `read` does with older versions never changes. A new kind of record is a tag and a new version.
-//! 2. Freeze records of the new version, of both kinds, as `testdata/wal-*-v<version>.hex`; the test here prints them.
+//! 1. Here: raise [`RECORD_VERSION`]; put the field into `WalSeries` with `SeriesEncoder::push` and `read_series`, or as a
+//!    column into `samples.rs` (encoder and decoder). In `read`, pin the arm of the old form to the versions that have it
+//!    and add one for the new form; what is done with older versions never changes, they get what they mean by not having
+//!    the field. A new kind of record is a tag and a new version.
+//! 2. Freeze records of the new version, of every kind, as `testdata/wal-*-v<version>.hex`; the test here prints them.
 //!    Those of older versions stay for ever; what the test expects of them has the new field's default.
-//! 3. `db/unit.rs` fills it in (a series' `db/write.rs`) (a sample's comes from [`Sample`](crate::Sample)) and gives it to the head; `db/replay.rs`
-//!    does the same after a restart. In the head a series' lies in `series.rs`, by way of `Head::insert`; a sample's lies in
+//! 3. A series' is filled in by `db/write.rs`, a sample's by `db/unit.rs`, from [`Sample`](crate::Sample), and given to the
+//!    head; `db/replay.rs` does the same after a restart. In the head a series' lies in `series.rs`, by way of `Head::insert`; a sample's lies in
 //!    the open chunk: an encoding in `chunk.rs` with a number of its own, which the blocks must tell apart.
 //! 4. `checkpoint.rs`: the log is dropped once the head is flushed, so a field of a series that is not there is lost with
 //!    the next restart. Put it into `SavedSeries` and raise [`CHECKPOINT_FORMAT`](crate::checkpoint::CHECKPOINT_FORMAT).
