@@ -101,6 +101,17 @@ impl Storage {
         Ok(outcomes)
     }
 
+    /// Appends markers of staleness at the end of a target. Those of series that got newer samples meanwhile, or that left
+    /// the head, are left out.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_ends(&self, rows: &[Sample]) -> Result<(), AppendError> {
+        self.db.append_in_order(rows, TimeMs(now_ms()))?;
+        self.is_dirty.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// As [`append_of`](Self::append_of), with series that have left the head resolved again. The number is how many those
     /// were; their samples are in the series that took their place.
     ///

@@ -164,8 +164,13 @@ impl ScrapeState {
     pub fn end(&mut self, time: i64, storage: &Storage) -> Result<(), AppendError> {
         let reports = std::mem::take(&mut self.reports);
         let series = self.cache.take_live().into_iter().chain(reports.into_iter().flatten());
-        let mut rows: Vec<StoredSample> = series.map(|series| stale_row(series, time)).collect();
-        storage.append(&mut rows).map(|_| ())
+        let rows: Vec<StoredSample> = series.map(|series| stale_row(series, time)).collect();
+        storage.append_ends(&rows)
+    }
+
+    /// How many keys the target showed, and so how many series become stale at most when a scrape fails.
+    pub(crate) fn n_keys(&self) -> usize {
+        self.cache.len()
     }
 
     /// Forgets the keys when a changed configuration makes other series of them.

@@ -27,6 +27,9 @@ const MAX_CONCURRENT_STORES: usize = 4;
 /// A page of this size is stored in about a millisecond, where it came in; larger ones on threads that may be blocked.
 const MAX_BYTES_IN_PLACE: usize = 512 << 10;
 
+/// A target of more series than this is stored there as well: its pages are not small for long.
+const MAX_KEYS_IN_PLACE: usize = 10_000;
+
 /// At most one line in this time about samples that a target sends and the database does not take.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -136,7 +139,7 @@ impl Worker {
         warning: &Occasionally,
     ) -> ScrapeState {
         let duration = began.elapsed();
-        let is_long = self.takes_long(&body);
+        let is_long = self.takes_long(&state, &body);
         let (pool, target) = (Arc::clone(&self.pool), Arc::clone(&self.target));
         let storage = Arc::clone(&self.env.storage);
         let work = move || store(state, body, (time, duration), &pool, &target, &storage);
@@ -157,11 +160,13 @@ impl Worker {
     }
 
     /// Whether storing this may take so long that the other targets of this thread should not wait for it.
-    fn takes_long(&self, body: &Body) -> bool {
-        match body {
-            Ok((bytes, _)) => bytes.len() > MAX_BYTES_IN_PLACE || self.env.storage.is_behind(),
+    fn takes_long(&self, state: &ScrapeState, body: &Body) -> bool {
+        let is_large = match body {
+            Ok((bytes, _)) => bytes.len() > MAX_BYTES_IN_PLACE,
             Err(_) => self.pool.failure_log.is_some(),
-        }
+        };
+        // Whatever the page, everything that was there before may become stale.
+        is_large || state.n_keys() > MAX_KEYS_IN_PLACE || self.env.storage.is_behind()
     }
 
     /// Status, metrics, log.

@@ -52,6 +52,7 @@ use leftovers::Leftovers;
 use maintain::Maintenance;
 use pressure::Pressure;
 use status::Tally;
+use unit::Keep;
 use write::Commit;
 
 /// A metrics database. Clones share it; every method may be called from any thread and blocks until it is done.
@@ -144,7 +145,16 @@ impl Db {
     /// [`AppendError`] when the log cannot be written. Samples go to the log in batches, so the first of them may have
     /// been stored; repeating the call is safe.
     pub fn append(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
-        self.inner.append(samples, now.0)
+        self.inner.append(samples, Keep::Good, now.0)
+    }
+
+    /// As [`append`](Self::append), but what is older than the newest sample of its series is out of order, also within
+    /// the window for late samples. For markers of staleness: one that comes behind samples says nothing.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_in_order(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
+        self.inner.append(samples, Keep::InOrder, now.0)
     }
 
     /// As [`append`](Self::append), for callers that keep the references themselves.
@@ -152,7 +162,7 @@ impl Db {
     /// # Errors
     /// As there.
     pub fn append_of(&self, samples: &[SampleOf<'_>], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
-        self.inner.append(samples, now.0)
+        self.inner.append(samples, Keep::Good, now.0)
     }
 
     /// Appends native histograms; otherwise as [`append`](Self::append).

@@ -27,6 +27,8 @@ const MAX_HISTOGRAMS: usize = 1000;
 pub(super) enum Keep {
     /// What is good of it.
     Good,
+    /// As `Good`, but nothing that is late, whatever the window.
+    InOrder,
     /// All of it if all of it is good, otherwise nothing.
     Whole,
 }
@@ -69,11 +71,16 @@ impl Stored {
 }
 
 impl Inner {
-    pub(super) fn append<R: Row>(&self, rows: &[R], now_ms: i64) -> Result<Vec<Outcome>, AppendError> {
+    pub(super) fn append<R: Row>(
+        &self,
+        rows: &[R],
+        keep: Keep,
+        now_ms: i64,
+    ) -> Result<Vec<Outcome>, AppendError> {
         self.make_room(now_ms)?;
         let mut outcomes = WholeOutcomes::with_capacity(rows.len(), 0);
         for samples in rows.chunks(MAX_BATCH) {
-            self.append_unit(&Unit { samples, histograms: &[], keep: Keep::Good }, now_ms, &mut outcomes)?;
+            self.append_unit(&Unit { samples, histograms: &[], keep }, now_ms, &mut outcomes)?;
         }
         self.relieve(now_ms);
         Ok(outcomes.samples)
@@ -116,7 +123,10 @@ impl Inner {
     ) -> Result<(), AppendError> {
         let first = (outcomes.samples.len(), outcomes.histograms.len());
         let mut commit = self.commit();
-        let times = self.accepted_times(now_ms);
+        let mut times = self.accepted_times(now_ms);
+        if unit.keep == Keep::InOrder {
+            times.late_from = None;
+        }
         let n_series = self.head.n_series();
         commit.begin_unit(n_series);
         let judged = judge_unit(&mut commit, unit, &times, n_series, outcomes);

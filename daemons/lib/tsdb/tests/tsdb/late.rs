@@ -13,6 +13,17 @@ fn open_with_window(fs: &TwinFs, window_ms: i64) -> Db {
 }
 
 #[test]
+fn what_must_come_in_order_is_never_late() {
+    let db = open_with_window(&TwinFs::new(), WINDOW_MS);
+    let newest = 10 * BLOCK_MS;
+    append(&db, &labels("m", 1), newest, 1.0);
+    let series = db.series_ref(&labels("m", 1)).unwrap();
+    let marker = |time_ms| Sample { series: series.clone(), time_ms, value: f64::NAN, start_ms: 0 };
+    let outcomes = db.append_in_order(&[marker(newest - 100), marker(newest + 100)], NOW).unwrap();
+    assert_eq!(outcomes, [Outcome::OutOfOrder, Outcome::Stored]);
+}
+
+#[test]
 fn what_becomes_of_a_late_sample() {
     use Outcome::{BeforeWindow, Duplicate, DuplicateOtherValue, OutOfOrder, Stored, TooOld};
     let fs = TwinFs::new();
