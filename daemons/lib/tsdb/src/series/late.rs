@@ -123,18 +123,27 @@ impl Late {
     /// Copies of the chunks of this and later generations that may have samples in `start..=end`, in the order in which
     /// they were begun. They may overlap.
     pub(super) fn chunks_in(&self, from_generation: Generation, start: i64, end: i64) -> Vec<Chunk> {
-        let sealed = self.sealed.iter().filter(|sealed| sealed.generation >= from_generation);
-        let mut chunks: Vec<Chunk> = sealed.map(|sealed| sealed.chunk.clone()).collect();
-        if self.open_generation >= from_generation {
-            chunks.extend(chunk::encode(&self.open));
+        // Before anything is copied: judging one late sample asks for all that may be at its time.
+        let is_wanted =
+            |sealed: &&Sealed| sealed.generation >= from_generation && sealed.chunk.overlaps(start, end);
+        let mut chunks: Vec<Chunk> =
+            self.sealed.iter().filter(is_wanted).map(|sealed| sealed.chunk.clone()).collect();
+        if self.open_generation >= from_generation && has_samples_in(&self.open, start, end) {
+            chunks.extend(chunk::encode(&self.open).into_iter().filter(|chunk| chunk.overlaps(start, end)));
         }
-        chunks.retain(|chunk| chunk.overlaps(start, end));
         chunks
     }
 }
 
 fn n_samples(data: &SeriesData) -> usize {
     data.times.len() + data.histograms.len()
+}
+
+/// Whether there is one in `start..=end`; both kinds are in the order of their times.
+fn has_samples_in(data: &SeriesData, start: i64, end: i64) -> bool {
+    let float = data.times.get(data.times.partition_point(|&time| time < start)).copied();
+    let histogram = data.histograms.get(data.histograms.partition_point(|point| point.time < start));
+    [float, histogram.map(|point| point.time)].into_iter().flatten().any(|time| time <= end)
 }
 
 fn sealed_bytes(chunk: &Chunk) -> usize {
