@@ -161,9 +161,8 @@ fn text(rows: &[Row], external: &Labels, names: Names) -> String {
             Newest::Histogram(histogram) => {
                 let float = FloatHistogram::from(&**histogram);
                 let mut cumulative = 0.0;
-                for (index, bound) in (0..).zip(float.custom_bounds.iter()) {
-                    let of_bucket = float.positive.iter().filter(|bucket| bucket.index == index);
-                    cumulative += of_bucket.map(|bucket| bucket.count).sum::<f64>();
+                for (bound, count) in float.custom_bounds.iter().zip(bucket_counts(&float)) {
+                    cumulative += count;
                     line(&mut out, name, "_bucket", &pairs, Some(*bound), cumulative, *time, names);
                 }
                 let in_all = Some(f64::INFINITY);
@@ -174,6 +173,18 @@ fn text(rows: &[Row], external: &Labels, names: Names) -> String {
         }
     }
     out
+}
+
+/// Observations in the bucket below each custom bound.
+fn bucket_counts(histogram: &FloatHistogram) -> Vec<f64> {
+    let mut counts = vec![0.0; histogram.custom_bounds.len()];
+    for bucket in &histogram.positive {
+        // The one above the last bound has none.
+        if let Some(count) = usize::try_from(bucket.index).ok().and_then(|index| counts.get_mut(index)) {
+            *count += bucket.count;
+        }
+    }
+    counts
 }
 
 /// Whether a name can be written without quotes.
@@ -299,6 +310,19 @@ mod tests {
         assert_eq!(text(&rows, &external, Names::Underscores), want);
         let quoted = text(&rows[1..2], &Labels::empty(), Names::Quoted);
         assert_eq!(quoted, "# TYPE \"a.b\" untyped\n{\"a.b\",\"x y\"=\"é\",instance=\"\"} NaN 5\n");
+    }
+
+    #[test]
+    fn buckets_lie_at_their_bounds() {
+        let histogram = Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            custom_bounds: Arc::from([0.5, 1.0, 2.0]),
+            positive_spans: vec![Span { offset: 1, length: 1 }, Span { offset: 1, length: 1 }],
+            counts: Counts::Int(Buckets { count: 5, zero_count: 0, positive: vec![2, 3], negative: vec![] }),
+            ..Histogram::without_observations(1.0, false)
+        };
+        // What lies above the last bound is only in the count.
+        assert_eq!(bucket_counts(&FloatHistogram::from(&histogram)), [0.0, 2.0, 0.0]);
     }
 
     #[test]
