@@ -16,6 +16,9 @@ const MAX_ITEMS: usize = 300_000;
 /// Most bytes of JSON; the shortest item there is three bytes long.
 pub const MAX_JSON_BYTES: usize = 4 << 20;
 
+/// Bounds and counts of histograms that are charged as one item: they are small in memory.
+const NUMBERS_PER_ITEM: usize = 4;
+
 /// Deepest nesting of a value that is walked; the decoder ends below it.
 const MAX_DEPTH: usize = 100;
 
@@ -415,6 +418,10 @@ pub fn decode_json(body: &[u8]) -> Result<ExportRequest, OtlpError> {
     if body.len() > MAX_JSON_BYTES {
         return Err(OtlpError::TooMuchJson);
     }
+    // Each item begins so; those within texts are counted along, which is on the safe side.
+    if memchr::memchr_iter(b'{', body).count() > MAX_ITEMS {
+        return Err(OtlpError::TooManyItems);
+    }
     serde_json::from_slice(body).map_err(|error| OtlpError::Decode(error.to_string()))
 }
 
@@ -434,6 +441,7 @@ enum Kind {
     Number,
     HistogramPoint,
     ExponentialPoint,
+    ExponentialBuckets,
     SummaryPoint,
     Exemplar,
     KeyValue,
@@ -458,6 +466,7 @@ impl Kind {
             (Self::Histograms, 1) => Self::HistogramPoint,
             (Self::Exponentials, 1) => Self::ExponentialPoint,
             (Self::Summaries, 1) => Self::SummaryPoint,
+            (Self::ExponentialPoint, 8 | 9) => Self::ExponentialBuckets,
             (Self::Number, 5) | (Self::HistogramPoint, 8) | (Self::ExponentialPoint, 11) => Self::Exemplar,
             (Self::Resource | Self::ExponentialPoint | Self::Map, 1)
             | (Self::Scope, 3)
@@ -469,11 +478,29 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// How many bounds or counts of a histogram a field holds, packed or not.
+    fn numbers(self, field: u32, value: Value<'_>) -> usize {
+        match (self, field, value) {
+            (Self::HistogramPoint, 6 | 7, Value::Bytes(packed)) => packed.len() / 8,
+            // The last byte of a varint is below 0x80.
+            (Self::ExponentialBuckets, 2, Value::Bytes(packed)) => {
+                packed.iter().filter(|byte| **byte < 0x80).count()
+            }
+            (Self::HistogramPoint, 6 | 7, _) | (Self::ExponentialBuckets, 2, _) => 1,
+            _ => 0,
+        }
+    }
 }
 
 fn count(kind: Kind, bytes: &[u8], depth: usize, left: &mut usize) -> Result<(), OtlpError> {
     let mut reader = Reader::new("ExportMetricsServiceRequest", bytes);
+    let mut n_numbers = 0;
     while let Some((field, value)) = reader.next()? {
+        n_numbers += kind.numbers(field, value);
+        let n_items = n_numbers / NUMBERS_PER_ITEM;
+        n_numbers %= NUMBERS_PER_ITEM;
+        *left = left.checked_sub(n_items).ok_or(OtlpError::TooManyItems)?;
         let Value::Bytes(inner) = value else { continue };
         *left = left.checked_sub(1).ok_or(OtlpError::TooManyItems)?;
         // The decoder refuses what is deeper.
@@ -541,5 +568,30 @@ mod tests {
         let request = ExportRequest { resource_metrics: vec![one] };
         assert!(matches!(decode_protobuf(&request.encode_to_vec()), Err(OtlpError::Decode(_))));
         assert_eq!(decode_json(&vec![b' '; MAX_JSON_BYTES + 1]), Err(OtlpError::TooMuchJson));
+        let json = format!(r#"{{"resourceMetrics": [{}{{}}]}}"#, "{},".repeat(MAX_ITEMS));
+        assert_eq!(decode_json(json.as_bytes()), Err(OtlpError::TooManyItems));
+    }
+
+    #[test]
+    fn numbers_of_histograms_are_counted() {
+        let n_numbers = (MAX_ITEMS + 1) * NUMBERS_PER_ITEM;
+        let request = |metric: Metric| {
+            let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+            let one = ResourceMetrics { resource: None, scope_metrics: vec![scope] };
+            ExportRequest { resource_metrics: vec![one] }.encode_to_vec()
+        };
+        for n in [1000, n_numbers] {
+            let point = HistogramDataPoint { explicit_bounds: vec![1.0; n], ..HistogramDataPoint::default() };
+            let histogram = Some(Histogram { data_points: vec![point], aggregation_temporality: 2 });
+            let bounds = request(Metric { histogram, ..Metric::default() });
+            let positive = Some(ExponentialBuckets { offset: 0, bucket_counts: vec![300; n] });
+            let point =
+                ExponentialHistogramDataPoint { positive, ..ExponentialHistogramDataPoint::default() };
+            let histogram = ExponentialHistogram { data_points: vec![point], aggregation_temporality: 2 };
+            let buckets = request(Metric { exponential_histogram: Some(histogram), ..Metric::default() });
+            for body in [bounds, buckets] {
+                assert_eq!(decode_protobuf(&body).is_ok(), n == 1000);
+            }
+        }
     }
 }
