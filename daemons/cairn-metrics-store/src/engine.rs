@@ -150,7 +150,7 @@ pub struct Engine {
 }
 
 /// Sets the flag when the request's future is dropped: the client has gone away.
-struct CancelOnDrop(Arc<AtomicBool>);
+pub(crate) struct CancelOnDrop(pub(crate) Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {

@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use axum::extract::{Request, State};
@@ -25,13 +26,14 @@ use http_body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::App;
+use crate::engine::CancelOnDrop;
 
 /// Requests that run at once, as with Prometheus; more wait.
 const MAX_READS: usize = 10;
 /// Requests for samples among them: each holds its whole answer.
 const MAX_SAMPLE_READS: usize = 2;
-/// Most bytes of a request after decompression, as with Prometheus.
-const MAX_REQUEST_BYTES: usize = 32 << 20;
+/// Most bytes of a request after decompression: a few queries take some hundred. (Prometheus takes 32 MiB.)
+const MAX_REQUEST_BYTES: usize = 1 << 20;
 /// Most samples of one query's answer that is not a stream, as with Prometheus.
 const MAX_SAMPLES: usize = 50_000_000;
 /// Most bytes of an answer that is not a stream, before compression.
@@ -68,7 +70,7 @@ enum ReadError {
     Bad(String),
     #[error("{0}")]
     Failed(String),
-    /// Nobody reads the stream any more.
+    /// Nobody waits for the answer any more.
     #[error("the client has gone away")]
     Gone,
 }
@@ -82,6 +84,9 @@ impl IntoResponse for ReadError {
         (status, [(CONTENT_TYPE, super::PLAIN_TEXT)], format!("{self}\n")).into_response()
     }
 }
+
+/// Whether the client has gone away: nobody would read the answer.
+type IsGone<'a> = &'a dyn Fn() -> bool;
 
 /// What one query of a request asks for.
 struct Wanted {
@@ -104,12 +109,21 @@ async fn answer(app: &App, request: Request) -> Result<Response, ReadError> {
         ReadBodyError::TooLarge => ReadError::Bad("request body too large".to_owned()),
         ReadBodyError::Broken(cause) => ReadError::Bad(cause.to_string()),
     })?;
-    let request = decoded(&body)?;
     let external = app.config().external_labels.clone();
-    let wanted: Vec<Wanted> =
-        request.queries.iter().map(|query| wanted(query, &external)).collect::<Result<_, _>>()?;
-    let is_stream = negotiated(&request.accepted_response_types)?;
+    // The body comes before the place, so that a slow client keeps nobody waiting. What costs more than its bytes comes
+    // after it, and not on the thread that serves others.
     let place = place(&app.reads.all).await?;
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let _guard = CancelOnDrop(Arc::clone(&is_gone));
+    let broken = |_| ReadError::Failed("the read broke off; the log says where".to_owned());
+    let reading = tokio::task::spawn_blocking({
+        let (external, is_gone) = (external.clone(), Arc::clone(&is_gone));
+        move || {
+            asked(&body, &external, &|| is_gone.load(Ordering::Acquire))
+                .map(|(wanted, is_stream)| (place, wanted, is_stream))
+        }
+    });
+    let (place, wanted, is_stream) = reading.await.map_err(broken)??;
     let storage = Arc::clone(&running.storage);
     if is_stream {
         let (sender, frames) = mpsc::channel(WAITING_FRAMES);
@@ -128,9 +142,8 @@ async fn answer(app: &App, request: Request) -> Result<Response, ReadError> {
     let sample_place = self::place(&app.reads.samples).await?;
     let work = tokio::task::spawn_blocking(move || {
         let _places = (place, sample_place);
-        samples(storage.db(), &wanted, &external)
+        samples(storage.db(), &wanted, &external, &|| is_gone.load(Ordering::Acquire))
     });
-    let broken = |_| ReadError::Failed("the read broke off; the log says where".to_owned());
     let message = work.await.map_err(broken)??;
     let encoding = HeaderValue::from_static("snappy");
     Ok(([(CONTENT_TYPE, SAMPLES_TYPE), (CONTENT_ENCODING, encoding)], message).into_response())
@@ -149,7 +162,20 @@ fn decoded(body: &[u8]) -> Result<prompb::ReadRequest, ReadError> {
             _ => "snappy: corrupt input".to_owned(),
         })
     })?;
-    prompb::decode(&plain).map_err(ReadError::Bad)
+    prompb::decode_read_request(&plain).map_err(ReadError::Bad)
+}
+
+/// What the body of a request asks for, and whether as a stream.
+fn asked(body: &[u8], external: &Labels, is_gone: IsGone<'_>) -> Result<(Vec<Wanted>, bool), ReadError> {
+    let request = decoded(body)?;
+    let mut all = Vec::new();
+    for query in &request.queries {
+        if is_gone() {
+            return Err(ReadError::Gone);
+        }
+        all.push(wanted(query, external)?);
+    }
+    Ok((all, negotiated(&request.accepted_response_types)?))
 }
 
 /// Whether a stream is wanted.
@@ -190,12 +216,17 @@ fn wanted(query: &prompb::Query, external: &Labels) -> Result<Wanted, ReadError>
     })
 }
 
-/// Hands over what a query wants, series by series, ascending by their stored labels.
+/// Hands over what a query wants, series by series, ascending by their stored labels, as long as the client is there.
 fn visit(
     db: &Db,
     wanted: &Wanted,
-    mut visit: impl FnMut(SeriesData) -> Result<(), ReadError>,
+    is_gone: IsGone<'_>,
+    mut take: impl FnMut(SeriesData) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
+    if is_gone() {
+        return Err(ReadError::Gone);
+    }
+    let mut visit = |series| if is_gone() { Err(ReadError::Gone) } else { take(series) };
     let Wanted { matchers, start, end } = wanted;
     let failed = |error: cairn_promql::SourceError| ReadError::Failed(error.to_string());
     if start > end {
@@ -226,12 +257,12 @@ fn labels(series: &Labels, external: &Labels) -> Vec<prompb::Label> {
 }
 
 /// The snappy block of a `ReadResponse`. Each series is encoded as soon as it was read.
-fn samples(db: &Db, wanted: &[Wanted], external: &Labels) -> Result<Vec<u8>, ReadError> {
+fn samples(db: &Db, wanted: &[Wanted], external: &Labels, is_gone: IsGone<'_>) -> Result<Vec<u8>, ReadError> {
     let mut message = Vec::new();
     for one in wanted {
         let mut n_samples = 0;
         let mut result = Vec::new();
-        visit(db, one, |series| {
+        visit(db, one, is_gone, |series| {
             n_samples += series.times.len() + series.histograms.len();
             if n_samples > MAX_SAMPLES {
                 return Err(ReadError::Bad(format!("exceeded sample limit ({MAX_SAMPLES})")));
@@ -265,7 +296,7 @@ type FrameSender = mpsc::Sender<Result<Bytes, axum::Error>>;
 /// Sends the frames of all queries.
 fn stream(db: &Db, wanted: &[Wanted], external: &Labels, frames: &FrameSender) -> Result<(), ReadError> {
     for (index, one) in (0..).zip(wanted) {
-        visit(db, one, |series| {
+        visit(db, one, &|| frames.is_closed(), |series| {
             let labels = labels(&series.labels, external);
             let room = MAX_FRAME_BYTES.saturating_sub(prompb::labels_len(&labels));
             let mut pending = Vec::new();
@@ -357,6 +388,44 @@ mod tests {
         let want = "server does not support any of the requested response types: [7 8]; supported: \
                     map[SAMPLES:{} STREAMED_XOR_CHUNKS:{}]";
         assert_eq!(negotiated(&[7, 8]).unwrap_err().to_string(), want);
+    }
+
+    #[test]
+    fn requests_are_bounded_before_they_are_built() {
+        let packed = |plain: &[u8]| snap::raw::Encoder::new().compress_vec(plain).unwrap();
+        let refused = |plain: &[u8]| {
+            let outcome = asked(&packed(plain), &Labels::empty(), &|| false);
+            outcome.map(|(wanted, _)| wanted.len()).unwrap_err().to_string()
+        };
+        assert_eq!(refused(&vec![0; (1 << 20) + 1]), "snappy: decoded length exceeds limit 1048576");
+        assert_eq!(
+            refused(&b"\x0a\x00".repeat(1001)),
+            "the request has more than 1000 queries; send several requests"
+        );
+        let matchers = b"\x1a\x00".repeat(10_001);
+        // 20002 bytes as a varint.
+        let query = [&b"\x0a\xa2\x9c\x01"[..], &matchers].concat();
+        assert_eq!(refused(&query), "the request has more than 10000 matchers; send several requests");
+        let empty = packed(&b"\x0a\x00".repeat(1000));
+        assert_eq!(asked(&empty, &Labels::empty(), &|| false).unwrap().0.len(), 1000);
+        assert!(matches!(asked(&empty, &Labels::empty(), &|| true), Err(ReadError::Gone)));
+    }
+
+    #[test]
+    fn queries_without_series_end_too_when_the_client_has_gone() {
+        let storage = crate::storage::Storage::for_tests();
+        let external = Labels::empty();
+        let wanted = || Wanted { matchers: Vec::new(), start: TimeMs(0), end: TimeMs(1) };
+        let all = [wanted(), wanted(), wanted()];
+        assert!(samples(storage.db(), &all, &external, &|| false).is_ok());
+        let n_asked = std::cell::Cell::new(0);
+        let leaves = || n_asked.replace(n_asked.get() + 1) == 1;
+        assert!(matches!(samples(storage.db(), &all, &external, &leaves), Err(ReadError::Gone)));
+        assert_eq!(n_asked.get(), 2);
+        let (sender, frames) = mpsc::channel(1);
+        assert!(stream(storage.db(), &all, &external, &sender).is_ok());
+        drop(frames);
+        assert!(matches!(stream(storage.db(), &all, &external, &sender), Err(ReadError::Gone)));
     }
 
     #[test]

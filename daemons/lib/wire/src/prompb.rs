@@ -13,6 +13,8 @@
 use cairn_model::histogram::{Buckets, Counts, Span};
 use prost::Message;
 
+use crate::protobuf_reader::{Reader, Value};
+
 /// `prometheus.Label`.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Label {
@@ -243,6 +245,40 @@ pub fn encode(message: &impl Message) -> Vec<u8> {
 /// They are no such message, in words.
 pub fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, String> {
     M::decode(bytes).map_err(|error| error.to_string())
+}
+
+/// Most queries of one [`ReadRequest`].
+pub const MAX_READ_QUERIES: usize = 1000;
+/// Most matchers of all its queries.
+pub const MAX_READ_MATCHERS: usize = 10_000;
+
+/// Decodes a [`ReadRequest`]. Its queries and matchers are counted before any is built: an empty one takes two bytes on
+/// the wire and many times that in memory.
+///
+/// # Errors
+/// The bytes are not the message, or it has more than [`MAX_READ_QUERIES`] or [`MAX_READ_MATCHERS`].
+pub fn decode_read_request(bytes: &[u8]) -> Result<ReadRequest, String> {
+    let (mut n_queries, mut n_matchers) = (0, 0);
+    let mut request = Reader::new("ReadRequest", bytes);
+    while let Some((field, value)) = request.next().map_err(|error| error.to_string())? {
+        let (1, Value::Bytes(query)) = (field, value) else { continue };
+        n_queries += 1;
+        if n_queries > MAX_READ_QUERIES {
+            return Err(format!(
+                "the request has more than {MAX_READ_QUERIES} queries; send several requests"
+            ));
+        }
+        let mut query = Reader::new("Query", query);
+        while let Some((field, _)) = query.next().map_err(|error| error.to_string())? {
+            n_matchers += usize::from(field == 3);
+        }
+        if n_matchers > MAX_READ_MATCHERS {
+            return Err(format!(
+                "the request has more than {MAX_READ_MATCHERS} matchers; send several requests"
+            ));
+        }
+    }
+    decode(bytes)
 }
 
 /// Appends a series to the bytes of a [`QueryResult`], which is nothing but its series.
