@@ -12,7 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::App;
-use crate::otlp;
+use crate::otlp::{self, TranslateError};
 use crate::remote_write::ReceiveError;
 
 /// Most bytes of a push after decompression; collectors send some thousand data points, in less than a tenth of it.
@@ -78,7 +78,11 @@ async fn take(app: &App, request: Request) -> Result<(), Refused> {
     let work = tokio::task::spawn_blocking(move || {
         let _place = place;
         let request = format.decode(&bytes)?;
-        let request = otlp::translate(&request, &config.otlp, info_interval_ms).map_err(failed)?;
+        let request = otlp::translate(&request, &config.otlp, info_interval_ms);
+        let request = request.map_err(|error| match error {
+            TranslateError::TooLarge(text) => Refused(StatusCode::PAYLOAD_TOO_LARGE, text),
+            TranslateError::Bad(text) => failed(text),
+        })?;
         receiver.receive_message(&request).map_err(|error| match error {
             ReceiveError::Request(RemoteWriteError::TooLarge { .. }) => {
                 Refused(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())

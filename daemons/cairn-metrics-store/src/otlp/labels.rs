@@ -7,14 +7,35 @@ use cairn_model::number::json_float;
 use cairn_wire::otlp_metrics::{AnyValue, KeyValue, Resource, ScopeMetrics};
 use serde_json::Value;
 
-use super::OtlpSettings;
 use super::names;
+use super::{OtlpSettings, TranslateError};
 
 pub(super) const NAME: &str = "__name__";
 const JOB: &str = "job";
 const INSTANCE: &str = "instance";
 /// Attributes that become `job` and `instance`.
 const IDENTIFYING: [&str; 3] = ["service.namespace", "service.name", "service.instance.id"];
+
+/// Most bytes of the names and values of one series: each data point has a copy of those of its resource.
+pub(super) const MAX_SET_BYTES: usize = 1 << 20;
+
+/// The refusal of more.
+///
+/// # Errors
+/// [`TranslateError::TooLarge`] over [`MAX_SET_BYTES`].
+pub(super) fn check_set(n_bytes: usize) -> Result<(), TranslateError> {
+    if n_bytes <= MAX_SET_BYTES {
+        return Ok(());
+    }
+    let text =
+        format!("the labels of a series have more than {MAX_SET_BYTES} bytes; send shorter attributes");
+    Err(TranslateError::TooLarge(text))
+}
+
+/// Bytes of names and values.
+pub(super) fn text_bytes<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> usize {
+    pairs.into_iter().map(|(name, value)| name.len() + value.len()).sum()
+}
 
 /// Labels that all metrics of a resource and of a library share.
 #[derive(Default)]
@@ -30,7 +51,7 @@ impl Shared {
     ///
     /// # Errors
     /// In the peer's words: an attribute without a usable name.
-    pub(super) fn of(resource: &Resource, settings: &OtlpSettings) -> Result<Self, String> {
+    pub(super) fn of(resource: &Resource, settings: &OtlpSettings) -> Result<Self, TranslateError> {
         let get = |name: &str| resource.attributes.iter().find(|one| one.key == name).map(text);
         let mut job = get("service.name").unwrap_or_default();
         if !job.is_empty()
@@ -43,6 +64,7 @@ impl Shared {
             promoted.push((settings.label(&attribute.key)?, text(attribute)));
         }
         let instance = get("service.instance.id").unwrap_or_default();
+        check_set(job.len() + instance.len() + bytes_of(&promoted))?;
         Ok(Self { job, instance, promoted, scope: Vec::new() })
     }
 
@@ -54,7 +76,7 @@ impl Shared {
         &mut self,
         metrics: &ScopeMetrics,
         settings: &OtlpSettings,
-    ) -> Result<(), String> {
+    ) -> Result<(), TranslateError> {
         self.scope.clear();
         let Some(scope) = metrics.scope.as_ref().filter(|scope| settings.has_scope && !scope.name.is_empty())
         else {
@@ -69,7 +91,7 @@ impl Shared {
         {
             self.scope.push((format!("otel_scope_{name}"), value.clone()));
         }
-        Ok(())
+        check_set(bytes_of(&self.scope))
     }
 
     /// All labels of a data point but its name.
@@ -80,7 +102,7 @@ impl Shared {
         &self,
         attributes: &[KeyValue],
         settings: &OtlpSettings,
-    ) -> Result<LabelsBuilder, String> {
+    ) -> Result<LabelsBuilder, TranslateError> {
         let mut labels = own(attributes, &[NAME], settings)?;
         for (name, value) in &self.promoted {
             if labels.get(name).is_none_or(str::is_empty) {
@@ -110,7 +132,7 @@ impl Shared {
         &self,
         resource: &Resource,
         settings: &OtlpSettings,
-    ) -> Result<Option<LabelsBuilder>, String> {
+    ) -> Result<Option<LabelsBuilder>, TranslateError> {
         if resource.attributes.iter().all(|one| IDENTIFYING.contains(&one.key.as_str())) {
             return Ok(None);
         }
@@ -123,28 +145,44 @@ impl Shared {
     }
 }
 
+fn bytes_of(pairs: &[(String, String)]) -> usize {
+    text_bytes(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
 /// Attributes under the names of labels, in the order of their keys: values of those that become the same label are
 /// joined.
-fn own(attributes: &[KeyValue], ignored: &[&str], settings: &OtlpSettings) -> Result<LabelsBuilder, String> {
+fn own(
+    attributes: &[KeyValue],
+    ignored: &[&str],
+    settings: &OtlpSettings,
+) -> Result<LabelsBuilder, TranslateError> {
     let mut sorted: Vec<&KeyValue> =
         attributes.iter().filter(|one| !ignored.contains(&one.key.as_str())).collect();
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut labels = LabelsBuilder::new();
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    let mut n_bytes = 0;
     for attribute in sorted {
         let name = settings.label(&attribute.key)?;
         let value = text(attribute);
-        match labels.get(&name).filter(|before| !before.is_empty()).map(str::to_owned) {
+        n_bytes += name.len() + value.len();
+        check_set(n_bytes)?;
+        match values.get_mut(&name) {
             Some(before) if settings.strategy.is_escaping => {
-                labels.set(&name, &format!("{before};{value}"));
+                before.push(';');
+                before.push_str(&value);
             }
             _ if value.is_empty() => {
                 // The same as no label.
-                labels.remove(&name);
+                values.remove(&name);
             }
             _ => {
-                labels.set(&name, &value);
+                values.insert(name, value);
             }
         }
+    }
+    let mut labels = LabelsBuilder::new();
+    for (name, value) in &values {
+        labels.set(name, value);
     }
     Ok(labels)
 }

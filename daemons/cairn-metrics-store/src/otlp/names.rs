@@ -2,6 +2,9 @@
 
 use cairn_model::gotext::quote;
 
+/// Most bytes of a name within an error.
+const MAX_SHOWN_BYTES: usize = 200;
+
 /// UCUM's units in words.
 const UNITS: [(&str, &str); 26] = [
     ("d", "days"),
@@ -92,10 +95,10 @@ pub(super) fn metric(name: &str, unit: &str, kind: Kind, strategy: Strategy) -> 
         made.insert(0, '_');
     }
     if made.is_empty() {
-        return Err(format!("normalization for metric {} resulted in empty name", quote(name)));
+        return Err(format!("normalization for metric {} resulted in empty name", quote(clipped(name))));
     }
     if made != name && made.chars().all(|c| c == '_') {
-        let (name, made) = (quote(name), quote(&made));
+        let (name, made) = (quote(clipped(name)), quote(clipped(&made)));
         return Err(format!("normalization for metric {name} resulted in invalid name {made}"));
     }
     Ok(made)
@@ -220,7 +223,7 @@ pub(super) fn label(name: &str, strategy: Strategy, names: LabelNames) -> Result
     }
     if !strategy.is_escaping {
         if name.chars().all(|c| c == '_') {
-            return Err(format!("label name {} contains only underscores", quote(name)));
+            return Err(format!("label name {} contains only underscores", quote(clipped(name))));
         }
         return Ok(name.to_owned());
     }
@@ -243,10 +246,16 @@ pub(super) fn label(name: &str, strategy: Strategy, names: LabelNames) -> Result
         made.insert_str(0, "key");
     }
     if made.chars().all(|c| c == '_') {
-        let (name, made) = (quote(name), quote(&made));
+        let (name, made) = (quote(clipped(name)), quote(clipped(&made)));
         return Err(format!("normalization for label name {name} resulted in invalid name {made}"));
     }
     Ok(made)
+}
+
+/// A name as it stands in an error: its first bytes, whole characters of them.
+pub(super) fn clipped(name: &str) -> &str {
+    let end = (0..=name.len().min(MAX_SHOWN_BYTES)).rev().find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or_default()]
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn faults_are_told_one_by_one() {
         {"name": "g", "gauge": {"dataPoints": [{"attributes": [{"key": "", "value": {"stringValue": "x"}}]}]}}"#;
     let error = translate(&request(metrics), &OtlpSettings::default(), 150_000).unwrap_err();
     assert_eq!(
-        error,
+        error.to_string(),
         "invalid temporality and type combination for metric \"d\"\n\
          could not get aggregation temporality for none as it has unsupported metric type Empty\n\
          normalization for metric \"..\" resulted in empty name\n\
@@ -147,4 +147,69 @@ fn faults_are_told_one_by_one() {
     let far = r#"{"name": "g", "gauge": {"dataPoints": [{"timeUnixNano": "0"}, {"timeUnixNano": "1795224884348000000"}]}}"#;
     let translated = translate(&request(far), &OtlpSettings::default(), 150_000).unwrap();
     assert_eq!(translated.timeseries.len(), 2 + MAX_INFO_SAMPLES + 1);
+}
+
+fn attribute(key: &str, value: String) -> otlp::KeyValue {
+    let value = otlp::AnyValue { string_value: Some(value), ..otlp::AnyValue::default() };
+    otlp::KeyValue { key: key.to_owned(), value: Some(value) }
+}
+
+/// Gauges of one resource, each with so many points.
+fn gauges(resource: Vec<otlp::KeyValue>, n_points: usize) -> otlp::ExportRequest {
+    let gauge = otlp::Gauge { data_points: vec![otlp::NumberDataPoint::default(); n_points] };
+    let metric = otlp::Metric { name: "g".to_owned(), gauge: Some(gauge), ..otlp::Metric::default() };
+    let scope = otlp::ScopeMetrics { metrics: vec![metric], ..otlp::ScopeMetrics::default() };
+    let resource = Some(otlp::Resource { attributes: resource });
+    otlp::ExportRequest {
+        resource_metrics: vec![otlp::ResourceMetrics { resource, scope_metrics: vec![scope] }],
+    }
+}
+
+#[test]
+fn labels_that_are_copied_into_every_series_are_bounded() {
+    let refused = |attributes, n_points| {
+        let outcome = translate(&gauges(attributes, n_points), &OtlpSettings::default(), 150_000);
+        match outcome.unwrap_err() {
+            TranslateError::TooLarge(text) => text,
+            TranslateError::Bad(text) => panic!("{text}"),
+        }
+    };
+    let long = "the labels of a series have more than 1048576 bytes; send shorter attributes";
+    assert_eq!(refused(vec![attribute("service.name", "j".repeat(2 << 20))], 1), long);
+    let much = "the request becomes more than 67108864 bytes of labels and samples; send smaller batches";
+    let half = vec![attribute("service.name", "j".repeat(1 << 19))];
+    assert_eq!(refused(half.clone(), 200), much);
+    assert!(translate(&gauges(half, 100), &OtlpSettings::default(), 150_000).is_ok());
+    // Rows of `target_info` as well.
+    let mut info =
+        gauges(vec![attribute("service.name", "j".to_owned()), attribute("x", "x".repeat(1 << 19))], 2);
+    let gauge = info.resource_metrics[0].scope_metrics[0].metrics[0].gauge.as_mut().unwrap();
+    gauge.data_points[1].time_unix_nano = 1_795_224_884_348_000_000;
+    let outcome = translate(&info, &OtlpSettings::default(), 150_000);
+    assert_eq!(outcome, Err(TranslateError::TooLarge(much.to_owned())));
+}
+
+#[test]
+fn values_of_one_label_are_joined_up_to_a_bound() {
+    let keys = ["a.b", "a/b", "a_b"];
+    let joined = |n_bytes: usize| {
+        let mut attributes: Vec<_> = keys.iter().map(|key| attribute(key, "v".repeat(n_bytes))).collect();
+        attributes.push(attribute("service.name", "j".to_owned()));
+        translate(&gauges(attributes, 1), &OtlpSettings::default(), 150_000)
+    };
+    let series = joined(2).unwrap().timeseries;
+    assert!(series[1].labels.iter().any(|label| label.name == "a_b" && label.value == "vv;vv;vv"));
+    assert!(matches!(joined(400_000), Err(TranslateError::TooLarge(_))));
+}
+
+#[test]
+fn faults_are_told_up_to_a_number_and_with_short_names() {
+    let name = "é".repeat(1000);
+    let metrics = vec![otlp::Metric { name, ..otlp::Metric::default() }; 150];
+    let mut request = gauges(Vec::new(), 0);
+    request.resource_metrics[0].scope_metrics[0].metrics = metrics;
+    let error = translate(&request, &OtlpSettings::default(), 150_000).unwrap_err().to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!((lines.len(), lines[100]), (101, "and 50 more"));
+    assert!(lines[0].contains(&format!(" {} ", "é".repeat(100))), "{}", lines[0]);
 }
