@@ -37,9 +37,11 @@ const MAX_INFO_SAMPLES: usize = 1000;
 
 /// Most bytes of labels and samples that one push may become: each data point has its own copy of what its resource and
 /// its library say.
-const MAX_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 128 << 20;
 /// Bytes of a series beside its texts and numbers.
 const SERIES_BYTES: usize = 64;
+/// Bytes of a label beside its texts.
+const LABEL_BYTES: usize = 48;
 /// Bytes of a sample, and of a bucket of a histogram with its span.
 const SAMPLE_BYTES: usize = 16;
 /// Faults that are told one by one; of more the number.
@@ -196,7 +198,7 @@ impl Out<'_> {
     fn charge(&mut self, labels: &LabelsBuilder, n_samples: usize) -> Result<(), TranslateError> {
         let n_bytes = text_bytes(labels.iter());
         check_set(n_bytes)?;
-        let n_bytes = n_bytes + SERIES_BYTES + n_samples * SAMPLE_BYTES;
+        let n_bytes = n_bytes + SERIES_BYTES + labels.iter().count() * LABEL_BYTES + n_samples * SAMPLE_BYTES;
         self.left = self.left.checked_sub(n_bytes).ok_or_else(|| {
             let text = format!(
                 "the request becomes more than {MAX_BYTES} bytes of labels and samples; send smaller batches"

@@ -39,7 +39,7 @@ const BORDER_PART: i64 = 4;
 
 /// However small the limit on memory, so much for each series: an open chunk takes about 150 bytes before it has a second
 /// buffer of samples, and a flush of a few samples each would cost more than it frees.
-const MIN_BYTES_PER_SERIES: usize = 176;
+const MIN_BYTES_PER_SERIES: usize = 160;
 
 /// Nor is a chunk of fewer samples worth its place in a block.
 const MIN_SAMPLES_PER_SERIES: u64 = 32;
