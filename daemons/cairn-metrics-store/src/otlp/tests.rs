@@ -176,9 +176,9 @@ fn labels_that_are_copied_into_every_series_are_bounded() {
     };
     let long = "the labels of a series have more than 1048576 bytes; send shorter attributes";
     assert_eq!(refused(vec![attribute("service.name", "j".repeat(2 << 20))], 1), long);
-    let much = "the request becomes more than 67108864 bytes of labels and samples; send smaller batches";
+    let much = "the request becomes more than 134217728 bytes of labels and samples; send smaller batches";
     let half = vec![attribute("service.name", "j".repeat(1 << 19))];
-    assert_eq!(refused(half.clone(), 200), much);
+    assert_eq!(refused(half.clone(), 400), much);
     assert!(translate(&gauges(half, 100), &OtlpSettings::default(), 150_000).is_ok());
     // Rows of `target_info` as well.
     let mut info =
