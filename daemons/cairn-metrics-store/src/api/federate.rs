@@ -156,19 +156,19 @@ fn text(rows: &[Row], external: &Labels, names: Names) -> String {
         let mut added: Vec<(&str, &str)> = added.chain(instance).collect();
         added.sort_unstable();
         let pairs: Vec<(&str, &str)> = own.chain(added).collect();
+        let shown = Shown { name, labels: &pairs, time_ms: *time, names };
         match newest {
-            Newest::Float(value) => line(&mut out, name, "", &pairs, None, *value, *time, names),
+            Newest::Float(value) => shown.line(&mut out, "", None, *value),
             Newest::Histogram(histogram) => {
                 let float = FloatHistogram::from(&**histogram);
                 let mut cumulative = 0.0;
                 for (bound, count) in float.custom_bounds.iter().zip(bucket_counts(&float)) {
                     cumulative += count;
-                    line(&mut out, name, "_bucket", &pairs, Some(*bound), cumulative, *time, names);
+                    shown.line(&mut out, "_bucket", Some(*bound), cumulative);
                 }
-                let in_all = Some(f64::INFINITY);
-                line(&mut out, name, "_bucket", &pairs, in_all, float.count, *time, names);
-                line(&mut out, name, "_sum", &pairs, None, float.sum, *time, names);
-                line(&mut out, name, "_count", &pairs, None, float.count, *time, names);
+                shown.line(&mut out, "_bucket", Some(f64::INFINITY), float.count);
+                shown.line(&mut out, "_sum", None, float.sum);
+                shown.line(&mut out, "_count", None, float.count);
             }
         }
     }
@@ -208,51 +208,53 @@ fn shown_name(name: &str, names: Names) -> String {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that stands on a line")]
-fn line(
-    out: &mut String,
-    name: &str,
-    suffix: &str,
-    labels: &[(&str, &str)],
-    le: Option<f64>,
-    value: f64,
+/// A series on the page.
+struct Shown<'a> {
+    name: &'a str,
+    labels: &'a [(&'a str, &'a str)],
     time_ms: i64,
     names: Names,
-) {
-    let name = shown_name(&format!("{name}{suffix}"), names);
-    let is_outside = is_plain(&name);
-    if is_outside {
-        out.push_str(&name);
+}
+
+impl Shown<'_> {
+    /// One line of it; `le` is the bound of a bucket.
+    fn line(&self, out: &mut String, suffix: &str, le: Option<f64>, value: f64) {
+        let Self { name, labels, time_ms, names } = *self;
+        let name = shown_name(&format!("{name}{suffix}"), names);
+        let is_outside = is_plain(&name);
+        if is_outside {
+            out.push_str(&name);
+        }
+        let mut before = '{';
+        let mut next = |out: &mut String| {
+            out.push(before);
+            before = ',';
+        };
+        if !is_outside {
+            next(out);
+            out.push_str(&name);
+        }
+        for (label, text) in labels {
+            next(out);
+            out.push_str(&shown_name(label, names));
+            out.push_str("=\"");
+            push_escaped(out, text);
+            out.push('"');
+        }
+        if let Some(le) = le {
+            next(out);
+            out.push_str("le=\"");
+            let _ = write_general_float(out, le);
+            out.push('"');
+        }
+        if before == ',' {
+            out.push('}');
+        }
+        out.push(' ');
+        // Writing to a String does not fail.
+        let _ = write_general_float(out, value);
+        let _ = writeln!(out, " {time_ms}");
     }
-    let mut before = '{';
-    let mut next = |out: &mut String| {
-        out.push(before);
-        before = ',';
-    };
-    if !is_outside {
-        next(out);
-        out.push_str(&name);
-    }
-    for (label, text) in labels {
-        next(out);
-        out.push_str(&shown_name(label, names));
-        out.push_str("=\"");
-        push_escaped(out, text);
-        out.push('"');
-    }
-    if let Some(le) = le {
-        next(out);
-        out.push_str("le=\"");
-        let _ = write_general_float(out, le);
-        out.push('"');
-    }
-    if before == ',' {
-        out.push('}');
-    }
-    out.push(' ');
-    // Writing to a String does not fail.
-    let _ = write_general_float(out, value);
-    let _ = writeln!(out, " {time_ms}");
 }
 
 fn push_escaped(out: &mut String, text: &str) {

@@ -27,7 +27,7 @@ impl ScrapeThreads {
         let n = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let loops: io::Result<Vec<Handle>> = (0..n).map(|index| start_one(index, &stop)).collect();
         let loops = loops.unwrap_or_else(|error| {
-            tracing::warn!(%error, "no threads for scraping alone: it shares those of the API");
+            tracing::warn!(%error, "no threads for scraping alone, it shares those of the API: raise the limits on threads and open files, then restart");
             vec![Handle::current()]
         });
         Self { loops, next: AtomicUsize::new(0), _stop: stop.drop_guard() }

@@ -24,7 +24,7 @@ use crate::target::{Health, Status, Target};
 /// Large bodies that are read and stored at the same time. They lie in memory whole; more at once would not be faster.
 const MAX_CONCURRENT_STORES: usize = 4;
 
-/// A page of this size is stored in about a millisecond, where it came in; larger ones on threads that may be blocked.
+/// A page up to this size is stored where it came in, in some milliseconds; larger ones on threads that may be blocked.
 const MAX_BYTES_IN_PLACE: usize = 512 << 10;
 
 /// A target of more series than this is stored there as well: its pages are not small for long.
