@@ -23,6 +23,9 @@ pub struct Client {
 /// Longest answer: a count over everything after a restart.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Longest answer in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
+
 /// Headers of remote write 1.0.
 const WRITE_HEADERS: [(&str, &str); 3] = [
     ("Content-Type", "application/x-protobuf"),
@@ -97,6 +100,6 @@ impl Client {
 
 fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Answer> {
     let status = response.status().as_u16();
-    let body = response.body_mut().read_to_string()?;
+    let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
     Ok(Answer { status, body })
 }

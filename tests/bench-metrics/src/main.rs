@@ -3,16 +3,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use cairn_bench_metrics::fleet::Fleet;
+use cairn_bench_metrics::keep::{self, Dir};
 use cairn_bench_metrics::modes::{self, Size};
-use cairn_bench_metrics::server::{Kind, Program};
+use cairn_bench_metrics::server::{Kind, Program, Server};
 use cairn_bench_metrics::template::{PAGE, Template};
-use cairn_bench_metrics::{process, send};
+use cairn_bench_metrics::{process, queries, send};
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +27,8 @@ enum Mode {
     Churn,
     /// kill -9 under full load: samples lost, time until ready.
     Kill,
+    /// Queries over what `ingest` wrote, all stores beside each other: time and CPU.
+    Query,
 }
 
 /// Measures metrics stores beside each other.
@@ -54,6 +58,9 @@ struct Arguments {
     /// Folder for data, instead of the system's for temporary files; what is put there is removed
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Folder where `ingest` leaves its data and `query` finds it, also in a later run; without it `query` loads its own
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -85,30 +92,75 @@ fn run(arguments: &Arguments) -> Result<()> {
     let fleet = Fleet::new(Template::parse(PAGE)?);
     println!("{}; {} machines of {} series.", process::machine(), size.hosts, fleet.series_per_host());
     for mode in &arguments.modes {
-        let (title, columns): (&str, &[&str]) = match mode {
-            Mode::Ingest => ("Remote write", &modes::INGEST_COLUMNS),
-            Mode::Scrape => ("Scraping", &modes::SCRAPE_COLUMNS),
-            Mode::Churn => ("Churn", &modes::CHURN_COLUMNS),
-            Mode::Kill => ("kill -9 under load", &modes::KILL_COLUMNS),
-        };
-        println!("\n{title}:\n\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
-        for program in &programs {
-            let dir = match &arguments.scratch {
-                Some(scratch) => tempfile::tempdir_in(scratch),
-                None => tempfile::tempdir(),
-            };
-            let dir = dir.context("folder for the data")?;
-            let row = match mode {
-                Mode::Ingest => modes::ingest(program, dir.path(), &fleet, size),
-                Mode::Scrape => modes::scrape(program, dir.path(), &fleet, size),
-                Mode::Churn => modes::churn(program, dir.path(), &fleet, size),
-                Mode::Kill => modes::kill(program, dir.path(), &fleet, size),
-            };
-            match row {
-                Ok(row) => println!("| {} |", row.join(" | ")),
-                Err(error) => println!("| {} | failed: {error:#} |", program.name()),
+        match mode {
+            Mode::Ingest => {
+                let scratch = arguments.scratch.as_deref();
+                table("Remote write", &modes::INGEST_COLUMNS, &programs, |program| {
+                    let dir = Dir::for_ingest(arguments.keep.as_deref(), scratch, program)?;
+                    modes::ingest(program, dir.path(), &fleet, size)
+                });
             }
+            Mode::Scrape => table("Scraping", &modes::SCRAPE_COLUMNS, &programs, |program| {
+                let dir = Dir::passing(arguments.scratch.as_deref())?;
+                modes::scrape(program, dir.path(), &fleet, size)
+            }),
+            Mode::Churn => table("Churn", &modes::CHURN_COLUMNS, &programs, |program| {
+                let dir = Dir::passing(arguments.scratch.as_deref())?;
+                modes::churn(program, dir.path(), &fleet, size)
+            }),
+            Mode::Kill => table("kill -9 under load", &modes::KILL_COLUMNS, &programs, |program| {
+                let dir = Dir::passing(arguments.scratch.as_deref())?;
+                modes::kill(program, dir.path(), &fleet, size)
+            }),
+            Mode::Query => query(arguments, &programs, &fleet, size)?,
         }
+    }
+    Ok(())
+}
+
+/// A row for each store, one after the other.
+fn table(
+    title: &str,
+    columns: &[&str],
+    programs: &[Program],
+    measure: impl Fn(&Program) -> Result<modes::Row>,
+) {
+    print_head(title, columns);
+    for program in programs {
+        match measure(program) {
+            Ok(row) => println!("| {} |", row.join(" | ")),
+            Err(error) => println!("| {} | failed: {error:#} |", program.name()),
+        }
+    }
+}
+
+fn print_head(title: &str, columns: &[impl AsRef<str>]) {
+    let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+    println!("\n{title}:\n\n| {} |\n|{}", columns.join(" | "), "---|".repeat(columns.len()));
+}
+
+/// A row for each question, all stores in it.
+fn query(arguments: &Arguments, programs: &[Program], fleet: &Arc<Fleet>, size: Size) -> Result<()> {
+    let mut stores = Vec::new();
+    for program in programs {
+        let dir = Dir::for_query(arguments.keep.as_deref(), arguments.scratch.as_deref(), program)?;
+        if keep::loaded(dir.path()).is_none_or(|loaded| loaded.samples != size.samples) {
+            dir.clear()?;
+            modes::ingest(program, dir.path(), fleet, size)?;
+        }
+        stores.push(dir);
+    }
+    let ends: Vec<i64> = stores.iter().filter_map(|dir| Some(keep::loaded(dir.path())?.end_ms)).collect();
+    let servers: Vec<Server> = programs
+        .iter()
+        .zip(&stores)
+        .map(|(program, dir)| program.start(dir.path(), "[]"))
+        .collect::<Result<_>>()?;
+    let names: Vec<String> = programs.iter().map(Program::name).collect();
+    print_head("Queries (medians, warm)", &queries::columns(&names));
+    queries::compare(&servers, &ends, |row| println!("| {} |", row.join(" | ")))?;
+    for server in servers {
+        server.stop()?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, bail};
 
 use crate::fleet::{Fleet, STEP_MS, instance};
+use crate::keep::{self, Loaded};
 use crate::pages::Pages;
 use crate::process::Usage;
 use crate::send::{HOSTS_PER_REQUEST, Plan, Sent, send, send_one};
@@ -80,7 +81,8 @@ fn now_ms() -> i64 {
 /// The store fails.
 pub fn ingest(program: &Program, dir: &Path, fleet: &Arc<Fleet>, size: Size) -> Result<Row> {
     let server = program.start(dir, "[]")?;
-    let plan = Plan::ending_at(fleet, size.hosts, size.samples, now_ms() - END_BEFORE_NOW_MS);
+    let end_ms = now_ms() - END_BEFORE_NOW_MS;
+    let plan = Plan::ending_at(fleet, size.hosts, size.samples, end_ms);
     let (sent, wall) = run(program, &plan, &server)?;
     let loaded = server.usage()?;
     send_one(&server.client, now_ms())?;
@@ -88,6 +90,7 @@ pub fn ingest(program: &Program, dir: &Path, fleet: &Arc<Fleet>, size: Size) -> 
     let rested = server.usage()?;
     let stored = server.stored_bytes()?;
     server.stop()?;
+    keep::set_loaded(dir, Loaded { end_ms, samples: size.samples })?;
     Ok(vec![
         program.name(),
         grouped(sent.samples),
