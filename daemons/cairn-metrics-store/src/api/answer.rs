@@ -5,9 +5,10 @@ use std::fmt::Write;
 use axum::response::{IntoResponse, Response};
 use cairn_model::number::{write_json_float, write_plain_float};
 use cairn_model::{FloatHistogram, Labels, TimeMs};
-use cairn_promql::{Point, Sample, Value};
+use cairn_promql::{MatrixSeries, Point, Sample, Value};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use rayon::prelude::*;
 
 /// `Content-Type` of every envelope; no charset, as Prometheus.
 pub(crate) const ENVELOPE_TYPE: &str = "application/json";
@@ -18,32 +19,40 @@ const MAX_ANNOTATIONS: usize = 10;
 /// A good answer: `data` as JSON text, with what is to be said beside it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answered {
-    /// JSON of `data`.
-    pub(super) data: String,
-    /// Things that may make the answer wrong.
-    pub(super) warnings: Vec<String>,
-    /// Things worth knowing.
-    pub(super) infos: Vec<String>,
+    /// The envelope up to the end of `data`.
+    text: String,
+    warnings: Vec<String>,
+    infos: Vec<String>,
 }
 
 impl Answered {
-    /// Data alone.
-    pub(super) fn new(data: String) -> Self {
-        Self { data, ..Self::default() }
+    /// `data` as JSON text.
+    pub(super) fn new(data: &str) -> Self {
+        Self::written(|out| out.push_str(data))
+    }
+
+    /// `data` as `write` writes it: answers can be long, and this one is not copied any more.
+    pub(super) fn written(write: impl FnOnce(&mut String)) -> Self {
+        let mut text = String::from("{\"status\":\"success\",\"data\":");
+        write(&mut text);
+        Self { text, ..Self::default() }
+    }
+
+    /// Adds what may make the answer wrong, and what is worth knowing.
+    pub(super) fn with(self, warnings: Vec<String>, infos: Vec<String>) -> Self {
+        Self { warnings, infos, ..self }
     }
 
     /// Anything serde can print.
     pub(super) fn of<T: serde::Serialize + ?Sized>(data: &T) -> Self {
         // Strings, numbers, lists and maps with text keys: nothing that JSON cannot say.
-        Self::new(serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned()))
+        Self::new(&serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned()))
     }
 }
 
 impl IntoResponse for Answered {
     fn into_response(self) -> Response {
-        let mut body = String::with_capacity(self.data.len() + 64);
-        body.push_str("{\"status\":\"success\",\"data\":");
-        body.push_str(&self.data);
+        let mut body = self.text;
         for (key, kind, list) in [("warnings", "warning", &self.warnings), ("infos", "info", &self.infos)] {
             if list.is_empty() {
                 continue;
@@ -114,10 +123,15 @@ pub(crate) fn push_labels(out: &mut String, labels: &Labels) {
 
 /// Seconds of a sample: whole, or with exactly three decimals.
 fn push_sample_time(out: &mut String, time: TimeMs) {
-    let (sign, ms) = (if time.0 < 0 { "-" } else { "" }, time.0.unsigned_abs());
-    let _ = write!(out, "{sign}{}", ms / 1000);
+    let ms = time.0.unsigned_abs();
+    if time.0 < 0 {
+        out.push('-');
+    }
+    out.push_str(itoa::Buffer::new().format(ms / 1000));
     if !ms.is_multiple_of(1000) {
-        let _ = write!(out, ".{:03}", ms % 1000);
+        out.push('.');
+        // The one in front keeps the zeros.
+        out.push_str(&itoa::Buffer::new().format(1000 + ms % 1000)[1..]);
     }
 }
 
@@ -207,33 +221,67 @@ pub(crate) fn push_value(out: &mut String, value: &Value) {
         }
         Value::Matrix(series) => {
             out.push_str("\"resultType\":\"matrix\",\"result\":[");
-            for (index, one) in series.iter().enumerate() {
-                out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
-                push_labels(out, &one.labels);
-                if !one.points.is_empty() {
-                    out.push_str(",\"values\":[");
-                    for (index, point) in one.points.iter().enumerate() {
-                        if index > 0 {
-                            out.push(',');
-                        }
-                        push_point(out, *point);
-                    }
-                    out.push(']');
+            push_matrix(out, series);
+            out.push(']');
+        }
+    }
+}
+
+/// A matrix of more points than this is written on all cores.
+const MAX_POINTS_OF_ONE: usize = 1 << 14;
+
+/// `[1795225663.123,"0.123456"],`: what a point takes, about, so that memory is asked for once.
+const POINT_BYTES: usize = 32;
+
+fn push_matrix(out: &mut String, series: &[MatrixSeries]) {
+    let n_points: usize = series.iter().map(|one| one.points.len()).sum();
+    if n_points <= MAX_POINTS_OF_ONE {
+        return push_some(out, series);
+    }
+    let n_parts = n_points.div_ceil(MAX_POINTS_OF_ONE);
+    let written: Vec<String> = series
+        .par_chunks(series.len().div_ceil(n_parts))
+        .map(|some| {
+            let n_points: usize = some.iter().map(|one| one.points.len()).sum();
+            let mut out = String::with_capacity(n_points * POINT_BYTES);
+            push_some(&mut out, some);
+            out
+        })
+        .collect();
+    out.reserve(written.iter().map(|part| part.len() + 1).sum());
+    for (index, part) in written.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        out.push_str(part);
+    }
+}
+
+fn push_some(out: &mut String, series: &[MatrixSeries]) {
+    for (index, one) in series.iter().enumerate() {
+        out.push_str(if index > 0 { ",{\"metric\":" } else { "{\"metric\":" });
+        push_labels(out, &one.labels);
+        if !one.points.is_empty() {
+            out.push_str(",\"values\":[");
+            for (index, point) in one.points.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
                 }
-                if !one.histograms.is_empty() {
-                    out.push_str(",\"histograms\":[");
-                    for (index, sample) in one.histograms.iter().enumerate() {
-                        if index > 0 {
-                            out.push(',');
-                        }
-                        push_histogram_point(out, sample.time, &sample.histogram);
-                    }
-                    out.push(']');
-                }
-                out.push('}');
+                push_point(out, *point);
             }
             out.push(']');
         }
+        if !one.histograms.is_empty() {
+            out.push_str(",\"histograms\":[");
+            for (index, sample) in one.histograms.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_histogram_point(out, sample.time, &sample.histogram);
+            }
+            out.push(']');
+        }
+        out.push('}');
     }
 }
 
@@ -242,7 +290,7 @@ mod tests {
     use std::sync::Arc;
 
     use cairn_model::histogram::{Buckets, Counts, Span};
-    use cairn_promql::{HistogramSample, MatrixSeries, VectorSample};
+    use cairn_promql::{HistogramSample, VectorSample};
 
     use super::*;
 
@@ -250,6 +298,24 @@ mod tests {
         let mut out = String::new();
         push_value(&mut out, value);
         out
+    }
+
+    #[test]
+    fn a_long_matrix_is_written_as_its_series_one_by_one() {
+        let series: Vec<MatrixSeries> = (0..37u8)
+            .map(|number| MatrixSeries {
+                labels: Arc::new(Labels::from_pairs([("n", number.to_string())])),
+                points: (0..3000)
+                    .map(|at| Point { time: TimeMs(at * 500), value: f64::from(number) })
+                    .collect(),
+                histograms: Vec::new(),
+            })
+            .collect();
+        let mut one_by_one = String::new();
+        push_some(&mut one_by_one, &series);
+        let mut written = String::new();
+        push_matrix(&mut written, &series);
+        assert!(written == one_by_one);
     }
 
     #[test]

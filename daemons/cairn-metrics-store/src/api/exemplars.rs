@@ -30,7 +30,7 @@ pub(super) async fn exemplars(State(app): State<App>, params: Params) -> Result<
     }
     let question = move |db: &Db| Ok(json(&db.exemplars(&sets, start, end)));
     let found = app.running()?.engine.ask(question).await?;
-    Ok(Answered::new(found).into_response())
+    Ok(Answered::new(&found).into_response())
 }
 
 fn json(found: &[(Arc<Labels>, Vec<Exemplar>)]) -> String {

@@ -46,7 +46,7 @@ fn truncated<T>(mut list: Vec<T>, limit: usize) -> (Vec<T>, Vec<String>) {
 
 fn strings(list: Vec<String>, limit: usize) -> Answered {
     let (list, warnings) = truncated(list, limit);
-    Answered { warnings, ..Answered::of(&list) }
+    Answered::of(&list).with(warnings, Vec::new())
 }
 
 /// Unites the answers for each selector; without any, asks once for everything.
@@ -121,7 +121,7 @@ pub(super) async fn series(State(app): State<App>, params: Params) -> Result<Ans
             push_labels(&mut data, labels);
         }
         data.push(']');
-        Ok(Answered { warnings, ..Answered::new(data) })
+        Ok(Answered::new(&data).with(warnings, Vec::new()))
     };
     Ok(app.running()?.engine.ask(question).await?)
 }

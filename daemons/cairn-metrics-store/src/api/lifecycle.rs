@@ -44,7 +44,7 @@ pub(super) async fn quit(State(app): State<App>) -> Response {
 
 /// `/api/v1/notifications`: there is nothing that waits for an operator's click.
 pub(super) async fn notifications() -> Answered {
-    Answered::new("[]".to_owned())
+    Answered::new("[]")
 }
 
 /// `/api/v1/notifications/live`: the status that makes a browser stop asking for a stream that never says anything.

@@ -73,13 +73,15 @@ fn rendered(found: Answer, timings: &Timings, stats: &str, limit: usize) -> Answ
             "value {stats} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""
         ));
     }
-    let mut data = String::from("{");
-    push_value(&mut data, &value);
-    if !stats.is_empty() {
-        push_stats(&mut data, timings, &cost);
-    }
-    data.push('}');
-    Answered { data, warnings, infos }
+    let answered = Answered::written(|out| {
+        out.push('{');
+        push_value(out, &value);
+        if !stats.is_empty() {
+            push_stats(out, timings, &cost);
+        }
+        out.push('}');
+    });
+    answered.with(warnings, infos)
 }
 
 /// What becomes of the expression of the parameter `query`. A long one takes its time, so it is read off the async

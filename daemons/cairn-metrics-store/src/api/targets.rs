@@ -245,12 +245,12 @@ pub(super) async fn rules(params: Params) -> Result<Answered, ApiError> {
             "group_limit needs to be present in order to paginate over the groups",
         ));
     }
-    Ok(Answered::new("{\"groups\":[]}".to_owned()))
+    Ok(Answered::new("{\"groups\":[]}"))
 }
 
 /// `/api/v1/alerts`: there are none.
 pub(super) async fn alerts() -> Answered {
-    Answered::new("{\"alerts\":[]}".to_owned())
+    Answered::new("{\"alerts\":[]}")
 }
 
 #[cfg(test)]

@@ -26,9 +26,30 @@ pub fn write_plain_float(out: &mut impl Write, value: f64) -> fmt::Result {
     } else if value.is_infinite() {
         out.write_str(if value > 0.0 { "+Inf" } else { "-Inf" })
     } else {
-        // Rust's Display for floats is the shortest round-trip decimal without exponent.
-        write!(out, "{value}")
+        write_finite(out, value)
     }
+}
+
+/// Whole numbers up to here are floats exactly.
+const MAX_EXACT: f64 = (1u64 << 53) as f64;
+
+/// Answers to queries are millions of numbers: most are whole, nearly all others are printed without an exponent by
+/// `zmij`, which takes a fifth of the time of the standard library and gives the same digits.
+fn write_finite(out: &mut impl Write, value: f64) -> fmt::Result {
+    #[expect(clippy::cast_possible_truncation, reason = "what does not come back is printed otherwise")]
+    let whole = value as i64;
+    #[expect(clippy::cast_precision_loss, reason = "compared with where it came from")]
+    let is_whole = whole as f64 == value && value.abs() < MAX_EXACT;
+    if is_whole && (whole != 0 || value.is_sign_positive()) {
+        return out.write_str(itoa::Buffer::new().format(whole));
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    if text.contains('e') {
+        // Rust's Display for floats is the shortest round-trip decimal without exponent.
+        return write!(out, "{value}");
+    }
+    out.write_str(text.strip_suffix(".0").unwrap_or(text))
 }
 
 /// Prints as Go's `%v`, `%g` and `FormatFloat(v, 'g', -1, 64)`: exponent form when the exponent is below -4 or at least 6
@@ -157,6 +178,13 @@ mod tests {
             for text in [json_float(value), plain_float(value), general_float(value)] {
                 proptest::prop_assert_eq!(parse_float(&text).map(f64::to_bits), Some(value.to_bits()), "{}", text);
             }
+            proptest::prop_assert_eq!(plain_float(value), value.to_string());
+        }
+
+        #[test]
+        fn decimals_are_as_the_standard_library_prints_them(digits in -99_999_999_999i64..99_999_999_999, exponent in -12i32..12) {
+            let value: f64 = format!("{digits}e{exponent}").parse().unwrap();
+            proptest::prop_assert_eq!(plain_float(value), value.to_string());
         }
     }
 }

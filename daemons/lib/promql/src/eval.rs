@@ -9,9 +9,11 @@ use crate::answer::{
 };
 use crate::ast::{AggregateOp, Expr, ExprKind, ValueType};
 use crate::eval_load;
+use crate::eval_range_vector::RangeSeries;
 use crate::evaluator::Evaluator;
 use crate::series::{Series, Steps, is_absent, merge_equal, same_labelset, without_name};
 use crate::source::SampleSource;
+use crate::watch::Watch;
 
 /// Most steps of a range query that are evaluated at all; the HTTP API allows far fewer.
 const MAX_STEPS: u64 = 1_000_000;
@@ -174,7 +176,7 @@ fn stored_samples<'a>(
     steps: Steps,
 ) -> Result<Vec<MatrixSeries>, EvalError> {
     let mut matrix = Vec::new();
-    evaluator.stream_ranges(expr, steps, &mut |evaluator, series| {
+    let work = |series: &RangeSeries<'_>, _: &mut Watch<'a>| {
         let window = series.windows[0];
         let histograms: Vec<HistogramSample> =
             series.histograms.in_window(0).map_or_else(Vec::new, |window| {
@@ -184,14 +186,16 @@ fn stored_samples<'a>(
                     .collect()
             });
         let n_samples: usize = histograms.iter().map(|one| one.histogram.n_samples()).sum();
-        evaluator.hold(window.len() + n_samples)?;
         let points: Vec<Point> = (window.lo..window.hi)
             .map(|at| Point { time: TimeMs(series.column.times[at]), value: series.column.values[at] })
             .collect();
-        if !points.is_empty() || !histograms.is_empty() {
-            let labels =
-                if series.drops_name { without_name(series.labels) } else { Arc::clone(series.labels) };
-            matrix.push(MatrixSeries { labels, points, histograms });
+        let labels = if series.drops_name { without_name(series.labels) } else { Arc::clone(series.labels) };
+        Ok((window.len() + n_samples, MatrixSeries { labels, points, histograms }))
+    };
+    evaluator.map_ranges(expr, steps, work, |evaluator, (n_samples, series)| {
+        evaluator.hold(n_samples)?;
+        if n_samples > 0 {
+            matrix.push(series);
         }
         Ok(())
     })?;

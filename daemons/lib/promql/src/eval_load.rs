@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cairn_model::{FloatHistogram, Labels, Matcher, TimeMs};
+use rayon::prelude::*;
 
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, ExprKind, Extension, VectorSelector};
@@ -16,6 +17,9 @@ use crate::series::Steps;
 use crate::source::{HistogramPoint, Selection, SeriesData, is_stale};
 use crate::windows::Column;
 use crate::{func_info, histogram_hints};
+
+/// Series that one core converts in a row.
+const SERIES_IN_A_ROW: usize = 64;
 
 /// The series of one read.
 #[derive(Debug)]
@@ -63,7 +67,10 @@ impl MaybeMarker for Arc<FloatHistogram> {
 
 impl<T: MaybeMarker> Samples<T> {
     fn new(times: Vec<i64>, values: Vec<T>, starts: Vec<i64>) -> Self {
-        let unmarked = values.iter().any(MaybeMarker::is_marker).then(|| {
+        // Most series have none, and looking at some values at a time is done several values at once.
+        let has_markers =
+            values.chunks(64).any(|some| some.iter().fold(false, |found, value| found | value.is_marker()));
+        let unmarked = has_markers.then(|| {
             let kept = || (0..times.len()).filter(|at| !values[*at].is_marker());
             Box::new(Self {
                 times: kept().map(|at| times[at]).collect(),
@@ -146,7 +153,7 @@ pub(crate) fn load<'a>(evaluator: &mut Evaluator<'a>, expr: &'a Expr, steps: Ste
 
 fn read_group(evaluator: &mut Evaluator<'_>, group: &[Need<'_>], end: i64) -> Result<(), EvalError> {
     let Some(first) = group.first() else { return Ok(()) };
-    evaluator.check_stop()?;
+    evaluator.watch.check_stop()?;
     let mut loaded = read(evaluator, &first.matchers, first.start, end)?;
     if first.wants_hints {
         for series in &mut loaded.series {
@@ -171,18 +178,18 @@ fn read(
     }
     let selection = Selection { matchers, start: TimeMs(start.saturating_add(1)), end: TimeMs(end) };
     let found = evaluator.source.select(&selection).map_err(EvalError::Source)?;
-    let mut series = Vec::with_capacity(found.len());
-    for one in found {
-        let n = one.times.len() + one.histograms.len();
-        if n == 0 {
-            continue;
-        }
-        evaluator.samples_read += n as u64;
-        let one = loaded_series(one, evaluator.options.start_timestamps);
+    let wants_starts = evaluator.options.start_timestamps;
+    let series: Vec<LoadedSeries> = found
+        .into_par_iter()
+        .with_min_len(SERIES_IN_A_ROW)
+        .filter(|one| one.times.len() + one.histograms.len() > 0)
+        .map(|one| loaded_series(one, wants_starts))
+        .collect();
+    for one in &series {
+        let n_floats = one.floats.times.len();
+        evaluator.samples_read += (n_floats + one.histograms.times.len()) as u64;
         let n_histogram_samples: usize = one.histograms.values.iter().map(|value| value.n_samples()).sum();
-        evaluator.hold(one.floats.times.len() + n_histogram_samples)?;
-        evaluator.tick(n)?;
-        series.push(one);
+        evaluator.hold(n_floats + n_histogram_samples)?;
     }
     Ok(Loaded { series })
 }

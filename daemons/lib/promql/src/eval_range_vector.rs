@@ -7,10 +7,13 @@ use cairn_model::{FloatHistogram, Labels};
 
 use crate::answer::EvalError;
 use crate::ast::{Expr, ExprKind};
+use crate::batches::in_batches;
 use crate::eval_duration;
+use crate::eval_load::LoadedSeries;
 use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
+use crate::watch::Watch;
 use crate::windows::{Column, Placement, Window};
 
 /// One series of a range vector.
@@ -32,65 +35,47 @@ impl RangeSeries<'_> {
     }
 }
 
-/// Takes the series of a range vector.
-type RangeSink<'s, 'a> = &'s mut dyn FnMut(&mut Evaluator<'a>, &RangeSeries<'_>) -> Result<(), EvalError>;
-
 impl<'a> Evaluator<'a> {
-    /// Pushes each series of a range vector with its windows; also series without samples in any window.
-    pub(crate) fn stream_ranges(
+    /// Hands what `work` makes of each series of a range vector, with its windows, to `sink`, in order; also of series
+    /// without samples in any window. The work is done on all cores.
+    pub(crate) fn map_ranges<T: Send>(
         &mut self,
         expr: &'a Expr,
         steps: Steps,
-        sink: RangeSink<'_, 'a>,
-    ) -> Result<Placement, EvalError> {
-        let mut windows = Vec::with_capacity(steps.n);
-        let mut histogram_windows = Vec::new();
+        work: impl Fn(&RangeSeries<'_>, &mut Watch<'a>) -> Result<T, EvalError> + Sync,
+        mut sink: impl FnMut(&mut Self, T) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
         match &expr.unwrap_parens().kind {
             ExprKind::Matrix(matrix) => {
                 let range = eval_duration::positive_ms(&matrix.range, self.lengths)?;
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
-                for one in &loaded.series {
-                    let column = one.floats.column();
-                    placement.windows(column.times, &mut windows);
-                    let histograms = one.histograms.column();
-                    histogram_windows.clear();
-                    if !histograms.times.is_empty() {
-                        placement.windows(histograms.times, &mut histogram_windows);
-                    }
-                    self.tick(column.times.len() + histograms.times.len() + steps.n)?;
-                    let series = RangeSeries {
-                        labels: &one.labels,
-                        drops_name: false,
-                        column,
-                        windows: &windows,
-                        histograms: HistogramColumn::new(histograms, &histogram_windows),
-                    };
-                    sink(self, &series)?;
-                }
-                Ok(placement)
+                let work = |one: &LoadedSeries, buffers: &mut Buffers, watch: &mut Watch<'a>| {
+                    let (floats, histograms) = (one.floats.column(), one.histograms.column());
+                    watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
+                    work(&buffers.place(&one.labels, false, floats, histograms, &placement), watch)
+                };
+                let watch = self.watch;
+                in_batches(&loaded.series, steps.n, watch, Buffers::default, work, |made| sink(self, made))
             }
             ExprKind::Subquery(subquery) => {
                 let placement = crate::eval_subquery::placement(self, subquery, steps)?;
                 let inner = crate::eval_subquery::inner_steps(self, subquery, steps)?;
                 if inner.n == 0 {
-                    return Ok(placement);
+                    return Ok(());
                 }
                 let (mut times, mut values) = (Vec::new(), Vec::new());
                 let mut histogram_times = Vec::new();
                 let mut histograms: Vec<Arc<FloatHistogram>> = Vec::new();
+                let mut buffers = Buffers::default();
                 self.stream(&subquery.expr, inner, &mut |evaluator, series| {
                     times.clear();
                     values.clear();
                     histogram_times.clear();
                     histograms.clear();
-                    histogram_windows.clear();
                     for (index, histogram) in series.histograms.iter() {
                         histogram_times.push(inner.time(index));
                         histograms.push(without_hint(histogram));
-                    }
-                    if !histogram_times.is_empty() {
-                        placement.windows(&histogram_times, &mut histogram_windows);
                     }
                     for (index, value) in series.values.iter().enumerate() {
                         if !is_absent(*value) {
@@ -100,23 +85,16 @@ impl<'a> Evaluator<'a> {
                     }
                     let n_samples = series.n_samples();
                     evaluator.hold(n_samples)?;
-                    placement.windows(&times, &mut windows);
                     evaluator.tick(times.len() + steps.n)?;
-                    let range_series = RangeSeries {
-                        labels: &series.labels,
-                        drops_name: series.drops_name,
-                        column: Column::new(&times, &values),
-                        windows: &windows,
-                        histograms: HistogramColumn::new(
-                            Column::new(&histogram_times, &histograms),
-                            &histogram_windows,
-                        ),
-                    };
-                    sink(evaluator, &range_series)?;
+                    let (floats, histograms) =
+                        (Column::new(&times, &values), Column::new(&histogram_times, &histograms));
+                    let placed =
+                        buffers.place(&series.labels, series.drops_name, floats, histograms, &placement);
+                    let made = work(&placed, &mut evaluator.watch)?;
+                    sink(evaluator, made)?;
                     evaluator.release(n_samples);
                     Ok(())
-                })?;
-                Ok(placement)
+                })
             }
             _ => Err(EvalError::Execution(format!(
                 "expected a range vector at {}:{}, found {}",
@@ -124,6 +102,37 @@ impl<'a> Evaluator<'a> {
                 expr.span.column,
                 expr.value_type().documented()
             ))),
+        }
+    }
+}
+
+/// Memory for windows, kept from series to series.
+#[derive(Default)]
+struct Buffers {
+    windows: Vec<Window>,
+    histogram_windows: Vec<Window>,
+}
+
+impl Buffers {
+    fn place<'s>(
+        &'s mut self,
+        labels: &'s Arc<Labels>,
+        drops_name: bool,
+        column: Column<'s>,
+        histograms: Column<'s, Arc<FloatHistogram>>,
+        placement: &Placement,
+    ) -> RangeSeries<'s> {
+        placement.windows(column.times, &mut self.windows);
+        self.histogram_windows.clear();
+        if !histograms.times.is_empty() {
+            placement.windows(histograms.times, &mut self.histogram_windows);
+        }
+        RangeSeries {
+            labels,
+            drops_name,
+            column,
+            windows: &self.windows,
+            histograms: HistogramColumn::new(histograms, &self.histogram_windows),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::annotations::Notes;
 use crate::answer::{EvalError, Sample};
 use crate::ast::{Call, Extension, Span, VectorSelector};
+use crate::batches::in_batches;
 use crate::eval_duration;
 use crate::eval_load::{Loaded, LoadedSeries, MaybeMarker, Reader, Samples};
 use crate::evaluator::{Evaluator, Sink};
@@ -12,6 +13,7 @@ use crate::parser_selector::METRIC_NAME;
 use crate::selector_smoothed;
 use crate::series::{ABSENT, Series, Steps, seconds};
 use crate::source::is_stale;
+use crate::watch::Watch;
 use crate::windows::Placement;
 
 impl<'a> Evaluator<'a> {
@@ -57,15 +59,11 @@ impl<'a> Evaluator<'a> {
     ) -> Result<(), EvalError> {
         let placement = self.placement(selector, self.options.lookback_ms, steps)?;
         if selector.extension == Extension::Smoothed {
-            return self.stream_picked(selector, steps, sink, |evaluator, from, to| {
-                let mut notes = Notes::default();
-                selector_smoothed::fill(from, &placement, to, &mut notes);
-                for note in notes.drain() {
-                    evaluator.annotations.note(note, from.labels.value(METRIC_NAME), span);
-                }
+            return self.stream_picked(selector, span, steps, sink, |from, to, notes| {
+                selector_smoothed::fill(from, &placement, to, notes);
             });
         }
-        self.stream_picked(selector, steps, sink, |_, from, to| {
+        self.stream_picked(selector, span, steps, sink, |from, to, _| {
             if from.histograms.times.is_empty() {
                 pick_newest_float(&from.floats, &placement, &mut to.values);
                 return;
@@ -114,31 +112,46 @@ impl<'a> Evaluator<'a> {
         selector: &VectorSelector,
         steps: Steps,
         sink: Sink<'_, 'a>,
-        time_ms: impl Fn(&LoadedSeries, Newest) -> i64,
+        time_ms: impl Fn(&LoadedSeries, Newest) -> i64 + Sync,
     ) -> Result<(), EvalError> {
         let placement = self.placement(selector, self.options.lookback_ms, steps)?;
-        self.stream_picked(selector, steps, sink, |_, from, to| {
+        // Nothing is noted, so it does not matter where.
+        self.stream_picked(selector, Span::default(), steps, sink, |from, to, _| {
             pick_newest(from, &placement, |step, newest| to.values[step] = seconds(time_ms(from, newest)));
         })
     }
 
+    /// `pick` fills in a series; what it notes is said of the selector at `span`.
     fn stream_picked(
         &mut self,
         selector: &VectorSelector,
+        span: Span,
         steps: Steps,
         sink: Sink<'_, 'a>,
-        pick: impl Fn(&mut Self, &LoadedSeries, &mut Series),
+        pick: impl Fn(&LoadedSeries, &mut Series, &mut Notes) + Sync,
     ) -> Result<(), EvalError> {
         let loaded = self.loaded_series(selector);
-        for one in &loaded.series {
+        let watch = self.watch;
+        let work = |one: &LoadedSeries, (): &mut (), watch: &mut Watch<'a>| {
             let mut series = Series::floats(Arc::clone(&one.labels), false, vec![ABSENT; steps.n]);
-            pick(self, one, &mut series);
-            self.tick(steps.n)?;
-            if !series.is_empty() {
-                sink(self, series)?;
-            }
-        }
-        Ok(())
+            let mut notes = Notes::default();
+            pick(one, &mut series, &mut notes);
+            watch.tick(steps.n)?;
+            Ok((series, notes))
+        };
+        in_batches(
+            &loaded.series,
+            steps.n,
+            watch,
+            || (),
+            work,
+            |(series, mut notes)| {
+                for note in notes.drain() {
+                    self.annotations.note(note, series.labels.value(METRIC_NAME), span);
+                }
+                if series.is_empty() { Ok(()) } else { sink(self, series) }
+            },
+        )
     }
 }
 

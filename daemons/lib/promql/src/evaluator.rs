@@ -8,17 +8,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::annotations::Annotations;
-use crate::answer::{EvalError, Options, Stop};
+use crate::answer::{EvalError, Options};
 use crate::ast::{At, Expr, ExprKind, ValueType};
 use crate::eval_duration::QueryLengths;
 use crate::eval_load::{Loaded, Reader};
 use crate::facts;
 use crate::series::{Histograms, Series, Steps, merge_equal, seconds, without_name};
 use crate::source::SampleSource;
+use crate::watch::Watch;
 use crate::{agg, binop, func};
-
-/// Values handled between two looks at the deadline.
-const CHECK_EVERY: u64 = 1 << 16;
 
 /// Takes the series of a vector, one by one.
 pub(crate) type Sink<'s, 'a> = &'s mut dyn FnMut(&mut Evaluator<'a>, Series) -> Result<(), EvalError>;
@@ -41,7 +39,7 @@ pub(crate) struct Evaluator<'a> {
     held: u64,
     pub(crate) peak: u64,
     pub(crate) samples_read: u64,
-    since_check: u64,
+    pub(crate) watch: Watch<'a>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -59,7 +57,7 @@ impl<'a> Evaluator<'a> {
             held: 0,
             peak: 0,
             samples_read: 0,
-            since_check: 0,
+            watch: Watch::new(options.stop),
         }
     }
 
@@ -105,21 +103,7 @@ impl<'a> Evaluator<'a> {
 
     /// Counts work, and now and then asks whether to stop.
     pub(crate) fn tick(&mut self, n: usize) -> Result<(), EvalError> {
-        self.since_check += n as u64 + 1;
-        if self.since_check < CHECK_EVERY {
-            return Ok(());
-        }
-        self.since_check = 0;
-        self.check_stop()
-    }
-
-    /// Asks whether to stop.
-    pub(crate) fn check_stop(&self) -> Result<(), EvalError> {
-        match self.options.stop.and_then(|stop| stop()) {
-            None => Ok(()),
-            Some(Stop::TimedOut) => Err(EvalError::TimedOut),
-            Some(Stop::Canceled) => Err(EvalError::Canceled),
-        }
+        self.watch.tick(n)
     }
 
     /// The values of a scalar expression, one for each step.

@@ -6,9 +6,11 @@ use cairn_model::{Labels, LabelsBuilder, MatchOp};
 
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, ExprKind, VectorSelector};
+use crate::eval_range_vector::RangeSeries;
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps};
+use crate::watch::Watch;
 
 /// `absent(v)`
 pub(crate) fn absent<'a>(
@@ -39,9 +41,12 @@ pub(crate) fn absent_over_time<'a>(
 ) -> Result<(), EvalError> {
     let arg = &call.args[0];
     let mut values = vec![1.0; steps.n];
-    evaluator.stream_ranges(arg, steps, &mut |_, series| {
-        for (step, value) in values.iter_mut().enumerate() {
-            if series.has_samples(step) {
+    let presence = |series: &RangeSeries<'_>, _: &mut Watch<'a>| {
+        Ok((0..steps.n).map(|step| series.has_samples(step)).collect::<Vec<bool>>())
+    };
+    evaluator.map_ranges(arg, steps, presence, |_, presence| {
+        for (value, is_present) in values.iter_mut().zip(presence) {
+            if is_present {
                 *value = ABSENT;
             }
         }

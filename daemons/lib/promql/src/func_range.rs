@@ -15,6 +15,7 @@ use crate::func_rate::Difference;
 use crate::histogram_column::HistogramWindow;
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
+use crate::watch::Watch;
 use crate::windows::{Column, Window};
 
 /// What tells one function over range vectors from another.
@@ -157,17 +158,21 @@ pub(crate) fn stream<'a>(
     let lookback = evaluator.options.lookback_ms;
     let range_call = RangeCall { params, range_seconds: seconds(range), extension, lookback };
     let mut non_counter = None;
-    evaluator.stream_ranges(range_arg, steps, &mut |evaluator, series| {
+    let work = |series: &RangeSeries<'_>, watch: &mut Watch<'a>| {
         let labels = Arc::clone(series.labels);
         let mut out = Series::floats(labels, series.drops_name, vec![ABSENT; steps.n]);
         let mut notes = Notes::default();
-        fill(evaluator, &range_call, function, series, &mut out, &mut notes)?;
-        for note in notes.drain() {
-            evaluator.annotations.note(note, series.labels.value(METRIC_NAME), range_arg.span);
-        }
+        fill(watch, &range_call, function, series, &mut out, &mut notes)?;
         let has_numbers = !out.values.iter().all(|value| is_absent(*value));
-        if function.wants_counter && has_numbers {
-            non_counter = name_of_non_counter(series).or(non_counter.take());
+        Ok((out, has_numbers, notes))
+    };
+    evaluator.map_ranges(range_arg, steps, work, |evaluator, (out, has_numbers, mut notes)| {
+        let name = out.labels.value(METRIC_NAME);
+        for note in notes.drain() {
+            evaluator.annotations.note(note, name, range_arg.span);
+        }
+        if function.wants_counter && has_numbers && !is_name_of_counter(name) {
+            non_counter = Some(name.to_owned());
         }
         if has_numbers || !out.histograms.is_empty() { sink(evaluator, out) } else { Ok(()) }
     })?;
@@ -183,16 +188,14 @@ pub(crate) fn stream<'a>(
     Ok(())
 }
 
-/// Rates make sense for counters only, and those have telling names.
-fn name_of_non_counter(series: &RangeSeries<'_>) -> Option<String> {
-    let name = series.labels.value(METRIC_NAME);
-    let is_counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
-    (!name.is_empty() && !is_counter).then(|| name.to_owned())
+/// Rates make sense for counters only, and those have telling names. What has no name any more may be one.
+fn is_name_of_counter(name: &str) -> bool {
+    name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// Fills in `out`, one number or histogram per step.
 fn fill(
-    evaluator: &mut Evaluator<'_>,
+    watch: &mut Watch<'_>,
     call: &RangeCall,
     function: &RangeFunction,
     series: &RangeSeries<'_>,
@@ -203,7 +206,7 @@ fn fill(
         func_extended::fill(call, function.borders, series, out, notes);
         return Ok(());
     }
-    fill_numbers(evaluator, call, function, series, &mut out.values)?;
+    fill_numbers(watch, call, function, series, &mut out.values)?;
     if function.is_rate && !series.column.starts.is_empty() {
         let has_overlap = |window| series.column.has_overlapping_starts(window);
         if series.windows.iter().any(has_overlap) {
@@ -212,7 +215,7 @@ fn fill(
     }
     for window in series.histograms.windows() {
         let Some(histograms) = series.histograms.in_window(window.index) else { continue };
-        evaluator.tick(window.len())?;
+        watch.tick(window.len())?;
         put_histograms(call, function, series, histograms, out, notes);
     }
     Ok(())
@@ -256,7 +259,7 @@ fn put_histograms(
 
 /// Fills in one value per step, as if there were no histograms.
 fn fill_numbers(
-    evaluator: &mut Evaluator<'_>,
+    watch: &mut Watch<'_>,
     call: &RangeCall,
     function: &RangeFunction,
     series: &RangeSeries<'_>,
@@ -265,7 +268,7 @@ fn fill_numbers(
     let (column, windows) = (series.column, series.windows);
     match &function.fill {
         Fill::Windows(fill) => fill(call, column, windows, out),
-        Fill::Watched(fill) => fill(call, column, windows, out, &mut |n| evaluator.tick(n))?,
+        Fill::Watched(fill) => fill(call, column, windows, out, &mut |n| watch.tick(n))?,
         Fill::Ends(value) => {
             for window in windows.iter().filter(|window| window.len() > 0) {
                 out[window.index] = value(column, window);
@@ -273,7 +276,7 @@ fn fill_numbers(
         }
         Fill::Values(value) => {
             for window in windows.iter().filter(|window| window.len() > 0) {
-                evaluator.tick(window.len())?;
+                watch.tick(window.len())?;
                 out[window.index] = value(call, window, &column.values[window.lo..window.hi]);
             }
         }

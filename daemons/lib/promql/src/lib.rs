@@ -11,6 +11,7 @@
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
 //! | how do windows move over samples | `windows.rs` |
+//! | what is done on several cores | `batches.rs` |
 //! | which families of functions are there, how is a call of each evaluated | `func.rs`, `func_range.rs` |
 //! | what does a function, an aggregation, an operator compute | `func_*.rs`, `agg*.rs`, `binop*.rs` |
 //! | the same for native histograms | `histogram_*.rs`; arithmetic itself in `cairn_model::float_histogram` |
@@ -40,6 +41,7 @@ mod printer_pretty;
 mod token;
 
 mod annotations;
+mod batches;
 mod eval;
 mod eval_duration;
 mod eval_load;
@@ -60,6 +62,7 @@ mod quantile;
 mod selector_smoothed;
 mod series;
 mod start_times;
+mod watch;
 mod windows;
 
 mod agg;

@@ -22,7 +22,7 @@ pub use tombstones::{TOMBSTONES_FILE, TOMBSTONES_FORMAT};
 pub use write::{CHUNKS_FORMAT, MAX_COLUMN_SAMPLES};
 
 pub(crate) use read::{Block, BlockError};
-pub(crate) use samples::SampleReader;
+pub(crate) use samples::{SampleReader, TimeColumns};
 pub(crate) use tombstones::{Deleted, Tombstones};
 pub(crate) use write::{BlockOrigin, BlockWriter};
 

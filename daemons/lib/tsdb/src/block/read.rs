@@ -1,6 +1,7 @@
 //! Reading a block. Damage in a part costs that part: it is noted and left out; only input and output errors fail a query.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -8,12 +9,13 @@ use cairn_disk::header::HeaderError;
 use cairn_disk::record_file::{RecordFileError, open_record_file, read_record_at};
 use cairn_disk::{CheckedError, Fs, FsFile, read_checked_versioned};
 use cairn_promql::source::SeriesData;
+use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::index::{self, Contents, Place, Wanted};
 use super::{
     BlockMeta, CHUNKS_FILE, CHUNKS_FORMAT, INDEX_FILE, INDEX_FORMAT, META_FILE, META_FORMAT, SampleReader,
-    SeriesEntry, Tombstones, index_v1, series_batch,
+    SeriesEntry, TimeColumns, Tombstones, index_v1, series_batch,
 };
 use crate::codec::Malformed;
 use crate::damage::DamageLog;
@@ -70,6 +72,12 @@ impl BlockError {
             _ => false,
         }
     }
+}
+
+/// A batch of series in the index.
+struct SeriesRange {
+    numbers: Range<u32>,
+    place: Place,
 }
 
 /// An open block.
@@ -161,20 +169,44 @@ impl Block {
         wanted: &RoaringBitmap,
         mut visit: impl FnMut(SeriesEntry) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (position, &(first, place)) in self.contents.series.iter().enumerate() {
-            let next_first = match self.contents.series.get(position + 1) {
-                Some(&(next_first, _)) => next_first,
-                None => u32::try_from(self.meta.n_series).unwrap_or(u32::MAX),
-            };
-            if first >= next_first || wanted.range_cardinality(first..next_first) == 0 {
-                continue;
-            }
-            let read = self.read_batch(first, place, |number| number < next_first && wanted.contains(number));
-            for entry in self.note(read)?.into_iter().flatten() {
+        for batch in self.batches_with(wanted) {
+            for entry in self.read_wanted(&batch, wanted)? {
                 visit(entry)?;
             }
         }
         Ok(())
+    }
+
+    /// The series of a set, as [`visit_series`](Self::visit_series) hands them over; read on all cores.
+    pub(crate) fn series_entries(&self, wanted: &RoaringBitmap) -> Result<Vec<SeriesEntry>, BlockError> {
+        let batches: Vec<SeriesRange> = self.batches_with(wanted).collect();
+        let read: Vec<Vec<SeriesEntry>> =
+            batches.par_iter().map(|batch| self.read_wanted(batch, wanted)).collect::<Result<_, _>>()?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    /// Batches that have series of the set.
+    fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
+        let all = &self.contents.series;
+        let n_series = u32::try_from(self.meta.n_series).unwrap_or(u32::MAX);
+        let ranges = all.iter().enumerate().map(move |(position, &(first, place))| {
+            let end = all.get(position + 1).map_or(n_series, |&(next_first, _)| next_first);
+            SeriesRange { numbers: first..end, place }
+        });
+        ranges
+            .filter(|range| !range.numbers.is_empty() && wanted.range_cardinality(range.numbers.clone()) > 0)
+    }
+
+    /// The series of a batch that are in the set; none when it is damaged, which is noted.
+    fn read_wanted(
+        &self,
+        batch: &SeriesRange,
+        wanted: &RoaringBitmap,
+    ) -> Result<Vec<SeriesEntry>, BlockError> {
+        let SeriesRange { numbers, place } = batch;
+        let is_wanted = |number| number < numbers.end && wanted.contains(number);
+        let read = self.read_batch(numbers.start, *place, is_wanted);
+        Ok(self.note(read)?.unwrap_or_default())
     }
 
     /// Series one after the other, a batch in memory at a time; for compaction, which stops at any damage.
@@ -224,7 +256,12 @@ impl Block {
 
     /// Reads samples of this block.
     pub(crate) fn samples(&self) -> SampleReader<'_> {
-        SampleReader::new(self)
+        self.samples_with(Arc::default())
+    }
+
+    /// Reads samples of this block, with time columns that others have decoded, too.
+    pub(crate) fn samples_with(&self, times: Arc<TimeColumns>) -> SampleReader<'_> {
+        SampleReader::new(self, times)
     }
 
     pub(crate) fn label_names(&self) -> impl Iterator<Item = &str> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_disk::record_file::read_record_at;
 use cairn_promql::source::SeriesData;
@@ -19,29 +19,45 @@ const MAX_KEPT_TIMES: usize = 256 << 10;
 
 const BAD: Malformed = Malformed("chunk");
 
+/// Decoded time columns of one block, for all who read it for one purpose.
+#[derive(Debug, Default)]
+pub(crate) struct TimeColumns(RwLock<KeptTimes>);
+
+#[derive(Debug, Default)]
+struct KeptTimes {
+    by_number: HashMap<u32, Arc<[i64]>>,
+    n_times: usize,
+}
+
+impl TimeColumns {
+    fn get(&self, id: u32) -> Option<Arc<[i64]>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).by_number.get(&id).cloned()
+    }
+
+    fn keep(&self, id: u32, times: Arc<[i64]>) {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        kept.n_times += times.len();
+        if kept.n_times > MAX_KEPT_TIMES {
+            kept.by_number.clear();
+            kept.n_times = times.len();
+        }
+        kept.by_number.insert(id, times);
+    }
+}
+
 /// Reads samples of one block. Cheap to make; to be used for many series, ascending.
 #[derive(Debug)]
 pub(crate) struct SampleReader<'a> {
     block: &'a Block,
     page: Option<(u32, Page)>,
     times_page: Option<(usize, Page)>,
-    times: HashMap<u32, Arc<[i64]>>,
-    n_kept_times: usize,
+    times: Arc<TimeColumns>,
     ints: Vec<i64>,
-    values: Vec<f64>,
 }
 
 impl<'a> SampleReader<'a> {
-    pub(super) fn new(block: &'a Block) -> Self {
-        Self {
-            block,
-            page: None,
-            times_page: None,
-            times: HashMap::new(),
-            n_kept_times: 0,
-            ints: Vec::new(),
-            values: Vec::new(),
-        }
+    pub(super) fn new(block: &'a Block, times: Arc<TimeColumns>) -> Self {
+        Self { block, page: None, times_page: None, times, ints: Vec::new() }
     }
 
     /// Appends the samples of a chunk in `start..=end`. Damage is noted and left out.
@@ -106,7 +122,7 @@ impl<'a> SampleReader<'a> {
         let (_, page) = self.page.as_ref().expect("loaded above");
         let decoded = page.piece(slot).and_then(|piece| match times {
             None => decode_piece(piece, place, start, end, into),
-            Some(times) => decode_columns(piece, &times, start..=end, into, &mut self.ints, &mut self.values),
+            Some(times) => decode_columns(piece, &times, start..=end, into, &mut self.ints),
         });
         decoded.map_err(|source| block.malformed_chunks(offset, source))
     }
@@ -130,10 +146,8 @@ impl<'a> SampleReader<'a> {
     }
 
     fn times(&mut self, id: u32, n: usize) -> Result<Arc<[i64]>, BlockError> {
-        if let Some(times) = self.times.get(&id)
-            && times.len() == n
-        {
-            return Ok(Arc::clone(times));
+        if let Some(times) = self.times.get(id).filter(|times| times.len() == n) {
+            return Ok(times);
         }
         let block = self.block;
         let pages = &block.contents.times;
@@ -150,17 +164,12 @@ impl<'a> SampleReader<'a> {
         let mut times = Vec::new();
         let decoded = page
             .piece(id - first)
-            .and_then(|piece| column::decode_ints(piece, n, &mut times))
+            .and_then(|piece| column::decode_ints(piece, n, 0..n, &mut times))
             .map_err(malformed);
         self.times_page = Some((at, page));
         decoded?;
         let times: Arc<[i64]> = times.into();
-        self.n_kept_times += n;
-        if self.n_kept_times > MAX_KEPT_TIMES {
-            self.times.clear();
-            self.n_kept_times = n;
-        }
-        self.times.insert(id, Arc::clone(&times));
+        self.times.keep(id, Arc::clone(&times));
         Ok(times)
     }
 
@@ -212,7 +221,6 @@ fn decode_columns(
     range: RangeInclusive<i64>,
     into: &mut SeriesData,
     ints: &mut Vec<i64>,
-    values: &mut Vec<f64>,
 ) -> Result<(), Malformed> {
     let (&encoding, data) = piece.split_first().ok_or(BAD)?;
     if encoding != ENCODING_COLUMNS {
@@ -224,23 +232,15 @@ fn decode_columns(
     if from >= until {
         return Ok(());
     }
-    let is_all = from == 0 && until == n;
     let n_before = into.times.len();
-    let taken = if is_all {
-        column::decode_floats(data, n, ints, &mut into.values)?
-    } else {
-        values.clear();
-        let taken = column::decode_floats(data, n, ints, values)?;
-        into.values.extend_from_slice(&values[from..until]);
-        taken
-    };
+    let taken = column::decode_floats(data, n, from..until, ints, &mut into.values)?;
     into.times.extend_from_slice(&times[from..until]);
     let starts = &data[taken..];
     if !starts.is_empty() {
         ints.clear();
-        column::decode_ints(starts, n, ints)?;
+        column::decode_ints(starts, n, from..until, ints)?;
         into.starts.resize(n_before, 0);
-        into.starts.extend_from_slice(&ints[from..until]);
+        into.starts.extend_from_slice(ints);
     } else if !into.starts.is_empty() {
         into.starts.resize(into.times.len(), 0);
     }

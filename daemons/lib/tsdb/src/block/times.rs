@@ -53,7 +53,8 @@ impl TimesWriter {
         self.ids.insert(hash, id);
         self.last_id = id;
         self.bytes.clear();
-        self.encoder.encode(times, &mut self.bytes);
+        // Without marks: times are decoded whole, for all the series that share them.
+        self.encoder.encode(times, false, &mut self.bytes);
         self.page.push_new(&self.bytes);
         if self.page.is_full() {
             self.flush(files)?;

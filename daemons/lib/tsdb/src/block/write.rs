@@ -170,7 +170,7 @@ impl BlockWriter {
         self.scratch.push(ENCODING_COLUMNS);
         self.float_encoder.encode(values, &mut self.scratch);
         if starts.iter().any(|&start| start != 0) {
-            self.int_encoder.encode(starts, &mut self.scratch);
+            self.int_encoder.encode(starts, true, &mut self.scratch);
         }
         let (&min_time, &max_time) = times.first().zip(times.last()).ok_or(io::ErrorKind::InvalidInput)?;
         self.add_piece(min_time, max_time, times.len(), Some(id))

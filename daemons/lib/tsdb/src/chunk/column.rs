@@ -9,6 +9,7 @@ mod classes;
 mod floats;
 mod huffman;
 mod ints;
+mod marks;
 
 pub use floats::{FloatEncoder, decode as decode_floats};
 pub use ints::{IntEncoder, decode as decode_ints};

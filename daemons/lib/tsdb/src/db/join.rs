@@ -3,30 +3,55 @@
 use std::sync::Arc;
 
 use cairn_promql::source::{HistogramPoint, SeriesData};
+use rayon::slice::ParallelSliceMut as _;
 
 use crate::chunk::{self, Chunk};
 use crate::codec::Malformed;
+
+/// What one place holds of a series.
+#[derive(Debug)]
+pub(super) struct Part {
+    data: SeriesData,
+    /// First and last time; `None` when it is empty or does not ascend.
+    span: Option<(i64, i64)>,
+}
+
+impl Part {
+    /// Looks at its times: whoever decodes parts on all cores has this done there as well.
+    pub(super) fn new(data: SeriesData) -> Self {
+        let span = span(&data);
+        Self { data, span }
+    }
+
+    /// The series, when there is no other part of it.
+    pub(super) fn alone(self) -> SeriesData {
+        if self.span.is_some() { self.data } else { interleave(&[self.data]) }
+    }
+}
 
 /// Joins the parts of each series. Parts of one series come in the order in which they were written: of two values at
 /// one time the earlier part's stays. The answer ascends by labels, each series once.
 ///
 /// Parts that follow each other in time, as nearly all do, are only put behind each other.
-pub(super) fn join(mut parts: Vec<SeriesData>) -> Vec<SeriesData> {
-    // Each block and the head ascend already, so this merges runs; being stable it keeps the order of writing.
-    parts.sort_by(|a, b| a.labels.cmp(&b.labels));
+pub(super) fn join(mut parts: Vec<Part>) -> Vec<SeriesData> {
+    // Being stable it keeps the order of writing.
+    parts.par_sort_by(|a, b| a.data.labels.cmp(&b.data.labels));
     let mut joined: Vec<SeriesData> = Vec::with_capacity(parts.len());
     let mut rest = parts.into_iter().peekable();
     while let Some(first) = rest.next() {
+        if rest.peek().is_none_or(|next| next.data.labels != first.data.labels) {
+            joined.push(first.alone());
+            continue;
+        }
         let mut group = vec![first];
-        while let Some(next) = rest.next_if(|part| part.labels == group[0].labels) {
+        while let Some(next) = rest.next_if(|part| part.data.labels == group[0].data.labels) {
             group.push(next);
         }
-        joined.push(join_group(group));
+        joined.push(join_parts(group));
     }
     joined
 }
 
-/// First and last time of a part; `None` when it is empty or does not ascend.
 fn span(part: &SeriesData) -> Option<(i64, i64)> {
     let ascends =
         part.times.is_sorted_by(|a, b| a < b) && part.histograms.is_sorted_by(|a, b| a.time < b.time);
@@ -43,8 +68,13 @@ fn span(part: &SeriesData) -> Option<(i64, i64)> {
 }
 
 /// Joins the parts of one series, of which there is at least one.
-pub(super) fn join_group(mut group: Vec<SeriesData>) -> SeriesData {
-    let mut spans: Vec<(usize, Option<(i64, i64)>)> = group.iter().map(span).enumerate().collect();
+pub(super) fn join_group(group: Vec<SeriesData>) -> SeriesData {
+    join_parts(group.into_iter().map(Part::new).collect())
+}
+
+fn join_parts(mut group: Vec<Part>) -> SeriesData {
+    let mut spans: Vec<(usize, Option<(i64, i64)>)> =
+        group.iter().map(|part| part.span).enumerate().collect();
     spans.sort_by_key(|(_, span)| *span);
     let ascends = spans.iter().all(|(_, span)| span.is_some());
     let follows = spans.windows(2).all(|pair| match (pair[0].1, pair[1].1) {
@@ -52,11 +82,12 @@ pub(super) fn join_group(mut group: Vec<SeriesData>) -> SeriesData {
         _ => false,
     });
     if !ascends || !follows {
+        let group: Vec<SeriesData> = group.into_iter().map(|part| part.data).collect();
         return interleave(&group);
     }
-    let mut joined = std::mem::take(&mut group[spans[0].0]);
+    let mut joined = std::mem::take(&mut group[spans[0].0].data);
     for &(at, _) in &spans[1..] {
-        append(&mut joined, std::mem::take(&mut group[at]));
+        append(&mut joined, std::mem::take(&mut group[at].data));
     }
     joined
 }
@@ -206,7 +237,7 @@ mod tests {
                 }
             }
             let parts = parts.iter().map(|(name, samples, has_starts)| part(&names[*name], samples, *has_starts));
-            let joined = join(parts.collect());
+            let joined = join(parts.map(Part::new).collect());
             prop_assert!(joined.is_sorted_by(|a, b| a.labels < b.labels));
             let found: BTreeMap<_, _> =
                 joined.iter().map(|series| (Arc::clone(&series.labels), model(series))).collect();

@@ -1,6 +1,7 @@
 //! Selections: matching series of blocks and head as one, each time once.
 
 mod export;
+mod select;
 
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use cairn_model::{Labels, Matcher};
 use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
 
 use super::Inner;
-use super::join::join;
 use crate::block::{Block, BlockError, SeriesEntry, Tombstones};
 use crate::chunk::Chunk;
 use crate::damage::DamageLog;
@@ -123,43 +123,6 @@ impl Inner {
         }
         Snapshot { start, end, blocks, head }
     }
-
-    fn select(&self, matchers: &[Matcher], start: i64, end: i64) -> Result<Vec<SeriesData>, SelectError> {
-        if start > end {
-            return Ok(Vec::new());
-        }
-        let snapshot = self.snapshot(matchers, start, end);
-        let (start, end) = (snapshot.start, snapshot.end);
-        let mut budget =
-            Budget { left: self.options.max_select_samples, limit: self.options.max_select_samples };
-        // In the order in which they were written: blocks, then the head.
-        let mut parts: Vec<SeriesData> = Vec::new();
-        for block in &snapshot.blocks {
-            let (tombstones, mut samples) = (block.tombstones(), block.samples());
-            visit_matching(block, &tombstones, matchers, |entry| {
-                let mut part = empty(Arc::new(entry.labels));
-                let deleted = tombstones.of(entry.number);
-                for place in entry.chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
-                    samples.read(place, start, end, &mut part)?;
-                }
-                deleted.cut(&mut part);
-                budget.take(&part)?;
-                if !is_empty(&part) {
-                    parts.push(part);
-                }
-                Ok(())
-            })?;
-        }
-        for series in snapshot.head {
-            for part in series.decode(&self.damage, start, end) {
-                budget.take(&part)?;
-                if !is_empty(&part) {
-                    parts.push(part);
-                }
-            }
-        }
-        Ok(join(parts))
-    }
 }
 
 /// Hands over the series of a block that match and of which something is left, ascending by labels.
@@ -179,25 +142,4 @@ pub(super) fn visit_matching(
 
 fn empty(labels: Arc<Labels>) -> SeriesData {
     SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
-}
-
-fn is_empty(part: &SeriesData) -> bool {
-    part.times.is_empty() && part.histograms.is_empty()
-}
-
-struct Budget {
-    left: usize,
-    limit: usize,
-}
-
-impl Budget {
-    fn take(&mut self, part: &SeriesData) -> Result<(), SelectError> {
-        match self.left.checked_sub(part.times.len() + part.histograms.len()) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => Err(SelectError::TooManySamples { limit: self.limit }),
-        }
-    }
 }

@@ -40,6 +40,11 @@ impl<'a> BitWriter<'a> {
         }
     }
 
+    /// Bits in the output, what was there before included.
+    pub(super) fn position(&self) -> usize {
+        self.out.len() * 8 + self.n as usize
+    }
+
     /// Fills the last byte with zeros.
     pub(super) fn finish(self) {
         let n_bytes = self.n.div_ceil(8) as usize;
@@ -77,6 +82,11 @@ impl<'a> BitReader<'a> {
             eight[..rest.len()].copy_from_slice(rest);
         }
         u64::from_le_bytes(eight)
+    }
+
+    /// Goes to a bit, counted from the start.
+    pub(super) fn go_to(&mut self, bit: usize) {
+        self.at = bit;
     }
 
     #[inline]

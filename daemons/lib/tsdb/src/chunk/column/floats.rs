@@ -5,6 +5,8 @@
 //! Boncz, "ALP: Adaptive Lossless floating-Point Compression", SIGMOD 2023). Values that do not fit (NaN, -0, infinities, a
 //! few with more digits) are kept beside the column as exceptions.
 
+use std::ops::Range;
+
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
 use super::ints::{self, IntEncoder};
@@ -105,9 +107,9 @@ impl FloatEncoder {
         if !self.exceptions.is_empty() {
             put_exceptions(&self.exceptions, out);
         }
-        self.encoder.encode(&self.ints, out);
+        self.encoder.encode(&self.ints, true, out);
         if kind == Kind::Near {
-            self.encoder.encode(&self.distances, out);
+            self.encoder.encode(&self.distances, true, out);
         }
     }
 
@@ -269,11 +271,18 @@ fn ordered(bits: i64) -> i64 {
     bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
-/// Reads a column of `n` values and appends them to `out`. `ints` is memory to work in. Answers how many bytes it took.
+/// Reads a column of `n` values and appends those at `wanted` to `out`. `ints` is memory to work in. Answers how many bytes the
+/// column took.
 ///
 /// # Errors
 /// [`Malformed`] when these are not `n` values; what was appended is of no use then.
-pub fn decode(bytes: &[u8], n: usize, ints: &mut Vec<i64>, out: &mut Vec<f64>) -> Result<usize, Malformed> {
+pub fn decode(
+    bytes: &[u8],
+    n: usize,
+    wanted: Range<usize>,
+    ints: &mut Vec<i64>,
+    out: &mut Vec<f64>,
+) -> Result<usize, Malformed> {
     let mut reader = Reader::new(bytes, "column of floats");
     let head = reader.byte()?;
     let exponent = usize::from(head >> EXPONENT_SHIFT);
@@ -283,26 +292,47 @@ pub fn decode(bytes: &[u8], n: usize, ints: &mut Vec<i64>, out: &mut Vec<f64>) -
     let exceptions = if head & HAS_EXCEPTIONS != 0 { read_exceptions(&mut reader, n)? } else { Vec::new() };
     ints.clear();
     let mut rest = reader.rest();
-    rest = &rest[ints::decode(rest, n, ints)?..];
+    let decoded = ints::decode(rest, n, wanted.clone(), ints)?;
+    rest = &rest[decoded.n_bytes..];
     let start = out.len();
     let from_ordered = |int: i64| f64::from_bits(ordered(int).cast_unsigned());
+    let numbers = &*ints;
     match Kind::from_head(head) {
-        Kind::Bits => out.extend(ints.iter().map(|&int| from_ordered(int))),
+        Kind::Bits => out.extend(numbers.iter().map(|&int| from_ordered(int))),
         #[expect(clippy::cast_precision_loss, reason = "checked when the column is written")]
-        Kind::Divided if exponent == 0 => out.extend(ints.iter().map(|&int| int as f64)),
-        Kind::Divided => out.extend(ints.iter().map(|&int| divide(int, exponent))),
-        Kind::Multiplied => out.extend(ints.iter().map(|&int| multiply(int, exponent))),
+        Kind::Divided if exponent == 0 => out.extend(numbers.iter().map(|&int| int as f64)),
+        Kind::Divided => extend_divided(out, numbers, exponent, decoded.has_runs),
+        Kind::Multiplied => out.extend(numbers.iter().map(|&int| multiply(int, exponent))),
         Kind::Near => {
-            out.extend(ints.iter().map(|&int| divide(int, exponent)));
+            extend_divided(out, numbers, exponent, decoded.has_runs);
             ints.clear();
-            rest = &rest[ints::decode(rest, n, ints)?..];
+            rest = &rest[ints::decode(rest, n, wanted.clone(), ints)?.n_bytes..];
             for (value, &distance) in out[start..].iter_mut().zip(ints.iter()) {
                 *value = from_ordered(ordered(value.to_bits().cast_signed()).wrapping_add(distance));
             }
         }
     }
     for (at, bits) in exceptions {
-        out[start + at] = f64::from_bits(bits);
+        if wanted.contains(&at) {
+            out[start + at - wanted.start] = f64::from_bits(bits);
+        }
     }
     Ok(bytes.len() - rest.len())
+}
+
+/// Appends quotients. Dividing takes longer than all else that decoding does, and where numbers repeat it need not be done
+/// again; where they do not, looking whether they do would cost more.
+fn extend_divided(out: &mut Vec<f64>, numbers: &[i64], exponent: usize, has_runs: bool) {
+    if !has_runs {
+        out.extend(numbers.iter().map(|&int| divide(int, exponent)));
+        return;
+    }
+    let Some(&first) = numbers.first() else { return };
+    let mut last = (first, divide(first, exponent));
+    out.extend(numbers.iter().map(|&int| {
+        if int != last.0 {
+            last = (int, divide(int, exponent));
+        }
+        last.1
+    }));
 }

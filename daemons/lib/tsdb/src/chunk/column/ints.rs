@@ -3,8 +3,11 @@
 //! What is tried: the numbers themselves or their differences, once or twice; all of them, or only those that are not zero with the
 //! distances between them. A common divisor is taken out before, the typical one (a median of samples) is subtracted.
 
+use std::ops::Range;
+
 use super::bits::{BitReader, BitWriter};
 use super::classes::{Census, ClassReader, ClassWriter, Plan};
+use super::marks::{self, Mark};
 use crate::codec::{Malformed, Reader, put_uvarint, put_varint, unzigzag, zigzag};
 
 const BAD: Malformed = Malformed("column");
@@ -23,6 +26,9 @@ const HAS_SCALE: u8 = 1 << 4;
 /// The typical residual follows.
 const HAS_BIAS: u8 = 1 << 5;
 
+/// The length of the codes and marks in them follow.
+const HAS_MARKS: u8 = 1 << 6;
+
 /// So many residuals are looked at to find the typical one.
 const N_SAMPLES: usize = 31;
 
@@ -32,6 +38,8 @@ pub struct IntEncoder {
     residuals: Vec<u64>,
     best: Vec<u64>,
     scaled: Vec<i64>,
+    stream: Vec<u8>,
+    marks: Vec<Mark>,
 }
 
 enum Layout {
@@ -48,8 +56,8 @@ struct Candidate {
 }
 
 impl IntEncoder {
-    /// Appends the encoded column to `out`.
-    pub fn encode(&mut self, values: &[i64], out: &mut Vec<u8>) {
+    /// Appends the encoded column to `out`. With marks, a part of it can be decoded without what comes before.
+    pub fn encode(&mut self, values: &[i64], has_marks: bool, out: &mut Vec<u8>) {
         let Some(&first) = values.first() else { return };
         let scale = common_divisor(values);
         let mut scaled = std::mem::take(&mut self.scaled);
@@ -88,6 +96,7 @@ impl IntEncoder {
         if bias != 0 {
             head |= HAS_BIAS;
         }
+        let head_at = out.len();
         out.push(head);
         put_varint(out, first);
         if scale != 1 {
@@ -96,28 +105,60 @@ impl IntEncoder {
         if bias != 0 {
             put_varint(out, bias);
         }
+        let n_codes = match &layout {
+            Layout::Zero => return,
+            Layout::Dense(_) => self.best.len(),
+            Layout::Sparse { n, .. } => {
+                put_uvarint(out, u64::from(*n));
+                *n as usize
+            }
+        };
+        if !has_marks || !marks::are_worth_it(n_codes) {
+            self.put_codes(&layout, out);
+            return;
+        }
+        out[head_at] |= HAS_MARKS;
+        self.stream.clear();
+        let mut stream = std::mem::take(&mut self.stream);
+        self.put_codes(&layout, &mut stream);
+        marks::put(out, stream.len(), &self.marks, matches!(layout, Layout::Sparse { .. }), order == 1);
+        out.extend_from_slice(&stream);
+        self.stream = stream;
+    }
+
+    /// Appends the codes of `best`, and notes marks.
+    fn put_codes(&mut self, layout: &Layout, out: &mut Vec<u8>) {
+        self.marks.clear();
+        let start = out.len() * 8;
+        let mut bits = BitWriter::new(out);
+        let mut mark = Mark::default();
         match layout {
             Layout::Zero => {}
             Layout::Dense(plan) => {
-                let mut bits = BitWriter::new(out);
-                let writer = ClassWriter::new(&plan, &mut bits);
-                for &value in &self.best {
+                let writer = ClassWriter::new(plan, &mut bits);
+                for (code, &value) in self.best.iter().enumerate() {
+                    if marks::is_before(code) {
+                        self.marks.push(Mark { bit: bits.position() - start, at: code, code, ..mark });
+                    }
                     writer.put(value, &mut bits);
+                    mark.sum = mark.sum.wrapping_add(unzigzag(value));
                 }
-                bits.finish();
             }
-            Layout::Sparse { n, runs, values } => {
-                put_uvarint(out, u64::from(n));
-                let mut bits = BitWriter::new(out);
-                let runs = ClassWriter::new(&runs, &mut bits);
-                let values = ClassWriter::new(&values, &mut bits);
-                for (run, value) in non_zero(&self.best) {
+            Layout::Sparse { n: _, runs, values } => {
+                let runs = ClassWriter::new(runs, &mut bits);
+                let values = ClassWriter::new(values, &mut bits);
+                for (code, (run, value)) in non_zero(&self.best).enumerate() {
+                    if marks::is_before(code) {
+                        self.marks.push(Mark { bit: bits.position() - start, code, ..mark });
+                    }
                     runs.put(run, &mut bits);
                     values.put(value - 1, &mut bits);
+                    mark.at += usize::try_from(run).expect("a run is within the column") + 1;
+                    mark.sum = mark.sum.wrapping_add(unzigzag(value));
                 }
-                bits.finish();
             }
         }
+        bits.finish();
     }
 
     /// Fills `residuals` and says what writing them costs.
@@ -208,13 +249,30 @@ fn typical(n: usize, value: impl Fn(usize) -> i64) -> i64 {
     *samples[..n_samples].select_nth_unstable(n_samples / 2).1
 }
 
-/// Reads a column of `n` values and appends them to `out`; answers how many bytes it took.
+/// What decoding tells beside the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes that the column took.
+    pub n_bytes: usize,
+    /// Whether most numbers are the one before plus the same step.
+    pub has_runs: bool,
+}
+
+/// Reads a column of `n` values and appends those at `wanted` to `out`.
 ///
 /// # Errors
-/// [`Malformed`] when these are not `n` values; what was appended is of no use then.
-pub fn decode(bytes: &[u8], n: usize, out: &mut Vec<i64>) -> Result<usize, Malformed> {
+/// [`Malformed`] when these are not `n` values, as far as that was looked at; what was appended is of no use then.
+pub fn decode(
+    bytes: &[u8],
+    n: usize,
+    wanted: Range<usize>,
+    out: &mut Vec<i64>,
+) -> Result<Decoded, Malformed> {
+    if wanted.start > wanted.end || wanted.end > n {
+        return Err(BAD);
+    }
     if n == 0 {
-        return Ok(0);
+        return Ok(Decoded { n_bytes: 0, has_runs: true });
     }
     let mut reader = Reader::new(bytes, "column");
     let head = reader.byte()?;
@@ -222,51 +280,78 @@ pub fn decode(bytes: &[u8], n: usize, out: &mut Vec<i64>) -> Result<usize, Malfo
     let scale = if head & HAS_SCALE != 0 { reader.uvarint()?.cast_signed() } else { 1 };
     let bias = if head & HAS_BIAS != 0 { reader.varint()? } else { 0 };
     let layout = head & LAYOUT_MASK;
-    let start = out.len();
-    out.reserve(n);
     let is_delta = match head & ORDER_MASK {
         0 => false,
         1 => true,
         _ => return Err(BAD),
     };
-    if is_delta {
-        out.push(first);
-    }
     let n_residuals = n - usize::from(is_delta);
-    let n_sparse = if layout == LAYOUT_SPARSE { reader.count_up_to(n_residuals)? } else { 0 };
+    let n_codes = match layout {
+        LAYOUT_ZERO => 0,
+        LAYOUT_DENSE => n_residuals,
+        LAYOUT_SPARSE => reader.count_up_to(n_residuals)?,
+        _ => return Err(BAD),
+    };
+    let has_marks = head & HAS_MARKS != 0;
+    let (n_stream, mark) = if has_marks {
+        let (n_stream, mark) =
+            marks::read(&mut reader, n_codes, wanted.start, layout == LAYOUT_SPARSE, is_delta)?;
+        (Some(n_stream), mark)
+    } else {
+        (None, Mark::default())
+    };
     let rest = reader.rest();
+    // Without marks all codes are read, since what follows begins where they end.
+    let until = if has_marks { wanted.end } else { n };
+    let start = out.len();
     let mut bits = BitReader::new(rest);
+    if is_delta {
+        // The value at the mark; residuals make those behind it of it.
+        let step = bias.wrapping_mul(scale);
+        let n_before = i64::try_from(mark.at).map_err(|_| BAD)?;
+        out.push(first.wrapping_add(mark.sum.wrapping_mul(scale)).wrapping_add(n_before.wrapping_mul(step)));
+    }
+    let end = start + until.saturating_sub(mark.at);
     match layout {
-        LAYOUT_ZERO => out.resize(start + n, 0),
         LAYOUT_DENSE => {
             let numbers = ClassReader::new(&mut bits)?;
-            out.extend((0..n_residuals).map(|_| unzigzag(numbers.take(&mut bits))));
+            marks::go_to(mark, &mut bits);
+            out.extend((out.len()..end).map(|_| unzigzag(numbers.take(&mut bits))));
         }
         LAYOUT_SPARSE => {
             let runs = ClassReader::new(&mut bits)?;
             let values = ClassReader::new(&mut bits)?;
-            for _ in 0..n_sparse {
+            marks::go_to(mark, &mut bits);
+            for _ in mark.code..n_codes {
                 let run = usize::try_from(runs.take(&mut bits)).map_err(|_| BAD)?;
-                if run >= start + n - out.len() {
+                if run >= end.saturating_sub(out.len()) {
+                    // Behind all that is wanted; without marks nothing may be.
+                    if has_marks {
+                        break;
+                    }
                     return Err(BAD);
                 }
                 out.resize(out.len() + run, 0);
                 out.push(unzigzag(values.take(&mut bits).wrapping_add(1)));
             }
-            out.resize(start + n, 0);
         }
+        _ => {}
+    }
+    out.resize(end.max(start), 0);
+    let n_bytes = match n_stream {
+        Some(n_stream) if bits.n_bytes() <= n_stream && n_stream <= rest.len() => n_stream,
+        None if bits.is_within() => bits.n_bytes(),
         _ => return Err(BAD),
-    }
-    if !bits.is_within() {
-        return Err(BAD);
-    }
+    };
     // All arithmetic wraps as it did when the column was written, so that any numbers come back.
     let step = bias.wrapping_mul(scale);
     if is_delta {
-        let mut sum = first;
-        for value in &mut out[start + 1..] {
-            sum = sum.wrapping_add(value.wrapping_mul(scale).wrapping_add(step));
-            *value = sum;
+        if let Some((first, behind)) = out[start..].split_first_mut() {
+            let mut sum = *first;
+            for value in behind {
+                sum = sum.wrapping_add(value.wrapping_mul(scale).wrapping_add(step));
+                *value = sum;
+            }
         }
     } else {
         let base = first.wrapping_add(step);
@@ -274,5 +359,8 @@ pub fn decode(bytes: &[u8], n: usize, out: &mut Vec<i64>) -> Result<usize, Malfo
             *value = base.wrapping_add(value.wrapping_mul(scale));
         }
     }
-    Ok(bytes.len() - rest.len() + bits.n_bytes())
+    out.truncate(start + wanted.end.saturating_sub(mark.at));
+    out.drain(start..(start + wanted.start.saturating_sub(mark.at)).min(out.len()));
+    let n_bytes = bytes.len() - rest.len() + n_bytes;
+    Ok(Decoded { n_bytes, has_runs: layout != LAYOUT_DENSE })
 }

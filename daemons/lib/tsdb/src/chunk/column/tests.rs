@@ -14,19 +14,31 @@ fn encoded_floats(values: &[f64]) -> Vec<u8> {
 fn check_floats(values: &[f64]) -> usize {
     let bytes = encoded_floats(values);
     let mut decoded = vec![1.0];
-    let taken = decode_floats(&bytes, values.len(), &mut vec![3], &mut decoded).unwrap();
-    assert_eq!(taken, bytes.len(), "{values:?}");
+    let n = values.len();
     let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&decoded[1..]), bits(values));
+    for wanted in [0..n, n / 3..n, 0..n / 2, n / 4..n / 2, n..n] {
+        decoded.truncate(1);
+        let taken = decode_floats(&bytes, n, wanted.clone(), &mut vec![3], &mut decoded).unwrap();
+        assert_eq!(taken, bytes.len(), "{values:?}");
+        assert_eq!(bits(&decoded[1..]), bits(&values[wanted]));
+    }
     bytes.len()
 }
 
 fn check_ints(values: &[i64]) -> usize {
     let mut bytes = Vec::new();
-    IntEncoder::default().encode(values, &mut bytes);
-    let mut decoded = vec![1];
-    assert_eq!(decode_ints(&bytes, values.len(), &mut decoded), Ok(bytes.len()));
-    assert_eq!(&decoded[1..], values);
+    IntEncoder::default().encode(values, false, &mut bytes);
+    let mut with_marks = Vec::new();
+    IntEncoder::default().encode(values, true, &mut with_marks);
+    let n = values.len();
+    for bytes in [&bytes, &with_marks] {
+        for wanted in [0..n, n / 3..n, 0..n / 2, n / 4..n / 2, n..n, n - n / 20..n] {
+            let mut decoded = vec![1];
+            let found = decode_ints(bytes, n, wanted.clone(), &mut decoded);
+            assert_eq!(found.map(|found| found.n_bytes), Ok(bytes.len()));
+            assert_eq!(&decoded[1..], &values[wanted]);
+        }
+    }
     bytes.len()
 }
 
@@ -139,7 +151,7 @@ proptest! {
         for bytes in [&bytes, &garbage] {
             for n in [0, 1, values.len(), 65_535] {
                 let mut out = Vec::new();
-                let _ = decode_floats(bytes, n, &mut Vec::new(), &mut out);
+                let _ = decode_floats(bytes, n, n / 2..n, &mut Vec::new(), &mut out);
                 prop_assert!(out.len() <= n, "never more than was asked for");
             }
         }

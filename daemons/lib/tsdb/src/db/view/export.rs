@@ -7,7 +7,7 @@ use cairn_model::{Labels, Matcher, TimeMs};
 use cairn_promql::source::SeriesData;
 
 use super::super::Db;
-use super::super::join::join;
+use super::super::join::{Part, join};
 use super::{SelectError, Snapshot, empty};
 use crate::block::{BlockError, SampleReader, SeriesEntry, Tombstones};
 use crate::damage::DamageLog;
@@ -66,7 +66,7 @@ impl Db {
             if let Some(part) = head.next_if(|part| *part.labels == *labels) {
                 parts.extend(part.decode(damage, start, end));
             }
-            for series in join(parts) {
+            for series in join(parts.into_iter().map(Part::new).collect()) {
                 if !series.times.is_empty() || !series.histograms.is_empty() {
                     visit(series)?;
                 }

@@ -1,0 +1,96 @@
+//! Work on many series, spread over the cores.
+//!
+//! A node's series are worked on a batch at a time: all cores share a batch, then its results are pushed into the node
+//! above, in order. So results are what one core would give, and no more of them are in memory than a batch has.
+
+use rayon::prelude::*;
+
+use crate::answer::EvalError;
+use crate::watch::Watch;
+
+/// Values of a batch's results, about: two megabytes.
+const BATCH_VALUES: usize = 1 << 18;
+
+/// Values below which other cores are not asked: waking them takes longer.
+const MIN_VALUES: usize = 1 << 12;
+
+/// Values that one core works on in a row.
+const VALUES_IN_A_ROW: usize = 1 << 13;
+
+/// Hands the result of `work` for each item to `take`, in order. `values` is about how many values the work on one item
+/// handles. `state` makes what each core keeps from item to item.
+pub(crate) fn in_batches<'w, T: Sync, S: Send, R: Send>(
+    items: &[T],
+    values: usize,
+    watch: Watch<'w>,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&T, &mut S, &mut Watch<'w>) -> Result<R, EvalError> + Sync,
+    mut take: impl FnMut(R) -> Result<(), EvalError>,
+) -> Result<(), EvalError> {
+    let values = values.max(1);
+    let is_small = items.len() < 2 || items.len().saturating_mul(values) < MIN_VALUES;
+    if is_small || rayon::current_num_threads() < 2 {
+        let (mut state, mut watch) = (state(), watch);
+        for item in items {
+            take(work(item, &mut state, &mut watch)?)?;
+        }
+        return Ok(());
+    }
+    let at_least = rayon::current_num_threads() * 2;
+    let in_a_row = (VALUES_IN_A_ROW / values).max(1);
+    for batch in items.chunks((BATCH_VALUES / values).max(at_least)) {
+        let results: Vec<R> = batch
+            .par_iter()
+            .with_min_len(in_a_row)
+            .map_init(|| (state(), watch), |(state, watch), item| work(item, state, watch))
+            .collect::<Result<_, EvalError>>()?;
+        watch.check_stop()?;
+        results.into_iter().try_for_each(&mut take)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_whatever_the_size_of_a_batch() {
+        let items: Vec<u32> = (0..10_000).collect();
+        for values in [0, 1, 50, 1 << 20] {
+            let mut taken = Vec::new();
+            let work = |item: &u32, n: &mut u32, _: &mut Watch<'_>| {
+                *n += 1;
+                Ok((*item, *n > 0))
+            };
+            in_batches(
+                &items,
+                values,
+                Watch::new(None),
+                || 0u32,
+                work,
+                |(item, has_state)| {
+                    assert!(has_state);
+                    taken.push(item);
+                    Ok(())
+                },
+            )
+            .unwrap();
+            assert_eq!(taken, items, "{values}");
+        }
+    }
+
+    #[test]
+    fn an_error_ends_it_and_so_does_the_deadline() {
+        let items: Vec<u32> = (0..10_000).collect();
+        let failing = |item: &u32, (): &mut (), _: &mut Watch<'_>| match *item {
+            5_000 => Err(EvalError::TooManySamples),
+            item => Ok(item),
+        };
+        let found = in_batches(&items, 100, Watch::new(None), || (), failing, |_| Ok(()));
+        assert!(matches!(found, Err(EvalError::TooManySamples)));
+        let stop = || Some(crate::answer::Stop::Canceled);
+        let found = in_batches(&items, 100, Watch::new(Some(&stop)), || (), |_, (), _| Ok(()), |()| Ok(()));
+        assert!(matches!(found, Err(EvalError::Canceled)));
+    }
+}
