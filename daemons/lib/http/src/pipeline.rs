@@ -51,7 +51,7 @@ impl Shared {
         request: Request<Incoming>,
     ) -> Response<Body> {
         let start = Instant::now();
-        let accepts_gzip = self.options.compress && compress::accepts_gzip(request.headers());
+        let coding = self.options.compress.then(|| compress::negotiate(request.headers())).flatten();
         // From here on the observer hears of the request's end, even if this future is dropped with its connection.
         let mut watch = self.options.observer.as_ref().map(|observer| {
             observer.started();
@@ -70,7 +70,7 @@ impl Shared {
             Ok(permit) => (self.run(handler, peer, request, route).await, permit),
             Err(refusal) => (self.refuse(refusal), None),
         };
-        let response = compress::apply(accepts_gzip, response);
+        let response = compress::apply(coding, response);
         if let Some(watch) = &mut watch {
             watch.status = response.status();
         }
