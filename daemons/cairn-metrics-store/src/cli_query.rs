@@ -4,7 +4,7 @@ use crate::config::query::QuerySettings;
 use crate::config::units::PromDuration;
 
 /// Names that Prometheus's `--enable-feature` takes for things that are always on here.
-const ALWAYS_ON: [&str; 8] = [
+const ALWAYS_ON: [&str; 9] = [
     "auto-gomaxprocs",
     "auto-gomemlimit",
     "exemplar-storage",
@@ -13,6 +13,7 @@ const ALWAYS_ON: [&str; 8] = [
     "promql-binop-fill-modifiers",
     "promql-duration-expr",
     "promql-extended-range-selectors",
+    "promql-per-step-stats",
 ];
 
 /// Flags of queries.

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use cairn_model::TimeMs;
 use cairn_promql::ast::ValueType;
-use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, ParseOptions, SourceError, Stop, Value};
+use cairn_promql::{
+    Answer, EvalError, Expr, Options, ParseError, ParseOptions, SampleCounts, SourceError, Stop, Value,
+};
 use cairn_tsdb::Db;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -101,6 +103,8 @@ pub struct Query {
     pub timeout: Option<Duration>,
     /// Instead of the engine's lookback.
     pub lookback_ms: Option<i64>,
+    /// Whether the samples are counted that each step looks at.
+    pub count_samples: bool,
 }
 
 /// Why a query has no answer.
@@ -132,6 +136,32 @@ pub struct Timings {
     pub prepared: Duration,
     /// Evaluating.
     pub evaluated: Duration,
+}
+
+/// What a query cost in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// What all steps would look at together, each for itself.
+    pub queryable: u64,
+    /// What was looked at, each sample of overlapping windows once.
+    pub read: u64,
+    /// Most samples held at once.
+    pub peak: u64,
+}
+
+impl Cost {
+    /// Of an answer; what was not counted is taken to be what was read from the database.
+    pub fn of(answer: &Answer) -> Self {
+        let Answer { stats, counts, .. } = answer;
+        let sum = |count: fn(&SampleCounts) -> &Vec<u64>| {
+            counts.as_ref().map_or(stats.samples_read, |counts| count(counts).iter().sum())
+        };
+        Self {
+            queryable: sum(|counts| &counts.queryable),
+            read: sum(|counts| &counts.read),
+            peak: stats.peak_samples,
+        }
+    }
 }
 
 /// The engine.
@@ -267,13 +297,14 @@ impl Engine {
                 default_subquery_step_ms: subquery_step_ms,
                 delayed_name_removal: engine.has_delayed_name_removal,
                 start_timestamps: engine.has_start_timestamps,
+                count_samples: query.count_samples || query_log.is_some(),
                 stop: Some(&stop),
             };
             let evaluate = Instant::now();
             let outcome = evaluate_on(&storage, &expr, query.when, &options);
             let timings = Timings { queued, prepared, evaluated: evaluate.elapsed() };
             if let Some(path) = query_log {
-                let outcome = outcome.as_ref().map(|answer| answer.stats).map_err(ToString::to_string);
+                let outcome = outcome.as_ref().map(Cost::of).map_err(ToString::to_string);
                 query_log::append(&path, &query.text, query.when, &timings, outcome);
             }
             let answer = outcome.map_err(QueryError::Eval)?;

@@ -5,16 +5,15 @@ use std::io::Write;
 use std::path::Path;
 
 use cairn_model::{TimeMs, TimeNs};
-use cairn_promql::Stats;
 use serde_json::{Value, json};
 
-use crate::engine::{Timings, When};
+use crate::engine::{Cost, Timings, When};
 use crate::scrape::schedule::now_ms;
 
 /// Appends one line. The file is opened for each, so that it may be rotated at any time. Blocking.
 ///
 /// A file that cannot be written costs its lines and no query: the error is in the daemon's own log.
-pub(crate) fn append(path: &Path, text: &str, when: When, timings: &Timings, outcome: Result<Stats, String>) {
+pub(crate) fn append(path: &Path, text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>) {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     let line = line(text, when, timings, outcome, now_ms());
     // One write for the whole line: lines of several queries do not mix.
@@ -23,7 +22,7 @@ pub(crate) fn append(path: &Path, text: &str, when: When, timings: &Timings, out
     }
 }
 
-fn line(text: &str, when: When, timings: &Timings, outcome: Result<Stats, String>, now_ms: i64) -> Value {
+fn line(text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>, now_ms: i64) -> Value {
     let time = |TimeMs(ms)| TimeNs(ms.saturating_mul(1_000_000)).to_string();
     let (start, end, step_ms, path) = match when {
         When::Instant(time) => (time, time, 0, "/api/v1/query"),
@@ -33,7 +32,7 @@ fn line(text: &str, when: When, timings: &Timings, outcome: Result<Stats, String
         [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
     let (cost, error) = match outcome {
         Ok(cost) => (cost, None),
-        Err(error) => (Stats::default(), Some(error)),
+        Err(error) => (Cost::default(), Some(error)),
     };
     let mut line = json!({
         "time": time(TimeMs(now_ms)),
@@ -51,9 +50,9 @@ fn line(text: &str, when: When, timings: &Timings, outcome: Result<Stats, String
                 "execTotalTime": queued + prepared + evaluated,
             },
             "samples": {
-                "totalQueryableSamples": cost.samples_read,
-                "samplesRead": cost.samples_read,
-                "peakSamples": cost.peak_samples,
+                "totalQueryableSamples": cost.queryable,
+                "samplesRead": cost.read,
+                "peakSamples": cost.peak,
             },
         },
         "httpRequest": { "path": path },
@@ -73,7 +72,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("queries.log");
         let range = When::Range { start: TimeMs(0), end: TimeMs(60_000), step_ms: 15_000 };
-        let cost = Stats { samples_read: 7, peak_samples: 5 };
+        let cost = Cost { queryable: 7, read: 6, peak: 5 };
         append(&path, "up{a=\"\n\"}", range, &Timings::default(), Ok(cost));
         append(&path, "x", When::Instant(TimeMs(1500)), &Timings::default(), Err("too much".to_owned()));
         let text = std::fs::read_to_string(&path).unwrap();

@@ -186,11 +186,23 @@ async fn parameters_of_queries() {
             "resultSortTime",
         ];
         assert_eq!(timings, want);
-        assert!(stats_shown["samples"]["samplesRead"].as_u64().is_some(), "{answer}");
+        let samples = &stats_shown["samples"];
+        assert_eq!((&samples["totalQueryableSamples"], &samples["samplesRead"]), (&json!(2), &json!(2)));
+        assert!(samples["peakSamples"].as_u64() >= Some(2), "{answer}");
+        assert_eq!(samples.get("samplesReadPerStep").is_some(), stats == "all", "{answer}");
         let warning = "value \"1\" for parameter \"stats\" is deprecated and will be rejected in the next major release, \
                        use \"true\" or \"all\"";
         assert_eq!(answer.get("warnings"), (stats == "1").then(|| json!([warning])).as_ref());
     }
+    let range =
+        [("query", "count_over_time(app_size[1h])"), ("start", "1.5"), ("end", "31.6"), ("step", "15")];
+    let answer = post(&store, "query_range", &[&range[..], &[("stats", "all")]].concat()).await;
+    let none = "[[1.5,0],[16.5,0],[31.5,0]]";
+    let want = format!(
+        "\"samples\":{{\"totalQueryableSamplesPerStep\":{none},\"totalQueryableSamples\":0,\
+         \"samplesReadPerStep\":{none},\"samplesRead\":0,\"peakSamples\":0}}"
+    );
+    assert!(answer.body.contains(&want), "{}", answer.body);
     let limited = post(&store, "query", &[("query", "app_size"), ("limit", "1")]).await.json();
     assert_eq!(limited["data"]["result"].as_array().unwrap().len(), 1);
     assert_eq!(limited["warnings"], json!(["results truncated due to limit"]));

@@ -68,7 +68,7 @@ pub(super) async fn features(State(app): State<App>) -> Result<Answered, ApiErro
     promql.insert("experimental_functions", has_experimental);
     promql.insert("delayed_name_removal", engine.has_delayed_name_removal());
     promql.insert("per_query_lookback_delta", true);
-    promql.insert("per_step_stats", false);
+    promql.insert("per_step_stats", true);
     let all: BTreeMap<&str, Features> = BTreeMap::from([
         ("api", api),
         ("promql", promql),

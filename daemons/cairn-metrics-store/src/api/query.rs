@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use axum::extract::State;
 use cairn_model::TimeMs;
-use cairn_promql::{Answer, Expr};
+use cairn_promql::{Answer, Expr, SampleCounts};
 
 use super::answer::{Answered, push_value};
 use super::error::ApiError;
 use super::params::Params;
 use super::{App, Running};
-use crate::engine::{Query, Timings, When, parse_bounded, truncate};
+use crate::engine::{Cost, Query, Timings, When, parse_bounded, truncate};
 use crate::scrape::schedule::now_ms;
 
 /// Most points of one series in a range query, one more than the step count in Prometheus's message.
@@ -55,15 +55,17 @@ async fn answer(running: &Running, params: &Params, when: When, limit: usize) ->
         when,
         timeout: params.timeout()?,
         lookback_ms: params.lookback_ms()?,
+        count_samples: params.has("stats"),
     };
     let stats = params.get("stats").to_owned();
-    let render = move |found, timings| rendered(found, &timings, &stats, limit);
+    let render = move |found, timings| rendered(found, when, &timings, &stats, limit);
     Ok(running.engine.run(query, render).await?)
 }
 
 /// The answer as it is sent.
-fn rendered(found: Answer, timings: &Timings, stats: &str, limit: usize) -> Answered {
-    let Answer { mut value, mut warnings, infos, stats: cost } = found;
+fn rendered(found: Answer, when: When, timings: &Timings, stats: &str, limit: usize) -> Answered {
+    let cost = Cost::of(&found);
+    let Answer { mut value, mut warnings, infos, counts, .. } = found;
     if truncate(&mut value, limit) {
         warnings.push(TRUNCATED.to_owned());
     }
@@ -77,7 +79,8 @@ fn rendered(found: Answer, timings: &Timings, stats: &str, limit: usize) -> Answ
         out.push('{');
         push_value(out, &value);
         if !stats.is_empty() {
-            push_stats(out, timings, &cost);
+            let per_step = counts.filter(|_| stats == "all");
+            push_stats(out, timings, &cost, per_step.as_ref(), when);
         }
         out.push('}');
     });
@@ -97,17 +100,40 @@ pub(super) async fn parsed<T: Send + 'static>(
     read.map_err(|error| ApiError::param("query", error))
 }
 
-fn push_stats(out: &mut String, timings: &Timings, stats: &cairn_promql::Stats) {
+/// `"stats":{...}` with a comma before it; in the peer's order.
+fn push_stats(out: &mut String, timings: &Timings, cost: &Cost, per_step: Option<&SampleCounts>, when: When) {
     let [queued, prepared, evaluated] =
         [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
     let total = queued + prepared + evaluated;
     let _ = write!(
         out,
         ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\"queryPreparationTime\":{prepared},\
-         \"innerEvalTime\":{evaluated},\"execQueueTime\":{queued},\"execTotalTime\":{total}}},\
-         \"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
-        stats.samples_read, stats.samples_read, stats.peak_samples
+         \"innerEvalTime\":{evaluated},\"execQueueTime\":{queued},\"execTotalTime\":{total}}},\"samples\":{{"
     );
+    if let Some(counts) = per_step {
+        push_steps(out, "totalQueryableSamplesPerStep", when, &counts.queryable);
+    }
+    let _ = write!(out, "\"totalQueryableSamples\":{},", cost.queryable);
+    if let Some(counts) = per_step {
+        push_steps(out, "samplesReadPerStep", when, &counts.read);
+    }
+    let _ = write!(out, "\"samplesRead\":{},\"peakSamples\":{}}}}}", cost.read, cost.peak);
+}
+
+/// `"name":[[seconds,count],...],`
+fn push_steps(out: &mut String, name: &str, when: When, counts: &[u64]) {
+    let (start, step_ms) = match when {
+        When::Instant(time) => (time.0, 0),
+        When::Range { start, step_ms, .. } => (start.0, step_ms),
+    };
+    let _ = write!(out, "\"{name}\":[");
+    let mut time = start;
+    for (index, count) in counts.iter().enumerate() {
+        out.push_str(if index > 0 { ",[" } else { "[" });
+        let _ = write!(out, "{},{count}]", TimeMs(time).as_seconds());
+        time = time.saturating_add(step_ms);
+    }
+    out.push_str("],");
 }
 
 /// `/api/v1/format_query`

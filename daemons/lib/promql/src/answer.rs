@@ -33,6 +33,8 @@ pub struct Options<'a> {
     /// Let `rate` and its kin see resets by the start timestamps of samples, and `start_timestamp` give them
     /// (Prometheus's `use-start-timestamps`; off as shipped).
     pub start_timestamps: bool,
+    /// Count the samples that each step looks at, for [`Answer::counts`].
+    pub count_samples: bool,
     /// Polled every few thousand samples.
     pub stop: Option<StopCheck<'a>>,
 }
@@ -46,6 +48,7 @@ impl Default for Options<'_> {
             default_subquery_step_ms: 60_000,
             delayed_name_removal: false,
             start_timestamps: false,
+            count_samples: false,
             stop: None,
         }
     }
@@ -59,6 +62,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("default_subquery_step_ms", &self.default_subquery_step_ms)
             .field("delayed_name_removal", &self.delayed_name_removal)
             .field("start_timestamps", &self.start_timestamps)
+            .field("count_samples", &self.count_samples)
             .field("stop", &self.stop.is_some())
             .finish()
     }
@@ -135,6 +139,15 @@ pub struct Stats {
     pub peak_samples: u64,
 }
 
+/// Samples that a query looked at, one number for each step. A native histogram counts as several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// What the step would look at if it were a query of its own: a sample counts in every window that it lies in.
+    pub queryable: Vec<u64>,
+    /// Of windows only what the step before did not have.
+    pub read: Vec<u64>,
+}
+
 /// A query's answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -146,6 +159,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// What it cost.
     pub stats: Stats,
+    /// What each step looked at, where [`Options::count_samples`] asked.
+    pub counts: Option<SampleCounts>,
 }
 
 /// Why a query has no answer.

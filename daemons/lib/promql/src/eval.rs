@@ -117,6 +117,7 @@ fn answer(evaluator: Evaluator<'_>, value: Value) -> Answer {
         value,
         warnings: evaluator.annotations.warnings.into_iter().collect(),
         infos: evaluator.annotations.infos.into_iter().collect(),
+        counts: evaluator.counts.map(|counts| (*counts).into()),
         stats: Stats { samples_read: evaluator.samples_read, peak_samples: evaluator.peak },
     }
 }
@@ -199,6 +200,9 @@ fn stored_samples<'a>(
         }
         Ok(())
     })?;
+    if matches!(expr.unwrap_parens().kind, ExprKind::Subquery(_)) {
+        evaluator.count_bare_subquery();
+    }
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
         return Err(same_labelset());

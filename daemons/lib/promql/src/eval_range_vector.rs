@@ -50,6 +50,7 @@ impl<'a> Evaluator<'a> {
                 let range = eval_duration::positive_ms(&matrix.range, self.lengths)?;
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
+                self.count_ranges(&matrix.selector, &placement, &loaded);
                 let work = |one: &LoadedSeries, buffers: &mut Buffers, watch: &mut Watch<'a>| {
                     let (floats, histograms) = (one.floats.column(), one.histograms.column());
                     watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
@@ -68,7 +69,7 @@ impl<'a> Evaluator<'a> {
                 let mut histogram_times = Vec::new();
                 let mut histograms: Vec<Arc<FloatHistogram>> = Vec::new();
                 let mut buffers = Buffers::default();
-                self.stream(&subquery.expr, inner, &mut |evaluator, series| {
+                let counted = self.stream_inside(&subquery.expr, inner, &mut |evaluator, series| {
                     times.clear();
                     values.clear();
                     histogram_times.clear();
@@ -90,11 +91,16 @@ impl<'a> Evaluator<'a> {
                         (Column::new(&times, &values), Column::new(&histogram_times, &histograms));
                     let placed =
                         buffers.place(&series.labels, series.drops_name, floats, histograms, &placement);
+                    evaluator.count_subquery_windows(&placed);
                     let made = work(&placed, &mut evaluator.watch)?;
                     sink(evaluator, made)?;
                     evaluator.release(n_samples);
                     Ok(())
-                })
+                })?;
+                if let (Some(counts), Some(counted)) = (&mut self.counts, counted) {
+                    counts.absorb_subquery(&counted, placement.offset, placement.range);
+                }
+                Ok(())
             }
             _ => Err(EvalError::Execution(format!(
                 "expected a range vector at {}:{}, found {}",
@@ -108,13 +114,13 @@ impl<'a> Evaluator<'a> {
 
 /// Memory for windows, kept from series to series.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     windows: Vec<Window>,
     histogram_windows: Vec<Window>,
 }
 
 impl Buffers {
-    fn place<'s>(
+    pub(crate) fn place<'s>(
         &'s mut self,
         labels: &'s Arc<Labels>,
         drops_name: bool,

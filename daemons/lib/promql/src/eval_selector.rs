@@ -149,6 +149,7 @@ impl<'a> Evaluator<'a> {
                 for note in notes.drain() {
                     self.annotations.note(note, series.labels.value(METRIC_NAME), span);
                 }
+                self.count_picked(&series);
                 if series.is_empty() { Ok(()) } else { sink(self, series) }
             },
         )

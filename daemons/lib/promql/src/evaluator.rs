@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::annotations::Annotations;
 use crate::answer::{EvalError, Options};
 use crate::ast::{At, Expr, ExprKind, ValueType};
+use crate::eval_counts::Counts;
 use crate::eval_duration::QueryLengths;
 use crate::eval_load::{Loaded, Reader};
 use crate::facts;
@@ -40,6 +41,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) peak: u64,
     pub(crate) samples_read: u64,
     pub(crate) watch: Watch<'a>,
+    /// Samples by step, when somebody wants to know.
+    pub(crate) counts: Option<Box<Counts>>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -58,6 +61,7 @@ impl<'a> Evaluator<'a> {
             peak: 0,
             samples_read: 0,
             watch: Watch::new(options.stop),
+            counts: Counts::wanted(options, Steps::once(time)),
         }
     }
 
@@ -72,6 +76,7 @@ impl<'a> Evaluator<'a> {
         Self {
             query_end: end,
             is_range_query: true,
+            counts: Counts::wanted(options, steps),
             lengths: QueryLengths { step: seconds(steps.step), range: seconds(range) },
             ..Self::for_instant(source, options, steps.start)
         }
@@ -141,7 +146,7 @@ impl<'a> Evaluator<'a> {
         sink: Sink<'_, 'a>,
     ) -> Result<(), EvalError> {
         if steps.n > 1 && facts::is_step_invariant(expr) {
-            return self.stream(expr, Steps { n: 1, ..steps }, &mut |evaluator, mut series| {
+            let once = self.stream_inside(expr, Steps { n: 1, ..steps }, &mut |evaluator, mut series| {
                 let value = series.values[0];
                 series.values.resize(steps.n, value);
                 if let Some(histogram) = series.histograms.take(0) {
@@ -151,7 +156,11 @@ impl<'a> Evaluator<'a> {
                     }
                 }
                 sink(evaluator, series)
-            });
+            })?;
+            if let (Some(counts), Some(once)) = (&mut self.counts, once) {
+                counts.absorb_invariant(&once);
+            }
+            return Ok(());
         }
         match &expr.kind {
             ExprKind::Paren(inner) => self.stream(inner, steps, sink),

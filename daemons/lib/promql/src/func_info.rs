@@ -126,6 +126,9 @@ pub(crate) fn info<'a>(
     let base = evaluator.collect(&call.args[0], steps)?;
     evaluator.release_series(&base);
     let infos = info_series(evaluator, call, steps)?;
+    for times in &infos.times {
+        evaluator.count_present(times.iter().map(Option::is_some));
+    }
     let keeps_unmatched = wanted.data.iter().all(|matcher| matcher.matches_empty());
     let mut all = Vec::new();
     for series in base {

@@ -10,6 +10,7 @@
 //! | which functions are there: arguments, properties, computation | `functions.rs` |
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
+//! | how many samples did each step look at | `eval_counts.rs` |
 //! | how do windows move over samples | `windows.rs` |
 //! | what is done on several cores | `batches.rs` |
 //! | which families of functions are there, how is a call of each evaluated | `func.rs`, `func_range.rs` |
@@ -43,6 +44,7 @@ mod token;
 mod annotations;
 mod batches;
 mod eval;
+mod eval_counts;
 mod eval_duration;
 mod eval_load;
 mod eval_range_vector;
@@ -95,8 +97,8 @@ mod func_sort;
 mod func_timestamp;
 
 pub use answer::{
-    Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Sample, Stats, Stop, StopCheck, Value,
-    VectorSample,
+    Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Sample, SampleCounts, Stats, Stop,
+    StopCheck, Value, VectorSample,
 };
 pub use ast::Expr;
 pub use error::ParseError;

@@ -18,6 +18,7 @@ pub(crate) const SUITE: Options<'static> = Options {
     default_subquery_step_ms: 60_000,
     delayed_name_removal: true,
     start_timestamps: true,
+    count_samples: false,
     stop: None,
 };
 

@@ -1,0 +1,189 @@
+//! Samples that each step of a query looks at, for whoever asks what a query costs.
+//!
+//! Two numbers, as Prometheus has them. *Queryable*: what the step would look at if it were evaluated alone, so that a
+//! sample counts in every window that it lies in. *Read*: of a range vector's windows only what the step before did not
+//! have. A native histogram counts as several samples.
+
+use std::sync::Arc;
+
+use cairn_model::FloatHistogram;
+
+use crate::answer::{EvalError, Options, SampleCounts};
+use crate::ast::{Expr, Extension, VectorSelector};
+use crate::eval_load::Loaded;
+use crate::eval_range_vector::{Buffers, RangeSeries};
+use crate::evaluator::{Evaluator, Sink};
+use crate::series::{Series, Steps, is_absent};
+use crate::windows::{Placement, Window};
+
+/// The counts of one evaluation, or of one inside of it: a subquery's, or that of what is the same at each step.
+#[derive(Clone, Debug)]
+pub(crate) struct Counts {
+    steps: Steps,
+    /// One for each step; for an evaluation inside of another one for all of them.
+    queryable: Vec<u64>,
+    /// One for each step.
+    read: Vec<u64>,
+    /// Of `queryable`'s kind: of the subqueries inside.
+    of_subqueries: u64,
+}
+
+impl Counts {
+    /// Nothing yet; `None` when nobody wants to know.
+    pub(crate) fn wanted(options: &Options<'_>, steps: Steps) -> Option<Box<Self>> {
+        options.count_samples.then(|| {
+            let zeros = vec![0; steps.n];
+            Box::new(Self { steps, queryable: zeros.clone(), read: zeros, of_subqueries: 0 })
+        })
+    }
+
+    fn inside(steps: Steps) -> Self {
+        Self { steps, queryable: vec![0], read: vec![0; steps.n], of_subqueries: 0 }
+    }
+
+    fn add(&mut self, step: usize, queryable: usize, read: usize) {
+        let of_all = self.queryable.len() - 1;
+        self.queryable[step.min(of_all)] += queryable as u64;
+        self.read[step] += read as u64;
+    }
+
+    /// Adds what was evaluated once because it is the same at each step.
+    pub(crate) fn absorb_invariant(&mut self, inner: &Self) {
+        let queryable: u64 = inner.queryable.iter().sum();
+        let of_all = self.queryable.len() == 1;
+        let n_times = if of_all { self.steps.n as u64 } else { 1 };
+        self.queryable.iter_mut().for_each(|count| *count += queryable * n_times);
+        self.read[0] += inner.read.iter().sum::<u64>();
+    }
+
+    /// Adds what a subquery read, each of its steps to the first step of this evaluation that uses it. One that lies
+    /// between the windows, which are `range` long, is used by none. An instant query uses all of it.
+    pub(crate) fn absorb_subquery(&mut self, inner: &Self, offset: i64, range: i64) {
+        self.of_subqueries += inner.queryable.iter().sum::<u64>();
+        let last = self.steps.n - 1;
+        for (index, read) in inner.read.iter().enumerate().filter(|(_, read)| **read > 0) {
+            let time = inner.steps.time(index).saturating_add(offset);
+            let behind = time.saturating_sub(self.steps.start).max(0).unsigned_abs();
+            let step = behind.div_ceil(self.steps.step.unsigned_abs());
+            let step = usize::try_from(step).unwrap_or(last).min(last);
+            if last == 0 || time > self.steps.time(step).saturating_sub(range) {
+                self.read[step] += read;
+            }
+        }
+    }
+}
+
+impl From<Counts> for SampleCounts {
+    fn from(counts: Counts) -> Self {
+        Self { queryable: counts.queryable, read: counts.read }
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// Counts the samples of a selected series, one for each step that has one.
+    pub(crate) fn count_picked(&mut self, series: &Series) {
+        let Some(counts) = &mut self.counts else { return };
+        for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
+            counts.add(step, 1, 1);
+        }
+        for (step, histogram) in series.histograms.iter() {
+            counts.add(step, histogram.n_samples(), histogram.n_samples());
+        }
+    }
+
+    /// Counts a sample for each step that has one.
+    pub(crate) fn count_present(&mut self, present: impl Iterator<Item = bool>) {
+        let Some(counts) = &mut self.counts else { return };
+        for (step, _) in present.enumerate().filter(|(_, is_present)| *is_present) {
+            counts.add(step, 1, 1);
+        }
+    }
+
+    /// Counts the windows of all series of a range selector.
+    pub(crate) fn count_ranges(&mut self, selector: &VectorSelector, placement: &Placement, loaded: &Loaded) {
+        if self.counts.is_none() {
+            return;
+        }
+        let mut buffers = Buffers::default();
+        for one in &loaded.series {
+            let (floats, histograms) = (one.floats.column(), one.histograms.column());
+            let series = buffers.place(&one.labels, false, floats, histograms, placement);
+            self.count_windows(selector, placement, &series);
+        }
+    }
+
+    fn count_windows(
+        &mut self,
+        selector: &VectorSelector,
+        placement: &Placement,
+        series: &RangeSeries<'_>,
+    ) {
+        let lookback = self.options.lookback_ms;
+        let (before, after) = match selector.extension {
+            Extension::None => return self.count_windows_of(series.windows, series, true),
+            Extension::Anchored => (lookback, 0),
+            Extension::Smoothed => (lookback, lookback),
+        };
+        // Neighbours behind the borders are looked at as well. There are no histograms beside borders.
+        let wider = Placement {
+            range: placement.range.saturating_add(before).saturating_add(after),
+            offset: placement.offset.saturating_sub(after),
+            ..*placement
+        };
+        let mut windows = Vec::new();
+        wider.windows(series.column.times, &mut windows);
+        self.count_windows_of(&windows, series, true);
+    }
+
+    /// Counts the windows over a series of a subquery, whose samples have been read, and counted, inside.
+    pub(crate) fn count_subquery_windows(&mut self, series: &RangeSeries<'_>) {
+        self.count_windows_of(series.windows, series, false);
+    }
+
+    fn count_windows_of(&mut self, windows: &[Window], series: &RangeSeries<'_>, is_read: bool) {
+        let Some(counts) = &mut self.counts else { return };
+        let mut before = 0;
+        for window in windows {
+            let new = window.hi - before.max(window.lo).min(window.hi);
+            counts.add(window.index, window.len(), if is_read { new } else { 0 });
+            before = window.hi;
+        }
+        let size = |histograms: &[Arc<FloatHistogram>]| -> usize {
+            histograms.iter().map(|one| one.n_samples()).sum()
+        };
+        before = 0;
+        for window in series.histograms.windows() {
+            let values = series.histograms.column.values;
+            let new = size(&values[before.max(window.lo).min(window.hi)..window.hi]);
+            counts.add(window.index, size(&values[window.lo..window.hi]), if is_read { new } else { 0 });
+            before = window.hi;
+        }
+    }
+
+    /// A subquery that is a whole query counts what is looked at inside, since nothing looks at its windows.
+    pub(crate) fn count_bare_subquery(&mut self) {
+        if let Some(counts) = &mut self.counts {
+            counts.queryable[0] = counts.of_subqueries;
+        }
+    }
+
+    /// [`stream`](Self::stream) at steps of its own, with counts of its own; `None` when nobody wants to know.
+    pub(crate) fn stream_inside(
+        &mut self,
+        expr: &'a Expr,
+        steps: Steps,
+        sink: Sink<'_, 'a>,
+    ) -> Result<Option<Box<Counts>>, EvalError> {
+        let mut others = self.counts.take();
+        self.counts = others.is_some().then(|| Box::new(Counts::inside(steps)));
+        let streamed = self.stream(expr, steps, &mut |evaluator, series| {
+            // Who takes the series counts at the steps outside.
+            std::mem::swap(&mut evaluator.counts, &mut others);
+            let taken = sink(evaluator, series);
+            std::mem::swap(&mut evaluator.counts, &mut others);
+            taken
+        });
+        let inner = std::mem::replace(&mut self.counts, others);
+        streamed.map(|()| inner)
+    }
+}
