@@ -212,6 +212,7 @@ impl Engine {
 
     /// Sets where queries are logged.
     pub fn set_query_log(&self, path: Option<PathBuf>) {
+        self.metrics.query.log_enabled.set(i64::from(path.is_some()));
         *self.query_log.write().unwrap_or_else(PoisonError::into_inner) = path;
     }
 
@@ -303,9 +304,12 @@ impl Engine {
             let evaluate = Instant::now();
             let outcome = evaluate_on(&storage, &expr, query.when, &options);
             let timings = Timings { queued, prepared, evaluated: evaluate.elapsed() };
+            metrics.lengths.query(&timings);
             if let Some(path) = query_log {
                 let outcome = outcome.as_ref().map(Cost::of).map_err(ToString::to_string);
-                query_log::append(&path, &query.text, query.when, &timings, outcome);
+                if !query_log::append(&path, &query.text, query.when, &timings, outcome) {
+                    metrics.query.log_failures.inc();
+                }
             }
             let answer = outcome.map_err(QueryError::Eval)?;
             metrics.query.samples.inc_by(answer.stats.samples_read);

@@ -1,9 +1,12 @@
 //! The store's own metrics: `cairn_metrics_store_*`, and Prometheus's names where dashboards rely on them.
 
+mod lengths;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
 
+use cairn_http::exposition::{self, Format};
 use cairn_http::request_metrics::RequestMetrics;
 use cairn_http::{Observation, Observer};
 use prometheus_client::collector::Collector;
@@ -19,6 +22,8 @@ use crate::discovery::metrics::DiscoveryMetrics;
 use crate::scrape::ScrapeManager;
 use crate::storage::Storage;
 use crate::version;
+
+pub use lengths::LengthMetrics;
 
 /// Prometheus's buckets for the duration of HTTP requests.
 const HTTP_BUCKETS: [f64; 9] = [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];
@@ -74,6 +79,10 @@ pub struct QueryMetrics {
     pub concurrent_max: Gauge,
     /// Samples read by queries.
     pub samples: Counter,
+    /// 1 while queries are logged.
+    pub log_enabled: Gauge,
+    /// Queries that could not be logged.
+    pub log_failures: Counter,
 }
 
 /// What the receiver of remote write counts.
@@ -101,6 +110,8 @@ pub struct Metrics {
     pub discovery: DiscoveryMetrics,
     /// Queries.
     pub query: QueryMetrics,
+    /// How long queries, scrapes and the like take.
+    pub lengths: LengthMetrics,
     /// Remote write.
     pub remote_write: RemoteWriteMetrics,
     /// Writes that the write-ahead log refused.
@@ -161,6 +172,7 @@ impl Metrics {
         }
         let (wal_writes_failed, reload_ok, ready) = (Counter::default(), Gauge::default(), Gauge::default());
         let discovery = DiscoveryMetrics::register(&mut registry);
+        let lengths = LengthMetrics::register(&mut registry);
         for (name, help, family) in [
             (
                 "scrape_pool_sync",
@@ -233,12 +245,15 @@ impl Metrics {
             ),
             ("tsdb_wal_writes_failed", "Writes that the write-ahead log refused", &wal_writes_failed),
             ("engine_query_samples", "Samples read by queries", &query.samples),
+            ("engine_query_samples_read", "Samples read by queries", &query.samples),
+            ("engine_query_log_failures", "Queries that could not be logged", &query.log_failures),
         ] {
             registry.register(format!("prometheus_{name}"), help, counter.clone());
         }
         for (name, help, gauge) in [
             ("config_last_reload_successful", "Whether the last reload was good", &reload_ok),
             ("ready", "Whether the API answers", &ready),
+            ("engine_query_log_enabled", "Whether queries are logged", &query.log_enabled),
             ("engine_queries", "Queries running or waiting", &query.queries),
             ("engine_queries_concurrent_max", "Queries that may run at once", &query.concurrent_max),
         ] {
@@ -256,6 +271,7 @@ impl Metrics {
             scrape,
             discovery,
             query,
+            lengths,
             remote_write,
             wal_writes_failed,
             reload_ok,
@@ -273,9 +289,11 @@ impl Metrics {
         let _ = self.store.set(shown);
     }
 
-    /// What `/metrics` encodes.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
+    /// What `/metrics` shows, without OpenMetrics's end marker. Counting the head walks its series: not for async threads.
+    pub fn encode(&self, format: Format) -> String {
+        let mut text = exposition::encode(&self.registry, format);
+        self.lengths.encode(&mut text);
+        text
     }
 }
 

@@ -10,16 +10,24 @@ use serde_json::{Value, json};
 use crate::engine::{Cost, Timings, When};
 use crate::scrape::schedule::now_ms;
 
-/// Appends one line. The file is opened for each, so that it may be rotated at any time. Blocking.
+/// Appends one line, and says whether it could. The file is opened for each, so that it may be rotated at any time. Blocking.
 ///
 /// A file that cannot be written costs its lines and no query: the error is in the daemon's own log.
-pub(crate) fn append(path: &Path, text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>) {
+pub(crate) fn append(
+    path: &Path,
+    text: &str,
+    when: When,
+    timings: &Timings,
+    outcome: Result<Cost, String>,
+) -> bool {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     let line = line(text, when, timings, outcome, now_ms());
     // One write for the whole line: lines of several queries do not mix.
-    if let Err(error) = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes())) {
+    let written = opened.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+    if let Err(error) = &written {
         tracing::warn!(path = %path.display(), %error, "a query is not in its log");
     }
+    written.is_ok()
 }
 
 fn line(text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>, now_ms: i64) -> Value {
@@ -73,7 +81,7 @@ mod tests {
         let path = dir.path().join("queries.log");
         let range = When::Range { start: TimeMs(0), end: TimeMs(60_000), step_ms: 15_000 };
         let cost = Cost { queryable: 7, read: 6, peak: 5 };
-        append(&path, "up{a=\"\n\"}", range, &Timings::default(), Ok(cost));
+        assert!(append(&path, "up{a=\"\n\"}", range, &Timings::default(), Ok(cost)));
         append(&path, "x", When::Instant(TimeMs(1500)), &Timings::default(), Err("too much".to_owned()));
         let text = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -87,6 +95,6 @@ mod tests {
             (&json!("too much"), &json!({"path": "/api/v1/query"}))
         );
         // A folder that is not there is no reason to panic.
-        append(&dir.path().join("no/such"), "x", range, &Timings::default(), Ok(cost));
+        assert!(!append(&dir.path().join("no/such"), "x", range, &Timings::default(), Ok(cost)));
     }
 }

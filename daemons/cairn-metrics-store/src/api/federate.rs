@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use cairn_http::exposition::push_escaped;
 use cairn_model::gotext::quote;
 use cairn_model::number::write_general_float;
 use cairn_model::{FloatHistogram, Histogram, Labels, Matcher, TimeMs};
@@ -254,17 +255,6 @@ impl Shown<'_> {
         // Writing to a String does not fail.
         let _ = write_general_float(out, value);
         let _ = writeln!(out, " {time_ms}");
-    }
-}
-
-fn push_escaped(out: &mut String, text: &str) {
-    for c in text.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c => out.push(c),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use cairn_http::exposition::{self, Format};
 use http::{HeaderMap, StatusCode};
 
 use super::App;
@@ -59,9 +60,9 @@ pub(super) async fn search() -> ApiError {
 
 /// `/metrics`: text 0.0.4, or OpenMetrics when it is asked for.
 pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response {
-    // Counting the head walks its series: too long for an async thread.
-    let work = tokio::task::spawn_blocking(move || {
-        cairn_http::exposition::respond(app.metrics.registry(), &headers)
-    });
-    work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    let format = Format::negotiate(&headers);
+    match tokio::task::spawn_blocking(move || app.metrics.encode(format)).await {
+        Ok(text) => exposition::respond_with(text, format),
+        Err(_panic) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }

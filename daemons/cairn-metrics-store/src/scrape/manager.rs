@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use cairn_model::Labels;
 use tokio::sync::Mutex;
@@ -97,6 +98,7 @@ impl ScrapeManager {
         }
         for (name, pool) in before {
             state.discovery.remove(&name);
+            self.env.metrics.lengths.forget_job(&name);
             let retired = pool.end(Phase::Removed);
             state.retired.extend(retired);
         }
@@ -139,7 +141,9 @@ impl ScrapeManager {
             return;
         }
         if let Some(pool) = state.pools.get_mut(job) {
+            let began = Instant::now();
             let retired = pool.sync(&self.env, seed, &self.tasks);
+            self.env.metrics.lengths.sync(job, began.elapsed().as_secs_f64());
             state.retired.extend(retired);
         }
     }

@@ -102,6 +102,8 @@ impl Worker {
         let warning = Occasionally::every(WARNING_INTERVAL);
         let request = request(&self.pool, &self.target);
         let mut due = self.schedule.next_after(now_ms());
+        let interval = self.target.interval.to_string();
+        let mut last_began: Option<Instant> = None;
         loop {
             let wait = self.schedule.wait(now_ms(), due);
             let phase = tokio::select! {
@@ -120,6 +122,9 @@ impl Worker {
                 continue;
             }
             let began = Instant::now();
+            if let Some(last) = last_began.replace(began) {
+                self.env.metrics.lengths.interval(&interval, (began - last).as_secs_f64());
+            }
             let body = tokio::select! {
                 biased;
                 phase = changed(&mut self.phase) => return self.leave(phase, state, due).await,
@@ -155,6 +160,7 @@ impl Worker {
             let error = ScrapeError::Fetch(format!("store the scrape: {error}"));
             (ScrapeState::default(), Counts::default(), Err(error))
         });
+        self.env.metrics.lengths.scrape(began.elapsed().as_secs_f64());
         self.note(&counts, &outcome, time, duration, warning);
         state
     }

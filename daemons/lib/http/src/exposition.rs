@@ -109,6 +109,18 @@ pub fn to_text(open_metrics: &str) -> String {
     out
 }
 
+/// Writes a label's value as both text formats want it between its quotes.
+pub fn push_escaped(out: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+}
+
 fn push_all(out: &mut String, parts: &[&str]) {
     for part in parts {
         out.push_str(part);

@@ -4,7 +4,7 @@
 //!   [`serve_handler`] a plain [`Handler`], for hot paths) until it is told to stop, then lets running requests finish.
 //! * Every request passes the same steps, in the order of `pipeline.rs`: admission, body limit, time limit, panic guard,
 //!   compression, observation. TLS will be one step in `accept.rs`, authentication one in `pipeline.rs`.
-//! * [`health`], [`exposition`], [`process`] and [`request_metrics`] are what every daemon shows about itself.
+//! * [`health`], [`exposition`], [`summary`], [`process`] and [`request_metrics`] are what every daemon shows about itself.
 //! * [`client`] asks others over HTTP and HTTPS, with a deadline and a cap on what comes back.
 //!
 //! No daemon's statuses or error bodies are decided here: a daemon hands in its words as [`RefusalText`].
@@ -17,6 +17,7 @@ pub mod observe;
 pub mod process;
 pub mod request_metrics;
 pub mod router;
+pub mod summary;
 
 mod accept;
 mod compress;
