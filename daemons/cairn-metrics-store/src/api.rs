@@ -51,10 +51,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cairn_http::health::{self, HealthTexts};
 use cairn_http::router::with_refusals;
-use cairn_http::{Limits, Refusal, RefusalBody, RefusalText, ServeOptions};
+use cairn_http::{Limits, Observation, Observer, Refusal, RefusalBody, RefusalText, ServeOptions};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, LOCATION, ORIGIN, VARY,
 };
 use http::{HeaderValue, Method, StatusCode};
 
@@ -111,6 +111,7 @@ pub fn router(app: App) -> Router {
         .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
         .route("/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones))
         .layer(middleware::from_fn_with_state(app.clone(), guard));
+    let web = &app.settings().web;
     let router = Router::new()
         .nest("/api/v1", api)
         .route("/federate", get(federate::federate))
@@ -120,17 +121,44 @@ pub fn router(app: App) -> Router {
         .route("/-/quit", lifecycle::post_or_put(post(lifecycle::quit).put(lifecycle::quit)))
         .with_state(app.clone())
         .merge(health::router(app.health.clone(), texts));
+    let router = match web.route_prefix() {
+        "" => router,
+        prefix => {
+            let home = format!("{prefix}/");
+            Router::new()
+                .route("/", get(async move || (StatusCode::FOUND, [(LOCATION, home)])))
+                .nest(prefix, router)
+        }
+    };
     with_refusals(router, Arc::new(Words)).layer(middleware::from_fn_with_state(app, surround))
 }
 
 /// How the listener is served.
 pub fn serve_options(app: &App, query_timeout: Duration) -> ServeOptions {
-    let observer: Arc<dyn cairn_http::Observer> = Arc::clone(&app.metrics) as _;
-    ServeOptions {
-        limits: Limits { request_time: query_timeout + ABOVE_QUERY_TIMEOUT, ..Limits::default() },
-        observer: Some(observer),
-        refusals: Arc::new(Words),
-        compress: true,
+    let observer: Arc<dyn Observer> = Arc::new(BelowPrefix(app.clone()));
+    let mut limits = Limits { request_time: query_timeout + ABOVE_QUERY_TIMEOUT, ..Limits::default() };
+    for path in &mut limits.always_admitted {
+        path.insert_str(0, app.settings().web.route_prefix());
+    }
+    ServeOptions { limits, observer: Some(observer), refusals: Arc::new(Words), compress: true }
+}
+
+/// Counts requests by their route without the prefix: dashboards know the peer's names, which are without it as well.
+#[derive(Debug)]
+struct BelowPrefix(App);
+
+impl Observer for BelowPrefix {
+    fn started(&self) {
+        self.0.metrics.started();
+    }
+
+    fn finished(&self, observation: &Observation<'_>) {
+        let route = match self.0.settings().web.below_prefix(observation.route) {
+            Some("") => "/",
+            Some(route) => route,
+            None => observation.route,
+        };
+        self.0.metrics.finished(&Observation { route, ..*observation });
     }
 }
 
@@ -167,7 +195,8 @@ async fn surround(State(app): State<App>, request: Request, next: Next) -> Respo
     if let Some(path) = clean_path::cleaned(uri.path()) {
         return error::redirect(&path, uri.query(), true);
     }
-    let is_api = uri.path().starts_with("/api/");
+    let below = app.settings().web.below_prefix(uri.path());
+    let is_api = below.is_some_and(|path| path.starts_with("/api/"));
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
     } else if is_api {

@@ -21,6 +21,7 @@ use crate::remote_write::{self, Receiver};
 use crate::scrape::ScrapeManager;
 use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
+use crate::web_address::WebAddress;
 
 /// Shortest time between two lines in the log about writes that fail.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
@@ -52,8 +53,10 @@ pub struct ReloadState {
 pub struct Settings {
     /// Where the configuration comes from.
     pub source: Source,
-    /// Address that the built-in job scrapes.
-    pub self_address: String,
+    /// What the built-in job scrapes, as [`Source::load`] takes it.
+    pub own_page: String,
+    /// Where API and pages are.
+    pub web: WebAddress,
     /// Whether `/-/reload` and `/-/quit` are allowed.
     pub has_lifecycle: bool,
     /// Whether `/api/v1/write` takes samples.
@@ -149,8 +152,8 @@ impl App {
     /// What is wrong with the file.
     pub async fn reload(&self) -> Result<(), String> {
         let _one_at_a_time = self.reloading.lock().await;
-        let (source, address) = (self.settings.source.clone(), self.settings.self_address.clone());
-        let read = tokio::task::spawn_blocking(move || source.load(&address)).await;
+        let (source, own_page) = (self.settings.source.clone(), self.settings.own_page.clone());
+        let read = tokio::task::spawn_blocking(move || source.load(&own_page)).await;
         let config = match read {
             Ok(Ok(config)) => config,
             Ok(Err(error)) => return Err(self.refuse(&error.to_string())),
@@ -262,7 +265,8 @@ mod tests {
         let source = Source::choose(Some(&file), None);
         let settings = Settings {
             source: source.clone(),
-            self_address: "127.0.0.1:9090".to_owned(),
+            own_page: "127.0.0.1:9090".to_owned(),
+            web: WebAddress::new(None, None, "127.0.0.1:9090".parse().unwrap()).unwrap(),
             has_lifecycle: true,
             has_remote_write: false,
             has_otlp: false,

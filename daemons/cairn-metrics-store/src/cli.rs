@@ -1,6 +1,7 @@
 //! The command line: Cairn's flags, and those of Prometheus that have a meaning here.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use cairn_runtime::logging::{LogFormat, LogLevel};
@@ -12,6 +13,7 @@ use crate::config::resolve::Config;
 use crate::config::units::{PromDuration, PromSize};
 use crate::engine::EngineOptions;
 use crate::exchange::Command;
+use crate::web_address::WebAddress;
 
 /// Folder of the database when nobody says otherwise.
 pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/cairn-metrics-store";
@@ -71,6 +73,12 @@ pub struct Args {
     /// Origins that browsers may ask from, a pattern for the whole origin
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     pub cors_origin: String,
+    /// Where others find the store, such as https://example.org/metrics, or the path of that
+    #[arg(long = "web.external-url", value_name = "URL")]
+    pub external_url: Option<String>,
+    /// What is in front of every path that is answered [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", value_name = "PATH")]
+    pub route_prefix: Option<String>,
     /// No meaning: there are no console templates
     #[arg(long = "web.console.templates", value_name = "DIR")]
     pub console_templates: Option<String>,
@@ -188,6 +196,17 @@ impl Args {
         self.enable_admin_api || config.has_admin_api
     }
 
+    /// Where API and pages are: by the flags, else by the file.
+    ///
+    /// # Errors
+    /// [`Failure::Config`] when it is no address.
+    pub fn web_address(&self, config: &Config, listen: SocketAddr) -> Result<WebAddress, Failure> {
+        let external_url = self.external_url.as_ref().or(config.external_url.as_ref());
+        let route_prefix = self.route_prefix.as_ref().or(config.route_prefix.as_ref());
+        WebAddress::new(external_url.map(String::as_str), route_prefix.map(String::as_str), listen)
+            .map_err(|error| Failure::config(anyhow::anyhow!(error)))
+    }
+
     /// Limits and features of the query engine: by the flags, else by the file.
     pub fn engine_options(&self, config: &Config) -> EngineOptions {
         self.query.settings().or(config.query).engine_options()
@@ -198,6 +217,7 @@ impl Args {
         &self,
         config: &Config,
         listen: &str,
+        web: &WebAddress,
         data_dir: &Path,
         retention: Retention,
     ) -> BTreeMap<&'static str, String> {
@@ -226,6 +246,11 @@ impl Args {
             ("web.enable-remote-write-receiver", self.has_remote_write(config).to_string()),
             ("web.enable-otlp-receiver", self.has_otlp(config).to_string()),
             ("web.cors.origin", self.cors_origin.clone()),
+            (
+                "web.external-url",
+                text(self.external_url.as_ref().map_or(&config.external_url, |_| &self.external_url), ""),
+            ),
+            ("web.route-prefix", format!("/{}", web.route_prefix().trim_start_matches('/'))),
             ("web.console.templates", text(&self.console_templates, "consoles")),
             ("web.console.libraries", text(&self.console_libraries, "console_libraries")),
             ("query.lookback-delta", duration(engine.lookback_ms)),

@@ -56,15 +56,16 @@ impl Source {
         }
     }
 
-    /// Reads and checks it. `self_address` is the address that the built-in job scrapes.
+    /// Reads and checks it. `own_page` is what the built-in job scrapes: `localhost:9090/prefix/metrics`, or without the path
+    /// where that is `/metrics`.
     ///
     /// # Errors
     /// [`ConfigError`], which names file, place and key.
-    pub fn load(&self, self_address: &str) -> Result<Config, ConfigError> {
+    pub fn load(&self, own_page: &str) -> Result<Config, ConfigError> {
         let (path, file, origin) = match self {
             Self::Yaml(path) => (path.as_path(), load_yaml::<ConfigFile>(path)?, Origin::Prometheus),
             Self::Toml(path) => (path.as_path(), load_toml::<ConfigFile>(path)?, Origin::Cairn),
-            Self::BuiltIn => (Path::new("built-in defaults"), built_in(self_address), Origin::Cairn),
+            Self::BuiltIn => (Path::new("built-in defaults"), built_in(own_page), Origin::Cairn),
         };
         let base = match path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -76,14 +77,16 @@ impl Source {
 }
 
 /// One machine, one job: the store itself.
-fn built_in(self_address: &str) -> ConfigFile {
+fn built_in(own_page: &str) -> ConfigFile {
+    let (address, path) = own_page.split_at(own_page.find('/').unwrap_or(own_page.len()));
     ConfigFile {
         scrape_configs: vec![ScrapeConfig {
             job_name: "prometheus".to_owned(),
             static_configs: vec![StaticConfig {
-                targets: vec![self_address.to_owned()],
+                targets: vec![address.to_owned()],
                 ..StaticConfig::default()
             }],
+            metrics_path: (!path.is_empty()).then(|| path.to_owned()),
             ..ScrapeConfig::default()
         }],
         ..ConfigFile::default()
@@ -123,6 +126,8 @@ mod tests {
             out_of_order_window,
             max_head_series: _,
             has_admin_api,
+            external_url,
+            route_prefix,
             query: _,
             query_log,
             otlp,
@@ -132,6 +137,7 @@ mod tests {
         let mut out = format!(
             "{external_labels:?} {evaluation_interval:?} {alertmanagers:?} {has_remote_write_receiver} {has_otlp_receiver}\n"
         );
+        out += &format!("{external_url:?} {route_prefix:?}\n");
         out += &format!("{} {:?}\n", args.listen(config).unwrap().as_str(), args.data_dir(config));
         out += &format!("{:?} {max_exemplars}\n", args.retention(config));
         out += &format!(
@@ -144,6 +150,20 @@ mod tests {
             out += &format!("{pool:?}\n");
         }
         out
+    }
+
+    #[test]
+    fn without_a_file_the_store_scrapes_itself() {
+        for (own_page, address, path) in
+            [("x:1", "x:1", "/metrics"), ("[::1]:2/a/metrics", "[::1]:2", "/a/metrics")]
+        {
+            let config = Source::BuiltIn.load(own_page).unwrap();
+            let pool = &config.pools[0];
+            assert_eq!(
+                (&pool.static_groups[0].targets[..], pool.metrics_path.as_str()),
+                (&[address.to_owned()][..], path)
+            );
+        }
     }
 
     #[test]
@@ -182,6 +202,7 @@ mod tests {
         else {
             panic!("a key of [query] is missing in the packaged file:\n{shown}");
         };
+        assert!(read(&shown).external_url.is_some() && read(&shown).route_prefix.is_some());
         let file::Global {
             scrape_interval: Some(_),
             scrape_timeout: Some(_),

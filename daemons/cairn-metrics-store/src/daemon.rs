@@ -43,7 +43,9 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 /// [`Failure::Config`], naming file, place and key.
 pub fn load(args: &Args) -> Result<Config, Failure> {
     args.check()?;
-    Ok(args.source().load("localhost:9090")?)
+    let config = args.source().load("localhost:9090")?;
+    args.web_address(&config, SocketAddr::from(([127, 0, 0, 1], 9090)))?;
+    Ok(config)
 }
 
 /// Runs until told to stop. `config` is what [`load`] gave for `args`.
@@ -81,7 +83,7 @@ pub async fn run_telling(
     let settings = settings(&args, &config, address, &data_dir, retention)?;
     let opening = open_options(&data_dir, retention, &config);
     // The built-in job scrapes the port that is known only now.
-    let config = settings.source.load(&settings.self_address).unwrap_or(config);
+    let config = settings.source.load(&settings.own_page).unwrap_or(config);
     let metrics = Metrics::new();
     let app = App::new(settings, config, Arc::clone(&metrics), lifecycle.stop.clone());
     let mut stop_plan = StopPlan::new(STOP_DEADLINE);
@@ -132,17 +134,19 @@ fn settings(
     let cors_origin = cairn_model::goregex::compile_anchored(&args.cors_origin)
         .map_err(|error| Failure::config(anyhow::Error::new(error).context("--web.cors.origin")))?;
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { String::new() };
-    let self_address =
+    let own_address =
         if host.is_empty() { address.to_string() } else { format!("{host}:{}", address.port()) };
+    let web = args.web_address(config, address)?;
     Ok(Settings {
         source: args.source(),
-        self_address,
+        own_page: format!("{own_address}{}/metrics", web.route_prefix()),
         has_lifecycle: args.enable_lifecycle,
         has_remote_write: args.has_remote_write(config),
         has_otlp: args.has_otlp(config),
         has_admin_api: args.has_admin_api(config),
         cors_origin,
-        flags: args.shown(config, &address.to_string(), data_dir, retention),
+        flags: args.shown(config, &address.to_string(), &web, data_dir, retention),
+        web,
         retention: retention.to_string(),
     })
 }

@@ -31,3 +31,4 @@ mod host;
 pub mod metrics;
 mod query_log;
 pub mod version;
+pub mod web_address;

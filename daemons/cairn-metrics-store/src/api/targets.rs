@@ -17,6 +17,7 @@ use crate::config::resolve::PoolConfig;
 use crate::relabel;
 use crate::scrape::manager::PoolView;
 use crate::target::Target;
+use crate::web_address::WebAddress;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,14 +39,14 @@ fn map(labels: &Labels) -> BTreeMap<String, String> {
     labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn active(pool: &PoolView, target: &Target, host: &str) -> ActiveTarget {
+fn active(pool: &PoolView, target: &Target, web: &WebAddress) -> ActiveTarget {
     let status = target.status();
     ActiveTarget {
         discovered_labels: map(&target.discovered),
         labels: map(&target.labels),
         scrape_pool: pool.job_name.clone(),
         scrape_url: target.url.clone(),
-        global_url: global_url(&target.url, host),
+        global_url: web.global_url(&target.url),
         last_error: status.last_error,
         // Go's zero time: never.
         last_scrape: status
@@ -58,19 +59,6 @@ fn active(pool: &PoolView, target: &Target, host: &str) -> ActiveTarget {
     }
 }
 
-/// The address under which others reach the target: a loopback host is replaced by the machine's name.
-fn global_url(url: &str, host: &str) -> String {
-    let Some((scheme, address)) = url.split_once("://") else { return url.to_owned() };
-    for loopback in ["127.0.0.1", "localhost", "[::1]"] {
-        if let Some(rest) = address.strip_prefix(loopback)
-            && (rest.is_empty() || rest.starts_with([':', '/', '?']))
-        {
-            return format!("{scheme}://{host}{rest}");
-        }
-    }
-    url.to_owned()
-}
-
 /// `/api/v1/targets`
 pub(super) async fn targets(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
     let view = app.running()?.manager.view();
@@ -79,10 +67,10 @@ pub(super) async fn targets(State(app): State<App>, params: Params) -> Result<An
     let pools = || view.iter().filter(|pool| wanted_pool.is_empty() || pool.job_name == wanted_pool);
     let shows_active = matches!(state.as_str(), "" | "any" | "active");
     let shows_dropped = matches!(state.as_str(), "" | "any" | "dropped");
-    let host = crate::host::name();
+    let web = &app.settings().web;
     let active_targets: Vec<ActiveTarget> = pools()
         .filter(|_| shows_active)
-        .flat_map(|pool| pool.targets.iter().map(|target| active(pool, target, &host)))
+        .flat_map(|pool| pool.targets.iter().map(|target| active(pool, target, web)))
         .collect();
     let dropped: Vec<_> = pools()
         .filter(|_| shows_dropped)
@@ -251,21 +239,4 @@ pub(super) async fn rules(params: Params) -> Result<Answered, ApiError> {
 /// `/api/v1/alerts`: there are none.
 pub(super) async fn alerts() -> Answered {
     Answered::new("{\"alerts\":[]}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_is_replaced_in_the_global_url() {
-        for (url, want) in [
-            ("http://127.0.0.1:9090/metrics", "http://box:9090/metrics"),
-            ("https://localhost/metrics", "https://box/metrics"),
-            ("http://localhost.org/metrics", "http://localhost.org/metrics"),
-            ("http://10.0.0.1:1/metrics", "http://10.0.0.1:1/metrics"),
-        ] {
-            assert_eq!(global_url(url, "box"), want);
-        }
-    }
 }

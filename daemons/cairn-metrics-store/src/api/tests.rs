@@ -13,11 +13,17 @@ use crate::config::Source;
 use crate::config::file::ConfigFile;
 use crate::config::resolve::{Config, Origin};
 use crate::metrics::Metrics;
+use crate::web_address::WebAddress;
 
 fn starting() -> App {
+    starting_at(None)
+}
+
+fn starting_at(route_prefix: Option<&str>) -> App {
     let settings = Settings {
         source: Source::BuiltIn,
-        self_address: "127.0.0.1:9090".to_owned(),
+        own_page: "127.0.0.1:9090".to_owned(),
+        web: WebAddress::new(None, route_prefix, "127.0.0.1:9090".parse().unwrap()).unwrap(),
         has_lifecycle: false,
         has_remote_write: false,
         has_otlp: false,
@@ -69,4 +75,29 @@ async fn only_listed_origins_may_read_answers() {
     let (_, headers, _) = ask(&app, "/api/v1/status/walreplay", "https://b").await;
     assert!(headers.get(ACCESS_CONTROL_ALLOW_ORIGIN).is_none());
     assert_eq!(headers[VARY], "Origin");
+}
+
+#[tokio::test]
+async fn everything_is_below_the_prefix() {
+    let app = starting_at(Some("/a/b"));
+    for (path, status, place) in [
+        ("/", 302, "/a/b/"),
+        ("/a/b/-/healthy", 200, ""),
+        ("/a/b/metrics", 200, ""),
+        ("/a/b/api/v1/status/walreplay", 200, ""),
+        ("/a/b/api/v1/status/walreplay/?x=1", 301, "/a/b/api/v1/status/walreplay?x=1"),
+        ("/a/b//metrics", 301, "/a/b/metrics"),
+        ("/-/healthy", 404, ""),
+        ("/metrics", 404, ""),
+        ("/api/v1/status/walreplay", 404, ""),
+        ("/a/bmetrics", 404, ""),
+    ] {
+        let (found, headers, _) = ask(&app, path, "https://a").await;
+        assert_eq!(found, status, "{path}");
+        assert_eq!(headers.get("location").map_or("", |place| place.to_str().unwrap()), place, "{path}");
+        let is_shared = headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN);
+        assert_eq!(is_shared, path.starts_with("/a/b/api/"), "{path}");
+    }
+    let (_, _, body) = ask(&app, "/", "").await;
+    assert!(!body.contains('<'), "{body}");
 }

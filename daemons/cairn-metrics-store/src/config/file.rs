@@ -43,6 +43,12 @@ pub struct ConfigFile {
     /// `--web.enable-admin-api` does the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_admin_api: Option<bool>,
+    /// Where others find the store, or the path of that. Only in Cairn's TOML; the flag `--web.external-url` wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<String>,
+    /// What is in front of every path of the listener. Only in Cairn's TOML; the flag `--web.route-prefix` wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_prefix: Option<String>,
     /// Queries. Only in Cairn's TOML; the flags `--query.*` and `--enable-feature` win.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Query::is_empty")]
     pub query: Query,

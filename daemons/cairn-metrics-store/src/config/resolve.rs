@@ -93,6 +93,10 @@ pub struct Config {
     pub max_head_series: Option<usize>,
     /// Whether the file allows the admin API.
     pub has_admin_api: bool,
+    /// Where others find the store, where the file says it.
+    pub external_url: Option<String>,
+    /// What is in front of every path, where the file says it.
+    pub route_prefix: Option<String>,
     /// How metrics that come over OTLP become series.
     pub otlp: OtlpSettings,
     /// Where queries are logged.
@@ -201,6 +205,8 @@ impl Config {
                 ("enable_remote_write_receiver", file.enable_remote_write_receiver.is_some()),
                 ("enable_otlp_receiver", file.enable_otlp_receiver.is_some()),
                 ("enable_admin_api", file.enable_admin_api.is_some()),
+                ("external_url", file.external_url.is_some()),
+                ("route_prefix", file.route_prefix.is_some()),
                 ("query", !file.query.is_empty()),
                 ("storage.tsdb.max_head_series", file.storage.tsdb.max_head_series.is_some()),
             ];
@@ -265,6 +271,8 @@ impl Config {
                 .unwrap_or(PromDuration::from_ms(0)),
             max_head_series,
             has_admin_api: file.enable_admin_api.unwrap_or(false),
+            external_url: file.external_url.clone().filter(|url| !url.is_empty()),
+            route_prefix: file.route_prefix.clone().filter(|prefix| !prefix.is_empty()),
             query_log: file
                 .global
                 .query_log_file

@@ -22,7 +22,7 @@ pub struct Limits {
     /// Requests that may run at once; one more is answered with 503 and `Retry-After`.
     pub concurrent_requests: usize,
     /// Paths that are let in above `concurrent_requests`, since they tell what is wrong and cost nothing.
-    pub always_admitted: &'static [&'static str],
+    pub always_admitted: Vec<String>,
     /// Connections that may be open at once; one more is answered with 503 and closed.
     pub connections: usize,
     /// Time that a client may take none of the bytes that wait for it; then the connection is closed.
@@ -32,7 +32,7 @@ pub struct Limits {
 }
 
 /// Paths of [`Limits::always_admitted`].
-const ALWAYS_ADMITTED: &[&str] = &["/-/healthy", "/-/ready", "/ready", "/health", "/metrics"];
+const ALWAYS_ADMITTED: [&str; 5] = ["/-/healthy", "/-/ready", "/ready", "/health", "/metrics"];
 
 impl Default for Limits {
     fn default() -> Self {
@@ -48,7 +48,7 @@ impl Default for Limits {
             timeout_status: StatusCode::SERVICE_UNAVAILABLE,
             // 50 dashboard users with a handful of panels each.
             concurrent_requests: 512,
-            always_admitted: ALWAYS_ADMITTED,
+            always_admitted: ALWAYS_ADMITTED.map(str::to_owned).to_vec(),
             // Grafana and the shippers keep their connections; each costs some 20 KiB here.
             connections: 2048,
             write_stall: Duration::from_secs(60),
