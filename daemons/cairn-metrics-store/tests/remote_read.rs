@@ -6,7 +6,7 @@ mod support;
 
 use cairn_model::histogram::{Buckets, Counts, Histogram, Span};
 use cairn_promblock::{Value, chunk};
-use cairn_wire::prompb;
+use cairn_wire::{exposition, prompb};
 use http::Method;
 use support::{Answer, Store};
 
@@ -254,5 +254,29 @@ async fn another_prometheus_federates() {
         assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
     }
     assert_eq!(store.post("/federate", "").await.status, 405);
+
+    // As a Prometheus asks that scrapes native histograms.
+    let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;\
+                  escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5";
+    let path = "/federate?match[]=native&match[]=many%7Bpath=%22long%22%7D";
+    let answer = store.send(http::Method::GET, path, &[("accept", accept)], "").await;
+    assert_eq!(
+        answer.header("content-type"),
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=allow-utf-8"
+    );
+    let options = exposition::Options { wants_native: true, ..exposition::Options::default() };
+    let mut parser = exposition::Parser::new(&answer.bytes, exposition::Format::Protobuf, options);
+    let mut read = Vec::new();
+    while let Some(item) = parser.next() {
+        if let exposition::Item::Sample(sample) = item.unwrap() {
+            let value = match &sample.value {
+                exposition::Value::Float(value) => format!("{value}"),
+                exposition::Value::Histogram(histogram) => format!("schema {}", histogram.schema),
+            };
+            read.push(format!("{:?} {value}", sample.timestamp));
+        }
+    }
+    assert_eq!(read[0], format!("Some({time}) 149"));
+    assert!(read.len() == 2 && read[1].contains("schema "), "{read:?}");
     store.stop().await;
 }

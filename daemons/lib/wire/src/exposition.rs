@@ -18,12 +18,14 @@
 //! | `exposition/protobuf/metric.rs` | one metric of a family |
 //! | `exposition/protobuf/native.rs` | its native histogram |
 //! | [`classic`] | buckets with `le` to a native histogram |
+//! | [`encode`] | the other way: families in protobuf, written |
 //! | `exposition/error.rs` | errors in Prometheus's words |
 //!
 //! Bounds: time and memory are linear in the body, whose size the caller limits; nothing recurses, nothing panics.
 //! Memory beyond the body is that of one family's longest key and of the one histogram that was asked for.
 
 pub mod classic;
+pub mod encode;
 mod error;
 mod lexer;
 mod lines;

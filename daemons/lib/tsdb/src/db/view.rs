@@ -46,12 +46,22 @@ impl View {
     pub fn left_out(&self) -> u64 {
         self.inner.damage.met().saturating_sub(self.damage_before)
     }
+
+    /// The newest sample of each series in a range, which is the last one that a selection would give. The older ones of
+    /// one series at a time are in memory.
+    ///
+    /// # Errors
+    /// [`SelectError`]
+    pub fn newest(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SelectError> {
+        let Selection { matchers, start, end } = *selection;
+        self.inner.select(matchers, start.0, end.0, &keep_newest)
+    }
 }
 
 impl SampleSource for View {
     fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
         let Selection { matchers, start, end } = *selection;
-        Ok(self.inner.select(matchers, start.0, end.0)?)
+        Ok(self.inner.select(matchers, start.0, end.0, &|_| {})?)
     }
 }
 
@@ -142,4 +152,18 @@ pub(super) fn visit_matching(
 
 fn empty(labels: Arc<Labels>) -> SeriesData {
     SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
+}
+
+/// Leaves the samples of the newest time, which may be several where some came late: who wins is decided by joining.
+fn keep_newest(part: &mut SeriesData) {
+    let of_histograms = part.histograms.iter().map(|point| point.time).max();
+    let Some(newest) = part.times.iter().copied().max().max(of_histograms) else { return };
+    let is_newest: Vec<bool> = part.times.iter().map(|time| *time == newest).collect();
+    fn kept<T: Copy>(values: &[T], is_newest: &[bool]) -> Vec<T> {
+        values.iter().zip(is_newest).filter(|(_, is_newest)| **is_newest).map(|(value, _)| *value).collect()
+    }
+    part.times = kept(&part.times, &is_newest);
+    part.values = kept(&part.values, &is_newest);
+    part.starts = kept(&part.starts, &is_newest);
+    part.histograms.retain(|point| point.time == newest);
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cairn_disk::{Fs, TwinFs};
 use cairn_model::{Labels, Matcher, TimeMs};
-use cairn_promql::source::{HistogramPoint, SampleSource, Selection, is_stale};
+use cairn_promql::source::{HistogramPoint, SampleSource, Selection, SeriesData, is_stale};
 use cairn_tsdb::{Db, OpenReport, Options, Outcome, Sample};
 
 /// Blocks of one second: a test makes dozens of them.
@@ -58,10 +58,20 @@ const HISTOGRAM_TAG: u64 = 0xffff_0000_0000_0000;
 /// histograms as [`HISTOGRAM_TAG`] says, the marker among them as that of floats.
 type Content = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
+/// The last sample of a series.
+fn last(series: &SeriesData) -> (Arc<Labels>, Option<(i64, u64)>) {
+    let float = series.times.last().zip(series.values.last()).map(|(time, value)| (*time, value.to_bits()));
+    let histogram = series.histograms.last().map(|point| (point.time, bits_of(point)));
+    (Arc::clone(&series.labels), float.max(histogram))
+}
+
 fn select(db: &Db, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let selection = Selection { matchers, start: TimeMs(start), end: TimeMs(end) };
     let found = db.view().select(&selection).unwrap();
     assert!(found.is_sorted_by(|a, b| a.labels < b.labels), "ascending, each series once");
+    let newest = db.view().newest(&selection).unwrap();
+    assert_eq!(newest.iter().map(last).collect::<Vec<_>>(), found.iter().map(last).collect::<Vec<_>>());
+    assert!(newest.iter().all(|one| one.times.len() + one.histograms.len() == 1));
     found
         .into_iter()
         .map(|series| {

@@ -509,3 +509,89 @@ proptest::proptest! {
         proptest::prop_assert_eq!(n, 1);
     }
 }
+
+#[test]
+fn what_is_written_is_read_as_it_was() {
+    use super::encode::{FamilyEncoder, FamilyType};
+    let labels = || vec![("a".to_owned(), "1".to_owned())];
+    let of = |counts, reset_hint| Histogram {
+        reset_hint,
+        schema: 3,
+        zero_threshold: 0.5,
+        positive_spans: vec![Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }],
+        negative_spans: vec![Span { offset: 1, length: 1 }],
+        counts,
+        ..Histogram::without_observations(7.5, false)
+    };
+    let ints = Buckets { count: 15, zero_count: 1, positive: vec![1, 2, 3], negative: vec![8] };
+    let floats = Buckets { count: 14.5, zero_count: 0.5, positive: vec![1.0, 2.0, 3.0], negative: vec![8.0] };
+    let custom = Histogram {
+        schema: cairn_model::histogram::CUSTOM_BUCKETS_SCHEMA,
+        zero_threshold: 0.0,
+        custom_bounds: std::sync::Arc::from([0.5, 1.0, 2.0]),
+        positive_spans: vec![Span { offset: 1, length: 1 }],
+        negative_spans: vec![],
+        counts: Counts::Int(Buckets { count: 5, zero_count: 0, positive: vec![2], negative: vec![] }),
+        ..of(
+            Counts::Int(Buckets { count: 0, zero_count: 0, positive: vec![], negative: vec![] }),
+            ResetHint::Unknown,
+        )
+    };
+    let mut page = Vec::new();
+    let mut family = FamilyEncoder::new("x.y".to_owned(), FamilyType::Untyped);
+    family.number(labels(), -3, f64::NAN);
+    family.number(vec![], 4, 0.0);
+    family.finish(&mut page);
+    let histograms = [
+        of(Counts::Int(ints), ResetHint::Reset),
+        of(Counts::Float(floats), ResetHint::Gauge),
+        Histogram { zero_threshold: 0.0, ..Histogram::without_observations(0.0, true) },
+        custom,
+    ];
+    for histogram in &histograms {
+        let mut family = FamilyEncoder::new("h".to_owned(), FamilyType::of(histogram));
+        family.histogram(labels(), 9, histogram);
+        family.finish(&mut page);
+    }
+    let mut read = Vec::new();
+    parse(&page, Format::Protobuf, NATIVE, |item, labels, _| {
+        if let Item::Sample(sample) = item {
+            let value = match &sample.value {
+                Value::Float(value) => format!("{value}"),
+                Value::Histogram(found) => {
+                    format!(
+                        "{:?} {} {:?} {:?}",
+                        found.reset_hint, found.sum, found.positive_spans, found.counts
+                    )
+                }
+            };
+            read.push(format!("{} {value} @{:?}", labels.unwrap(), sample.timestamp));
+        }
+    })
+    .unwrap();
+    let spans = "[Span { offset: -2, length: 2 }, Span { offset: 3, length: 1 }]";
+    let counts = "positive: [1.0, 2.0, 3.0], negative: [8.0] })";
+    let want = [
+        r#"{__name__="x.y", a="1"} NaN @Some(-3)"#.to_owned(),
+        r#"{__name__="x.y"} 0 @Some(4)"#.to_owned(),
+        format!(
+            r#"{{__name__="h", a="1"}} Unknown 7.5 {spans} Float(Buckets {{ count: 15.0, zero_count: 1.0, {counts} @Some(9)"#
+        ),
+        format!(
+            r#"{{__name__="h", a="1"}} Gauge 7.5 {spans} Float(Buckets {{ count: 14.5, zero_count: 0.5, {counts} @Some(9)"#
+        ),
+    ];
+    assert_eq!(read[..4], want);
+    assert!(read[4].starts_with(r#"{__name__="h", a="1"} Unknown 0 [] "#), "{}", read[4]);
+    assert_eq!(
+        read[5..],
+        [
+            r#"{__name__="h_count", a="1"} 5 @Some(9)"#,
+            r#"{__name__="h_sum", a="1"} 7.5 @Some(9)"#,
+            r#"{__name__="h_bucket", a="1", le="0.5"} 0 @Some(9)"#,
+            r#"{__name__="h_bucket", a="1", le="1.0"} 2 @Some(9)"#,
+            r#"{__name__="h_bucket", a="1", le="2.0"} 2 @Some(9)"#,
+            r#"{__name__="h_bucket", a="1", le="+Inf"} 5 @Some(9)"#,
+        ]
+    );
+}

@@ -18,19 +18,21 @@ use crate::postings;
 const SERIES_IN_A_ROW: usize = 32;
 
 impl Inner {
-    /// The series that match and have samples in the range, ascending by labels.
+    /// The series that match and have samples in the range, ascending by labels. `trim` leaves out what nobody wants of the
+    /// part of a series that a block, or the head, has in the range.
     pub(super) fn select(
         &self,
         matchers: &[Matcher],
         start: i64,
         end: i64,
+        trim: &(dyn Fn(&mut SeriesData) + Sync),
     ) -> Result<Vec<SeriesData>, SelectError> {
         if start > end {
             return Ok(Vec::new());
         }
         let snapshot = self.snapshot(matchers, start, end);
         let (start, end) = (snapshot.start, snapshot.end);
-        let budget = Budget::new(self.options.max_select_samples);
+        let budget = Budget::new(self.options.max_select_samples, trim);
         // In the order in which they were written: blocks, then the head.
         let mut sources: Vec<Vec<Part>> = Vec::new();
         for block in &snapshot.blocks {
@@ -53,7 +55,7 @@ impl Inner {
         &self,
         head: Vec<HeadPart>,
         (start, end): (i64, i64),
-        budget: &Budget,
+        budget: &Budget<'_>,
     ) -> Result<Vec<Part>, SelectError> {
         let decoded: Vec<[Option<Part>; 2]> = head
             .into_par_iter()
@@ -71,7 +73,7 @@ fn parts_of_block(
     block: &Block,
     matchers: &[Matcher],
     (start, end): (i64, i64),
-    budget: &Budget,
+    budget: &Budget<'_>,
 ) -> Result<Vec<Part>, SelectError> {
     let tombstones = block.tombstones();
     let (mut ids, is_exact) = postings::select(block, matchers)?;
@@ -103,18 +105,20 @@ fn parts_of_block(
 }
 
 /// Samples that the selection may still load.
-struct Budget {
+struct Budget<'a> {
     left: AtomicUsize,
     limit: usize,
+    trim: &'a (dyn Fn(&mut SeriesData) + Sync),
 }
 
-impl Budget {
-    fn new(limit: usize) -> Self {
-        Self { left: AtomicUsize::new(limit), limit }
+impl<'a> Budget<'a> {
+    fn new(limit: usize, trim: &'a (dyn Fn(&mut SeriesData) + Sync)) -> Self {
+        Self { left: AtomicUsize::new(limit), limit, trim }
     }
 
-    /// Counts the samples of a part; `None` when there are none.
-    fn part(&self, data: SeriesData) -> Result<Option<Part>, SelectError> {
+    /// Trims a part and counts its samples; `None` when there are none.
+    fn part(&self, mut data: SeriesData) -> Result<Option<Part>, SelectError> {
+        (self.trim)(&mut data);
         let n = data.times.len() + data.histograms.len();
         let take = |left: usize| left.checked_sub(n);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
