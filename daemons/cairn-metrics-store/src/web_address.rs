@@ -58,9 +58,14 @@ impl WebAddress {
             }
         };
         let external_path = checked_path("web.external-url", &path)?;
-        let route_prefix = match route_prefix.filter(|prefix| !prefix.is_empty()) {
-            Some(prefix) => checked_path("web.route-prefix", prefix)?,
-            None => external_path.clone(),
+        let (external_path, route_prefix) = match route_prefix.filter(|prefix| !prefix.is_empty()) {
+            Some(prefix) => {
+                let prefix = checked_path("web.route-prefix", prefix)?;
+                // Whoever names no URL has no proxy that would add or take away a path. (The peer's own redirects lead
+                // nowhere then.)
+                (if external.is_empty() { prefix.clone() } else { external_path }, prefix)
+            }
+            None => (external_path.clone(), external_path),
         };
         Ok(Self { scheme, authority, external_path, route_prefix, port: listen.port() })
     }
@@ -149,7 +154,8 @@ mod tests {
             ("https://example.org/a", "/", "/a", ""),
             ("https://example.org/a", "b/", "/a", "/b"),
             ("/only/path", "", "/only/path", "/only/path"),
-            ("", "/p", "", "/p"),
+            ("", "/p", "/p", "/p"),
+            ("https://example.org", "/p", "", "/p"),
         ] {
             let found = address(url, given).unwrap();
             assert_eq!((found.external_path(), found.route_prefix()), (path, prefix), "{url} {given}");
