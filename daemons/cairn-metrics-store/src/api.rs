@@ -18,6 +18,7 @@
 //! | `features.rs` | `features` |
 //! | `status.rs` | `status/*`, `/version` |
 //! | `admin.rs` | `admin/tsdb/*` |
+//! | `../pages.rs` | the pages for a browser: `/`, `/query` and the like |
 //! | `lifecycle.rs` | `/-/reload`, `/-/quit`, `/metrics`, `notifications`, `search/*` |
 
 mod admin;
@@ -59,6 +60,7 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 
 pub(crate) use crate::app::{App, Running};
+use crate::pages;
 
 /// A query may take its time-out; the listener's own limit lies above it.
 const ABOVE_QUERY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -119,14 +121,18 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(lifecycle::metrics))
         .route("/-/reload", lifecycle::post_or_put(post(lifecycle::reload).put(lifecycle::reload)))
         .route("/-/quit", lifecycle::post_or_put(post(lifecycle::quit).put(lifecycle::quit)))
+        .merge(pages::router())
         .with_state(app.clone())
         .merge(health::router(app.health.clone(), texts));
     let router = match web.route_prefix() {
         "" => router,
         prefix => {
             let home = format!("{prefix}/");
+            let to_home = home.clone();
             Router::new()
-                .route("/", get(async move || (StatusCode::FOUND, [(LOCATION, home)])))
+                .route("/", get(async move || (StatusCode::FOUND, [(LOCATION, to_home)])))
+                // Nesting serves the prefix without a slash behind it.
+                .route(&home, get(pages::home).with_state(app.clone()))
                 .nest(prefix, router)
         }
     };

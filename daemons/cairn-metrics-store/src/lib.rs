@@ -29,6 +29,7 @@ pub mod api;
 pub mod app;
 mod host;
 pub mod metrics;
+mod pages;
 mod query_log;
 pub mod version;
 pub mod web_address;

@@ -291,3 +291,35 @@ async fn absurd_requests_are_refused_at_once() {
     assert_eq!(store.value("sum(app_size)").await, Some(4.0));
     store.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_are_shown_as_the_peer_shows_them() {
+    let (_dir, _target, store) = running_with(&[]).await;
+    store.until_value("scrape_samples_scraped", 2.0).await;
+    let wanted = [
+        "# TYPE prometheus_engine_query_duration_seconds summary\n",
+        "prometheus_engine_query_duration_seconds{slice=\"inner_eval\",quantile=\"0.9\"} 0.",
+        "prometheus_engine_query_duration_seconds_count{slice=\"result_sort\"} 0\n",
+        "prometheus_engine_query_duration_histogram_seconds_bucket{le=\"10.0\",slice=\"queue_time\"}",
+        "prometheus_engine_query_log_enabled 0\n",
+        "# TYPE prometheus_engine_query_log_failures",
+        "# TYPE prometheus_engine_query_samples_read",
+        "prometheus_target_interval_length_seconds{interval=\"100ms\",quantile=\"0.99\"} ",
+        "prometheus_target_sync_length_seconds_count{scrape_job=\"app\"} 1\n",
+        "prometheus_target_sync_length_histogram_seconds_count{scrape_job=\"app\"} 1\n",
+        "prometheus_target_scrape_duration_seconds_count ",
+    ];
+    for accept in ["text/plain", "application/openmetrics-text;version=1.0.0"] {
+        store
+            .until("two scrapes", async || {
+                let answer = store.send(Method::GET, "/metrics", &[("accept", accept)], "").await;
+                let page = answer.body;
+                assert_eq!(page.ends_with("# EOF\n"), accept != "text/plain");
+                let missing: Vec<_> = wanted.iter().filter(|text| !page.contains(**text)).collect();
+                // The first interval ends with the second scrape.
+                missing.is_empty().then_some(())
+            })
+            .await;
+    }
+    store.stop().await;
+}

@@ -96,12 +96,15 @@ pub(super) fn is_unknown_path(response: &Response) -> bool {
         && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != ENVELOPE_TYPE)
 }
 
+/// Status of whatever needs the database while it is not open.
+pub(crate) const NOT_OPEN: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+
 /// There is no database to ask: its log is being replayed, or the daemon stops.
 pub(super) fn not_running(is_stopping: bool) -> Response {
     let is_stopping = HeaderValue::from_static(if is_stopping { "true" } else { "false" });
     let headers =
         [(HeaderName::from_static("x-prometheus-stopping"), is_stopping), (CONTENT_TYPE, PLAIN_TEXT)];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, "Service Unavailable").into_response()
+    (NOT_OPEN, headers, "Service Unavailable").into_response()
 }
 
 /// HEAD, which a path that takes GET would otherwise answer.

@@ -1,0 +1,120 @@
+//! `/`: what the store is, how it is, and where everything is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::{Page, facts, format, notice, replay_notice};
+use crate::app::App;
+use crate::scrape::schedule::now_ms;
+use crate::target::Health;
+use crate::version;
+
+/// Paths that other programs use: path, what for.
+const ADDRESSES: [(&str, &str); 6] = [
+    ("", "data source of type Prometheus in Grafana, address for promtool and other clients"),
+    ("/api/v1/write", "remote write 1.0 and 2.0"),
+    ("/api/v1/otlp/v1/metrics", "metrics over OTLP"),
+    ("/api/v1/read", "remote read"),
+    ("/federate", "newest samples, for another Prometheus to scrape"),
+    ("/metrics", "the store's own metrics"),
+];
+
+/// The front page.
+pub(crate) async fn page(State(app): State<App>) -> Response {
+    let state = match app.running() {
+        Ok(running) => {
+            let (storage, manager) = (Arc::clone(&running.storage), Arc::clone(&running.manager));
+            // The head is walked to be counted: too long for an async thread.
+            let counted =
+                tokio::task::spawn_blocking(move || (storage.db().head_stats(0), storage.db().counters()));
+            let view = manager.view();
+            let targets: Vec<Health> =
+                view.iter().flat_map(|pool| &pool.targets).map(|target| target.status().health).collect();
+            let n_up = targets.iter().filter(|health| **health == Health::Up).count();
+            let base = app.settings().web.external_path();
+            let shown_targets = html! {
+                a href={ (base) "/targets" } { (n_up) " of " (targets.len()) " up" }
+            };
+            match counted.await {
+                Ok((head, counters)) => Ok(vec![
+                    ("Targets", shown_targets),
+                    ("Series in memory", html! { (format::count(head.n_series as u64)) }),
+                    (
+                        "Stored",
+                        html! {
+                            (format::size(counters.blocks_bytes)) " in " (format::count(counters.blocks))
+                            " blocks, " (format::size(counters.wal_bytes)) " of log"
+                        },
+                    ),
+                    ("Retention", html! { (shown_retention(&app.settings().retention)) }),
+                ]),
+                Err(_panic) => Err(notice("bad", "counting the database broke off; the log says where")),
+            }
+        }
+        Err(_) => Err(replay_notice(&app)),
+    };
+    Page::new("Metrics store", "/", body(&app, state)).respond(&app)
+}
+
+fn shown_retention(retention: &str) -> &str {
+    if retention.is_empty() { "everything is kept" } else { retention }
+}
+
+/// `state`: figures of the database, or why there are none.
+fn body(app: &App, state: Result<Vec<(&'static str, Markup)>, Markup>) -> Markup {
+    let settings = app.settings();
+    let (base, url) = (settings.web.external_path(), settings.web.url());
+    let reload = app.reload_state();
+    let now = now_ms();
+    let uptime = Duration::from_millis(now.saturating_sub(app.started_ms()).max(0).unsigned_abs());
+    let is_on = |path: &str| match path {
+        "/api/v1/write" => settings.has_remote_write,
+        "/api/v1/otlp/v1/metrics" => settings.has_otlp,
+        _ => true,
+    };
+    let (mut rows, trouble) = match state {
+        Ok(rows) => (rows, html! {}),
+        Err(trouble) => (Vec::new(), trouble),
+    };
+    rows.extend([
+        ("Up for", html! { (format::span(uptime)) }),
+        ("Configuration", html! { "taken " (format::ago(reload.taken_ms, now)) }),
+        (
+            "Version",
+            html! { "Cairn " (version::CAIRN_VERSION) ", speaks as Prometheus " (version::PROMETHEUS_VERSION) },
+        ),
+    ]);
+    html! {
+        p.lead {
+            "Scrapes targets, stores their samples and answers PromQL over Prometheus's API."
+        }
+        form.ask action={ (base) "/query" } method="get" {
+            input type="text" name="g0.expr" placeholder="up" aria-label="Expression" autofocus;
+            button type="submit" { "Run" }
+        }
+        @if let Err(reason) = app.health.check() { (notice("warn", &format!("Not ready: {reason}"))) }
+        @if !reload.is_good {
+            (notice("bad", "The last reload was refused; the configuration before it is in use. The log says why."))
+        }
+        section {
+            h2 { "State" }
+            (trouble)
+            (facts(rows))
+        }
+        section {
+            h2 { "Addresses" }
+            table {
+                @for (path, what) in ADDRESSES {
+                    tr {
+                        td { code { (url) (path) } }
+                        td { (what) @if !is_on(path) { " " span.muted { "(off)" } } }
+                    }
+                }
+            }
+        }
+    }
+}

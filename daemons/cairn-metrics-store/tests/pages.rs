@@ -1,0 +1,117 @@
+//! The pages for a browser: each answers, holds what it is about, and takes no markup from anybody.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use support::{Answer, Page, Store, Target};
+
+/// In names and values of labels, in the job's name, in an expression.
+const HOSTILE: &str = "<img src=x onerror='alert(1)'>\"</td></title><script>";
+
+async fn running(flags: &[&str]) -> (tempfile::TempDir, Target, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let value = HOSTILE.replace('"', "\\\"");
+    let page = format!("app_size{{path=\"{value}\"}} 1.5\napp_size{{path=\"/x\"}} 2.5\n");
+    let target = Target::serve(Page::text(page)).await;
+    let yaml = format!(
+        "global:\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\nscrape_configs:\n\
+         \x20 - job_name: \"<b>app</b>\"\n    static_configs:\n      - targets: ['{}']\n        labels: {{evil: \"{value}\"}}\n\
+         \x20 - job_name: gone\n    static_configs: [{{targets: ['127.0.0.1:1']}}]\n    relabel_configs:\n\
+         \x20     - {{source_labels: [__address__], regex: nothing, action: drop}}\n",
+        target.address
+    );
+    let store = Store::start_with(dir.path(), &yaml, flags).await;
+    store.until_value("sum(app_size)", 4.0).await;
+    store.until_value("count(up == 0)", 1.0).await;
+    (dir, target, store)
+}
+
+/// The page, which must be a page and safe.
+async fn page(store: &Store, path: &str) -> Answer {
+    let answer = store.get(path).await;
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{path}");
+    let policy = answer.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+    assert!(answer.body.starts_with("<!DOCTYPE html>") && answer.body.ends_with("</html>"), "{path}");
+    for forbidden in ["<script", "<img src=x", "<b>app</b>", "style=\"", "http-equiv"] {
+        assert!(!answer.body.contains(forbidden), "{path} has {forbidden}: {}", answer.body);
+    }
+    answer
+}
+
+async fn good_page(store: &Store, path: &str, wanted: &[&str]) {
+    let answer = page(store, path).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    for text in wanted {
+        assert!(answer.body.contains(text), "{path} lacks {text}: {}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_shows_what_it_is_about() {
+    let (_dir, target, store) =
+        running(&["--web.external-url=https://example.org/x", "--web.route-prefix=/"]).await;
+    let address = target.address.to_string();
+    let evil = "evil=<q>&lt;img src=x";
+    good_page(&store, "/", &["https://example.org/x/api/v1/write", "1 of 2 up", "Series in memory", "15d"])
+        .await;
+    good_page(&store, "/targets", &["&lt;b&gt;app&lt;/b&gt;", evil, &address, "127.0.0.1:1", "state down"])
+        .await;
+    good_page(&store, "/service-discovery", &["__metrics_path__", evil, "1 kept, 0 dropped"]).await;
+    good_page(&store, "/status", &["Cairn 0.1", "3.14.0", "Remote write"]).await;
+    good_page(&store, "/tsdb-status", &["app_size", "Series by metric", "path=&lt;img"]).await;
+    good_page(&store, "/flags", &["--web.external-url", "https://example.org/x"]).await;
+    good_page(&store, "/config", &["scrape_interval: 100ms", "&lt;b&gt;app&lt;/b&gt;"]).await;
+    good_page(&store, "/query", &["name=\"g0.expr\""]).await;
+    good_page(&store, "/", &["href=\"/x/targets\"", "href=\"/x/assets/style.css\""]).await;
+
+    let unhealthy = page(&store, "/targets?state=unhealthy").await.body;
+    assert!(unhealthy.contains("127.0.0.1:1") && !unhealthy.contains(&address), "{unhealthy}");
+    let found = page(&store, &format!("/targets?search={address}")).await.body;
+    assert!(found.contains(&address) && !found.contains("127.0.0.1:1/"), "{found}");
+
+    let link = store.get("/graph?g0.expr=up&g0.tab=1").await;
+    // The client followed it, or shows it.
+    assert!(
+        link.status == 302 && link.header("location") == "/x/query?g0.expr=up&g0.tab=1" || link.status == 404
+    );
+    for (path, kind) in [("/assets/style.css", "text/css; charset=utf-8"), ("/favicon.svg", "image/svg+xml")]
+    {
+        let answer = store.get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, kind));
+    }
+    assert_eq!(store.post("/targets", "").await.status, 405);
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_show_tables_graphs_and_errors() {
+    let (_dir, _target, store) = running(&[]).await;
+    let ask = |expr: &str, more: &str| {
+        let form = form_urlencoded::Serializer::new(String::new()).append_pair("g0.expr", expr).finish();
+        format!("/query?{form}{more}")
+    };
+    good_page(&store, &ask("app_size", ""), &["<b>app_size</b>", "&lt;img src=x", "2.5", "2 series"]).await;
+    good_page(&store, &ask("app_size[5m]", ""), &["2.5", " @ 20"]).await;
+    good_page(&store, &ask("1 + 1", ""), &["scalar"]).await;
+    good_page(&store, &ask("app_size > 99", ""), &["Nothing: no series"]).await;
+    good_page(&store, &ask("sum(rate(app_size[5m]))", ""), &["notice info", "PromQL info"]).await;
+    let graph = ["<svg class=\"graph\"", "<path class=\"line c1\"", "&lt;img src=x", "class=\"legend\""];
+    good_page(&store, &ask("app_size", "&g0.tab=0&g0.range_input=1m&g0.step_input=1"), &graph).await;
+    good_page(&store, &ask("vector(1)", "&g0.tab=graph"), &["<path class=\"line c0\""]).await;
+    for (path, status, text) in [
+        (ask("sum(", ""), 400, "parse error"),
+        (ask(HOSTILE, ""), 400, "&lt;img src=x"),
+        (ask("up", "&g0.end_input=<b>"), 400, "&lt;b&gt;"),
+        (ask("label_replace(up, \"a\", \"\", \"b\", \"(\")", ""), 422, "invalid regular expression"),
+        (ask("up[5m]", "&g0.tab=0"), 400, "for range query"),
+    ] {
+        let answer = page(&store, &path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains("notice bad") && answer.body.contains(text), "{path}: {}", answer.body);
+        // What was asked stays in the form.
+        assert!(answer.body.contains("</textarea>"), "{path}");
+    }
+    store.stop().await;
+}
