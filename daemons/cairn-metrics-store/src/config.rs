@@ -7,7 +7,7 @@
 //! | [`file_otlp`] | the keys of `otlp`, and what they come to |
 //! | [`protocol`] | exposition formats, schemes of names |
 //! | [`query`] | limits and features of queries, of file and flags |
-//! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_discovery.rs` for service discovery |
+//! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_pool.rs` for a job, `resolve_discovery.rs` for service discovery, `resolve_external.rs` for external labels and Alertmanagers |
 //! | [`units`] | durations and sizes |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
 
@@ -20,6 +20,8 @@ pub mod protocol;
 pub mod query;
 pub mod resolve;
 pub(crate) mod resolve_discovery;
+mod resolve_external;
+mod resolve_pool;
 pub mod units;
 
 use std::path::{Path, PathBuf};

@@ -4,15 +4,19 @@
 //! | file | answers |
 //! |---|---|
 //! | `otlp.rs` | which series does a metric become, with which samples |
+//! | `otlp/settings.rs` | what the configuration says about all that |
+//! | `otlp/exemplars.rs` | how do exemplars become ones of Prometheus |
 //! | `otlp/histograms.rs` | how do exponential buckets become native ones |
 //! | [`names`] | what are metrics and labels called |
 //! | `otlp/labels.rs` | which attributes become labels |
 //!
 //! The rules and the texts are those of Prometheus's translator (`storage/remote/otlptranslator`).
 
+mod exemplars;
 mod histograms;
 mod labels;
 pub mod names;
+mod settings;
 
 use std::collections::BTreeSet;
 
@@ -23,15 +27,16 @@ use cairn_promql::source::STALE_NAN_BITS;
 use cairn_wire::otlp_metrics as otlp;
 use cairn_wire::prompb;
 
+pub use settings::OtlpSettings;
+
+use exemplars::exemplars;
 use labels::{NAME, Shared, check_set, text_bytes};
-use names::{Kind, LabelNames, Strategy};
+use names::Kind;
 
 /// `aggregation_temporality` of sums that go on from one push to the next.
 const CUMULATIVE: i32 = 2;
 /// Bit of `flags`: there is no value.
 const NO_VALUE: u32 = 1;
-/// Most characters of an exemplar's labels; beyond, its attributes are left out.
-const MAX_EXEMPLAR_CHARS: usize = 128;
 /// Most samples of `target_info` of one resource: times that lie years apart would make millions.
 const MAX_INFO_SAMPLES: usize = 1000;
 
@@ -46,43 +51,6 @@ const LABEL_BYTES: usize = 48;
 const SAMPLE_BYTES: usize = 16;
 /// Faults that are told one by one; of more the number.
 const MAX_ERRORS: usize = 100;
-
-/// `otlp:` of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtlpSettings {
-    /// How names are made.
-    pub strategy: Strategy,
-    /// How labels are named.
-    pub label_names: LabelNames,
-    /// Attributes of resources that become labels.
-    pub promoted: Vec<String>,
-    /// All of them become labels,
-    pub promotes_all: bool,
-    /// but these.
-    pub unpromoted: Vec<String>,
-    /// Whether `target_info` also has what became `job` and `instance`.
-    pub keeps_identifying: bool,
-    /// Whether histograms with bounds become native ones with custom buckets.
-    pub makes_native: bool,
-    /// Whether name and version of the library become labels.
-    pub has_scope: bool,
-}
-
-impl Default for OtlpSettings {
-    /// Prometheus's defaults.
-    fn default() -> Self {
-        Self {
-            strategy: Strategy { has_suffixes: true, is_escaping: true },
-            label_names: LabelNames { has_key_prefix: true, keeps_underscores: true },
-            promoted: Vec::new(),
-            promotes_all: false,
-            unpromoted: Vec::new(),
-            keeps_identifying: false,
-            makes_native: false,
-            has_scope: false,
-        }
-    }
-}
 
 /// Why a push is refused whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -384,38 +352,6 @@ fn times(metric: &otlp::Metric) -> impl Iterator<Item = u64> {
         .chain(histograms.map(|point| point.time_unix_nano))
         .chain(exponential.map(|point| point.time_unix_nano))
         .chain(summaries.map(|point| point.time_unix_nano))
-}
-
-/// Exemplars with their values.
-fn exemplars(sent: &[otlp::Exemplar]) -> Result<Vec<(f64, prompb::Exemplar)>, String> {
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    sent.iter()
-        .map(|one| {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "exemplars are floats; the peer converts the same way"
-            )]
-            let value = match (one.as_int, one.as_double) {
-                (Some(whole), _) => whole as f64,
-                (None, Some(value)) => value,
-                (None, None) => return Err("unsupported exemplar value type: Empty".to_owned()),
-            };
-            let ids = [("trace_id", &one.trace_id), ("span_id", &one.span_id)].into_iter();
-            let ids = ids.filter(|(_, id)| id.iter().any(|byte| *byte != 0));
-            let mut pairs: Vec<(String, String)> = ids.map(|(name, id)| (name.to_owned(), hex(id))).collect();
-            let attributes: Vec<(String, String)> =
-                one.filtered_attributes.iter().map(|one| (one.key.clone(), labels::text(one))).collect();
-            let chars = |pairs: &[(String, String)]| -> usize {
-                pairs.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum()
-            };
-            if chars(&pairs) + chars(&attributes) <= MAX_EXEMPLAR_CHARS {
-                pairs.extend(attributes);
-            }
-            pairs.sort();
-            let labels = pairs.into_iter().map(|(name, value)| prompb::Label { name, value }).collect();
-            Ok((value, prompb::Exemplar { labels, value, timestamp: to_ms(one.time_unix_nano) }))
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use cairn_wire::otlp_metrics::decode_json;
 
+use super::names::Strategy;
 use super::*;
 
 const RESOURCE: &str = r#""resource": {"attributes": [
