@@ -54,7 +54,10 @@ impl View {
     /// [`SelectError`]
     pub fn newest(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SelectError> {
         let Selection { matchers, start, end } = *selection;
-        self.inner.select(matchers, start.0, end.0, &keep_newest)
+        let mut found = self.inner.select(matchers, start.0, end.0, &keep_newest)?;
+        // Blocks and head have each given their own newest.
+        found.iter_mut().for_each(keep_newest);
+        Ok(found)
     }
 }
 
