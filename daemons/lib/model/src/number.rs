@@ -46,10 +46,23 @@ fn write_finite(out: &mut impl Write, value: f64) -> fmt::Result {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
     if text.contains('e') {
-        // Rust's Display for floats is the shortest round-trip decimal without exponent.
-        return write!(out, "{value}");
+        return write_far(out, value);
     }
     out.write_str(text.strip_suffix(".0").unwrap_or(text))
+}
+
+/// What `zmij` prints with an exponent.
+fn write_far(out: &mut impl Write, value: f64) -> fmt::Result {
+    // Rust's Display for floats is the shortest round-trip decimal without exponent.
+    match decimals_of_possible_tie(value) {
+        None => write!(out, "{value}"),
+        Some(decimals) => {
+            let shortest = format!("{value}");
+            let n_shortest = shortest.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+            let is_tie = n_shortest + 1 == decimals;
+            out.write_str(&if is_tie { even(shortest, &format!("{value:.decimals$}")) } else { shortest })
+        }
+    }
 }
 
 /// Prints as Go's `%v`, `%g` and `FormatFloat(v, 'g', -1, 64)`: exponent form when the exponent is below -4 or at least 6
@@ -69,8 +82,40 @@ pub fn write_general_float(out: &mut impl Write, value: f64) -> fmt::Result {
 fn write_exponent(out: &mut impl Write, value: f64) -> fmt::Result {
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').expect("`{:e}` always writes an e");
+    let mut mantissa = mantissa.to_owned();
+    if let (Some(decimals), Ok(exponent)) = (decimals_of_possible_tie(value), exponent.parse::<i32>()) {
+        let n_shortest = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let n_exact = i32::try_from(decimals).unwrap_or(0) + exponent;
+        if i32::try_from(n_shortest).is_ok_and(|n| n + 1 == n_exact) {
+            let exact = format!("{value:.*e}", n_shortest + 1);
+            mantissa = even(mantissa, exact.split('e').next().unwrap_or_default());
+        }
+    }
     let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
     write!(out, "{mantissa}e{sign}{digits:0>2}")
+}
+
+/// How many decimals the exact value has, if it has 17 or 18 digits in all: then a text with one digit less may lie
+/// just as near below as one above, and the peers choose the one that ends in an even digit. Rust takes the upper one.
+fn decimals_of_possible_tie(value: f64) -> Option<usize> {
+    /// More decimals make more than 18 digits, since the last of them comes from 5 to that power.
+    const MOST: i32 = 25;
+    let bits = value.to_bits();
+    let exponent = i32::try_from((bits >> 52) & 0x7ff).unwrap_or(0);
+    let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
+    // The value is an odd number divided by two to the power of its decimals.
+    let decimals = 1075 - exponent - i32::try_from(mantissa.trailing_zeros()).unwrap_or(0);
+    if exponent == 0 || !(1..=MOST).contains(&decimals) {
+        return None;
+    }
+    let digits = value.abs() * 10f64.powi(decimals);
+    (1e16..1e18).contains(&digits).then(|| usize::try_from(decimals).unwrap_or(0))
+}
+
+/// Of the two texts around a tie, the one with an even last digit. `exact` is the value with the digit 5 behind the lower.
+fn even(shortest: String, exact: &str) -> String {
+    let lower = exact.strip_suffix('5').unwrap_or(&shortest);
+    if lower.bytes().last().is_some_and(|digit| digit % 2 == 0) { lower.to_owned() } else { shortest }
 }
 
 /// [`write_json_float`] into a new string.
@@ -161,6 +206,24 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::excessive_precision, reason = "the exact values are what it is about")]
+    fn tie_goes_to_the_even_digit() {
+        for (value, json) in [
+            (3_257_597_142_859.156_25, "3257597142859.1562"),
+            (120_242_064_150.390_625, "120242064150.39062"),
+            (0.093_036_651_611_328_125, "0.09303665161132812"),
+            (-0.093_036_651_611_328_125, "-0.09303665161132812"),
+            (2f64.powi(-25), "2.9802322387695312e-08"),
+            // The upper one is even; no tie at all.
+            (3_257_597_142_859.343_75, "3257597142859.3438"),
+            (0.5, "0.5"),
+            (3_257_597_142_859.125, "3257597142859.125"),
+        ] {
+            assert_eq!(json_float(value), json);
+        }
+    }
+
+    #[test]
     fn parses_like_go() {
         assert_eq!(parse_float("0x1p-2"), Some(0.25));
         assert_eq!(parse_float("+Inf"), Some(f64::INFINITY));
@@ -178,7 +241,10 @@ mod tests {
             for text in [json_float(value), plain_float(value), general_float(value)] {
                 proptest::prop_assert_eq!(parse_float(&text).map(f64::to_bits), Some(value.to_bits()), "{}", text);
             }
-            proptest::prop_assert_eq!(plain_float(value), value.to_string());
+            let standard = value.to_string();
+            let text = plain_float(value);
+            // Of two texts that are equally near the standard library takes the upper one.
+            proptest::prop_assert!(text == standard || (text.len() == standard.len() && decimals_of_possible_tie(value).is_some()));
         }
 
         #[test]
