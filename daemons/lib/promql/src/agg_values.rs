@@ -7,7 +7,7 @@ use cairn_model::number::plain_float;
 
 use crate::agg::{self, Groups};
 use crate::answer::EvalError;
-use crate::ast::{Aggregate, Expr};
+use crate::ast::{Aggregate, Expr, Grouping};
 use crate::binop_element::Operand;
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::{is_label_name, text};
@@ -66,13 +66,18 @@ pub(crate) fn stream_count_values<'a>(
         let label = cairn_model::gotext::quote(label);
         return Err(EvalError::Execution(format!("invalid label name {label}")));
     }
+    let grouping = grouping_beside(&aggregate.grouping, label);
+    // `without` the very label that takes the values: only the number of elements is left.
+    let is_dropped =
+        matches!(&aggregate.grouping, Grouping::Without(names) if names.iter().any(|name| name == label));
     let mut groups: Groups<BTreeMap<String, Vec<f64>>> = Groups::new();
     let mut n_held = 0;
     evaluator.stream(&aggregate.expr, steps, &mut |evaluator, series| {
         evaluator.tick(steps.n)?;
-        let group = groups.of(&aggregate.grouping, &series, || Ok(BTreeMap::new()))?;
+        let group = groups.of(&grouping, &series, || Ok(BTreeMap::new()))?;
         for step in 0..steps.n {
             let text = match series.operand(step) {
+                Some(_) if is_dropped => String::new(),
                 Some(Operand::Float(value)) => plain_float(value),
                 Some(Operand::Histogram(histogram)) => histogram.to_string(),
                 None => continue,
@@ -104,4 +109,16 @@ pub(crate) fn stream_count_values<'a>(
         sink(evaluator, series)?;
     }
     Ok(())
+}
+
+/// The grouping by everything but the label that takes the values: an element's own one is overwritten before elements
+/// are grouped.
+fn grouping_beside(grouping: &Grouping, label: &str) -> Grouping {
+    match grouping {
+        Grouping::All => Grouping::All,
+        Grouping::By(names) => Grouping::By(names.iter().filter(|name| *name != label).cloned().collect()),
+        Grouping::Without(names) => {
+            Grouping::Without(names.iter().cloned().chain([label.to_owned()]).collect())
+        }
+    }
 }
