@@ -70,14 +70,18 @@ fn push<'a>(
     if series.is_empty() { Ok(()) } else { sink(evaluator, series) }
 }
 
-/// The labels that the missing series would have for sure: those with one matcher only, and that an equality.
+/// The labels that the missing series would have, as far as equalities say. Prometheus goes through the matchers in
+/// order: a second one about a label takes it away, unless only the second is an equality.
 fn labels_of(selector: &VectorSelector) -> Labels {
     let mut labels = LabelsBuilder::new();
-    for matcher in &selector.matchers {
+    let mut named: Vec<&str> = Vec::new();
+    for matcher in selector.matchers.iter().filter(|matcher| matcher.name() != METRIC_NAME) {
         let name = matcher.name();
-        let n_named = selector.matchers.iter().filter(|other| other.name() == name).count();
-        if name != METRIC_NAME && matcher.op() == MatchOp::Equal && n_named == 1 {
+        if matcher.op() == MatchOp::Equal && !named.contains(&name) {
             labels.set(name, matcher.value());
+            named.push(name);
+        } else {
+            labels.set(name, "");
         }
     }
     labels.build()
