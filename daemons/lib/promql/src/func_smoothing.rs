@@ -1,29 +1,39 @@
 //! `double_exponential_smoothing` (Holt's linear trend).
 
+use cairn_model::number::plain_float;
+
 use crate::answer::EvalError;
-use crate::ast::Call;
-use crate::evaluator::Evaluator;
 use crate::func_range::{Fill, RangeFunction};
 use crate::series::ABSENT;
 
 /// `double_exponential_smoothing(r, smoothing factor, trend factor)`
-pub(crate) const DOUBLE_EXPONENTIAL: RangeFunction = RangeFunction {
-    check_params: Some(check_factors),
-    ..RangeFunction::plain(Fill::Values(|call, window, values| {
-        smoothed(values, call.params[0][window.index], call.params[1][window.index])
-    }))
-};
+pub(crate) const DOUBLE_EXPONENTIAL: RangeFunction =
+    RangeFunction::plain(Fill::Watched(|call, column, windows, out, tick| {
+        for window in windows.iter().filter(|window| window.len() > 0) {
+            let factors = [call.params[0][window.index], call.params[1][window.index]];
+            check_factors(factors)?;
+            tick(window.len())?;
+            out[window.index] = smoothed(&column.values[window.lo..window.hi], factors[0], factors[1]);
+        }
+        Ok(())
+    }));
 
-/// Both factors lie between 0 and 1.
-fn check_factors(_: &mut Evaluator<'_>, _: &Call, params: &[Vec<f64>]) -> Result<(), EvalError> {
-    for (values, (what, short)) in params.iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
-        if let Some(wrong) = values.iter().find(|value| !(**value > 0.0 && **value < 1.0)) {
+/// Both factors lie between 0 and 1, or are NaN. Asked only where there are samples, as in Prometheus.
+fn check_factors(factors: [f64; 2]) -> Result<(), EvalError> {
+    for (factor, (what, short)) in factors.into_iter().zip([("smoothing", "sf"), ("trend", "tf")]) {
+        if factor <= 0.0 || factor >= 1.0 {
             return Err(EvalError::Execution(format!(
-                "invalid {what} factor. Expected: 0 < {short} < 1, got: {wrong:.6}"
+                "invalid {what} factor. Expected: 0 < {short} < 1, got: {}",
+                fixed(factor)
             )));
         }
     }
     Ok(())
+}
+
+/// As Go's `%f` writes it.
+fn fixed(value: f64) -> String {
+    if value.is_infinite() { plain_float(value) } else { format!("{value:.6}") }
 }
 
 /// The smoothed value at the window's end; nothing for fewer than two values.
