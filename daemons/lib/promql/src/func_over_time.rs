@@ -13,7 +13,7 @@ use crate::windows::{self, Column, Summary, Window};
 /// `sum_over_time(r)`
 pub(crate) const SUM: RangeFunction = RangeFunction::with_histograms(
     Fill::Windows(|_, column, windows, out| {
-        windows::fold(column, windows, out, |sum: Sum, _| sum.total());
+        windows::fold(column, windows, out, |sum: Sum, window| total(sum, window, column.values));
     }),
     WithHistograms::Apart(|_, window, notes| {
         let mut sum = HistogramSum::of(&window.values[0]);
@@ -153,7 +153,7 @@ impl Summary for Variance {
 }
 
 /// The lowest or highest value and its time in milliseconds. NaN only when there is nothing else; of equal values the
-/// latest.
+/// first, and the time of the last.
 #[derive(Clone, Copy)]
 struct Extreme<const IS_MAX: bool> {
     time: i64,
@@ -165,14 +165,31 @@ impl<const IS_MAX: bool> Summary for Extreme<IS_MAX> {
         Self { time, value }
     }
     fn merge(self, later: Self) -> Self {
-        let is_beyond = if IS_MAX { later.value >= self.value } else { later.value <= self.value };
-        if is_beyond || self.value.is_nan() { later } else { self }
+        let is_beyond = if IS_MAX { later.value > self.value } else { later.value < self.value };
+        if is_beyond || self.value.is_nan() {
+            later
+        } else if later.value == self.value {
+            // The value stays that of the first: zeros differ by their signs.
+            Self { time: later.time, ..self }
+        } else {
+            self
+        }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
 fn count(window: &Window) -> f64 {
     window.len() as f64
+}
+
+fn total(sum: Sum, window: &Window, values: &[f64]) -> f64 {
+    if sum.sum.is_finite() {
+        return sum.total();
+    }
+    // The sum overflowed, or there is an infinity: the order of the values decides.
+    let mut sum = Sum::default();
+    values[window.lo..window.hi].iter().for_each(|value| sum.add(*value));
+    sum.total()
 }
 
 fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
@@ -188,16 +205,23 @@ fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
 }
 
 fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish: impl Fn(f64) -> f64) {
+    // One after the other, as Prometheus does, for equality to the last digit.
+    let plain = |window: &Window| {
+        let mut variance = Variance::default();
+        column.values[window.lo..window.hi].iter().for_each(|value| variance.add(*value));
+        variance.value()
+    };
     if windows::overlaps_little(column, windows) {
-        // One after the other, as Prometheus does, for equality to the last digit.
         for (window, out) in windows.iter().zip(out) {
-            let mut variance = Variance::default();
-            column.values[window.lo..window.hi].iter().for_each(|value| variance.add(*value));
-            *out = if window.len() == 0 { ABSENT } else { finish(variance.value()) };
+            *out = if window.len() == 0 { ABSENT } else { finish(plain(window)) };
         }
         return;
     }
-    windows::fold_incrementally(column, windows, out, |variance: Variance, _| finish(variance.value()));
+    windows::fold_incrementally(column, windows, out, |variance: Variance, window| {
+        let value = variance.value();
+        // Where sums overflow, their order decides.
+        finish(if value.is_finite() { value } else { plain(window) })
+    });
 }
 
 /// Values that a memory move takes along in the time in which one is otherwise handled.
