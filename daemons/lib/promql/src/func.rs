@@ -2,6 +2,9 @@
 //!
 //! Which function belongs to which family, and which file computes it, is in the table of `functions.rs`.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use cairn_model::FloatHistogram;
 
 use crate::answer::EvalError;
@@ -11,7 +14,7 @@ use crate::facts;
 use crate::func_range::{self, RangeFunction};
 use crate::func_sort::{self, Order};
 use crate::functions::{Function, Names};
-use crate::series::{ABSENT, Histograms, Steps, is_absent};
+use crate::series::{ABSENT, Histograms, Steps, is_absent, same_labelset, without_name};
 use crate::{func_date, func_scalar};
 
 /// Gives a scalar's value at one step: from the query, the step's time in milliseconds, and the scalar arguments.
@@ -77,11 +80,34 @@ pub(crate) fn stream_call<'a>(
     match call.function.names {
         Names::Dropped => {
             let unique = call.args.iter().all(facts::stays_unique_without_name);
+            let is_over_range = matches!(call.function.compute, Compute::Range(_));
+            if is_over_range && !unique && !evaluator.options.delayed_name_removal {
+                return stream_refusing_equal(evaluator, call, span, steps, sink);
+            }
             evaluator
                 .dropping_names(unique, sink, |evaluator, sink| compute(evaluator, call, span, steps, sink))
         }
         Names::Kept | Names::Rewritten | Names::Distinct => compute(evaluator, call, span, steps, sink),
     }
+}
+
+/// Takes names off the series that a function over range vectors gives. Other functions may give equal series
+/// as long as they have no step in common; from these, Prometheus refuses them at once.
+fn stream_refusing_equal<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    span: Span,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
+    let mut seen = HashSet::new();
+    compute(evaluator, call, span, steps, &mut |evaluator, mut series| {
+        series.labels = without_name(&series.labels);
+        if !seen.insert(Arc::clone(&series.labels)) {
+            return Err(same_labelset());
+        }
+        sink(evaluator, series)
+    })
 }
 
 fn compute<'a>(

@@ -137,6 +137,28 @@ fn removing_names_at_once_differs_where_prometheus_does() {
     assert_eq!(different, wanted);
 }
 
+/// A statement of its own language, but one that holds only where names are removed at once: then functions over range
+/// vectors refuse series that become equal even if they have no step in common, and nothing else does.
+#[test]
+fn range_functions_refuse_equal_series_without_a_common_step() {
+    let text = r#"
+load 1m
+    first 1 1 _x8
+    second _x5 2 2 2
+
+eval range from 0 to 8m step 4m sum_over_time({__name__=~"first|second"}[2m])
+    expect fail msg: vector cannot contain metrics with the same labelset
+
+eval range from 0 to 8m step 4m -{__name__=~"first|second"}
+    {} -1 -1 -2
+
+eval instant at 1m sum_over_time({__name__=~"first|second"}[2m])
+    {} 2
+"#;
+    let at_once = Options { delayed_name_removal: false, ..run::SUITE };
+    run::script(text, &at_once, |eval, outcome| assert_eq!(outcome, Ok(()), "{}", eval.text));
+}
+
 #[test]
 fn every_expression_parses_and_prints_the_same_again() {
     let mut scripts = own_scripts();
