@@ -185,6 +185,9 @@ fn openmetrics_float(value: f64) -> String {
 
 /// A series with native histograms.
 struct Native {
+    /// All labels, with the name.
+    key: Arc<Labels>,
+    /// Those of the result.
     labels: Arc<Labels>,
     name: String,
     drops_name: bool,
@@ -238,7 +241,8 @@ fn collect<'a>(evaluator: &mut Evaluator<'a>, arg: &'a Expr, steps: Steps) -> Re
         if !series.histograms.is_empty() {
             let labels = if is_delayed { Arc::clone(&series.labels) } else { without_name(&series.labels) };
             let histograms = std::mem::take(&mut series.histograms);
-            native.push(Native { labels, name: name.clone(), drops_name: is_delayed, histograms });
+            let key = Arc::clone(&series.labels);
+            native.push(Native { key, labels, name: name.clone(), drops_name: is_delayed, histograms });
             if series.is_empty() {
                 return Ok(());
             }
@@ -252,10 +256,11 @@ fn collect<'a>(evaluator: &mut Evaluator<'a>, arg: &'a Expr, steps: Steps) -> Re
             evaluator.annotations.warn(&for_metric(&message, &name), arg.span);
             return Ok(());
         };
-        let keep = |name: &str| name != BOUND && (is_delayed || !is_identity_label(name));
-        let labels: Labels = series.labels.iter().filter(|(name, _)| keep(name)).collect();
-        let at = *index_of.entry(labels.clone()).or_insert_with(|| {
-            let labels = Arc::new(labels);
+        // Histograms of two metrics are two, even when only their names differ.
+        let key: Labels = series.labels.iter().filter(|(name, _)| *name != BOUND).collect();
+        let at = *index_of.entry(key.clone()).or_insert_with(|| {
+            let keep = |name: &str| is_delayed || !is_identity_label(name);
+            let labels = Arc::new(key.iter().filter(|(name, _)| keep(name)).collect());
             classic.push(Histogram { labels, name, drops_name: is_delayed, buckets: Vec::new() });
             classic.len() - 1
         });
@@ -267,7 +272,7 @@ fn collect<'a>(evaluator: &mut Evaluator<'a>, arg: &'a Expr, steps: Steps) -> Re
         histogram.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
     for one in &mut native {
-        let same_labels = index_of.get(&*one.labels).map(|at| &mut classic[*at]);
+        let same_labels = index_of.get(&*one.key).map(|at| &mut classic[*at]);
         if same_labels.is_some_and(|classic| take_common_steps(classic, one, steps)) {
             evaluator.annotations.note(Note::ClassicAndNative, &one.name, arg.span);
         }

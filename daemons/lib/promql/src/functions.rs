@@ -112,8 +112,8 @@ pub static FUNCTIONS: &[Function] = &[
     math("floor", f64::floor),
     of_histograms("histogram_avg", func_histogram::avg),
     of_histograms("histogram_count", func_histogram::count),
-    vector("histogram_fraction", &[S, S, V], 0, Never, Distinct, func_histogram::fraction),
-    vector("histogram_quantile", &[S, V], 0, Never, Distinct, func_histogram::quantile),
+    vector("histogram_fraction", &[S, S, V], 0, Never, Rewritten, func_histogram::fraction),
+    vector("histogram_quantile", &[S, V], 0, Never, Rewritten, func_histogram::quantile),
     vector("histogram_quantiles", &[V, T, S, S], 9, Never, Rewritten, func_histogram::quantiles)
         .experimental(),
     of_histograms("histogram_stddev", func_histogram::stddev),
