@@ -25,9 +25,15 @@ impl Labels {
 
     /// Builds a set from pairs in any order. Of equal names the last pair wins; empty values are left out.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        let pairs: Vec<(N, V)> = pairs.into_iter().collect();
+        let as_text = || pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        // Most are part of another set, and need not be sorted.
+        if as_text().is_sorted_by(|a, b| a.0 < b.0) && as_text().all(|(_, value)| !value.is_empty()) {
+            return freeze(as_text());
+        }
         let mut builder = LabelsBuilder::new();
-        for (name, value) in pairs {
-            builder.set(name.as_ref(), value.as_ref());
+        for (name, value) in as_text() {
+            builder.set(name, value);
         }
         builder.build()
     }

@@ -3,6 +3,8 @@
 //! A node's series are worked on a batch at a time: all cores share a batch, then its results are pushed into the node
 //! above, in order. So results are what one core would give, and no more of them are in memory than a batch has.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::answer::EvalError;
@@ -19,12 +21,12 @@ const VALUES_IN_A_ROW: usize = 1 << 13;
 
 /// Hands the result of `work` for each item to `take`, in order. `values` is about how many values the work on one item
 /// handles. `state` makes what each core keeps from item to item.
-pub(crate) fn in_batches<'w, T: Sync, S: Send, R: Send>(
-    items: &[T],
+pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
+    items: &'i [T],
     values: usize,
     watch: Watch<'w>,
     state: impl Fn() -> S + Sync,
-    work: impl Fn(&T, &mut S, &mut Watch<'w>) -> Result<R, EvalError> + Sync,
+    work: impl Fn(&'i T, &mut S, &mut Watch<'w>) -> Result<R, EvalError> + Sync,
     mut take: impl FnMut(R) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     let values = values.max(1);
@@ -36,13 +38,21 @@ pub(crate) fn in_batches<'w, T: Sync, S: Send, R: Send>(
         }
         return Ok(());
     }
+    // One for each thread of the pool, each only ever used by its own.
+    let states: Vec<Mutex<(S, Watch<'w>)>> =
+        (0..rayon::current_num_threads()).map(|_| Mutex::new((state(), watch))).collect();
     let at_least = rayon::current_num_threads() * 2;
     let in_a_row = (VALUES_IN_A_ROW / values).max(1);
     for batch in items.chunks((BATCH_VALUES / values).max(at_least)) {
         let results: Vec<R> = batch
             .par_iter()
             .with_min_len(in_a_row)
-            .map_init(|| (state(), watch), |(state, watch), item| work(item, state, watch))
+            .map(|item| {
+                let thread = rayon::current_thread_index().unwrap_or(0) % states.len();
+                let mut state = states[thread].lock().unwrap_or_else(PoisonError::into_inner);
+                let (state, watch) = &mut *state;
+                work(item, state, watch)
+            })
             .collect::<Result<_, EvalError>>()?;
         watch.check_stop()?;
         results.into_iter().try_for_each(&mut take)?;

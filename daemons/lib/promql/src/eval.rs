@@ -178,7 +178,7 @@ fn stored_samples<'a>(
 ) -> Result<Vec<MatrixSeries>, EvalError> {
     let mut matrix = Vec::new();
     let work = |series: &RangeSeries<'_>, _: &mut Watch<'a>| {
-        let window = series.windows[0];
+        let window = series.windows.at(0);
         let histograms: Vec<HistogramSample> =
             series.histograms.in_window(0).map_or_else(Vec::new, |window| {
                 let samples = window.times.iter().zip(window.values);

@@ -14,7 +14,7 @@ use crate::eval_load::Loaded;
 use crate::eval_range_vector::{Buffers, RangeSeries};
 use crate::evaluator::{Evaluator, Sink};
 use crate::series::{Series, Steps, is_absent};
-use crate::windows::{Placement, Window};
+use crate::windows::{Placement, Windows};
 
 /// The counts of one evaluation, or of one inside of it: a subquery's, or that of what is the same at each step.
 #[derive(Clone, Debug)]
@@ -112,12 +112,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn count_windows(
-        &mut self,
-        selector: &VectorSelector,
-        placement: &Placement,
-        series: &RangeSeries<'_>,
-    ) {
+    fn count_windows(&mut self, selector: &VectorSelector, placement: &Placement, series: &RangeSeries<'_>) {
         let lookback = self.options.lookback_ms;
         let (before, after) = match selector.extension {
             Extension::None => return self.count_windows_of(series.windows, series, true),
@@ -130,9 +125,9 @@ impl<'a> Evaluator<'a> {
             offset: placement.offset.saturating_sub(after),
             ..*placement
         };
-        let mut windows = Vec::new();
-        wider.windows(series.column.times, &mut windows);
-        self.count_windows_of(&windows, series, true);
+        let mut borders = Vec::new();
+        wider.borders(series.column.times, &mut borders);
+        self.count_windows_of(Windows::new(wider, &borders), series, true);
     }
 
     /// Counts the windows over a series of a subquery, whose samples have been read, and counted, inside.
@@ -140,10 +135,10 @@ impl<'a> Evaluator<'a> {
         self.count_windows_of(series.windows, series, false);
     }
 
-    fn count_windows_of(&mut self, windows: &[Window], series: &RangeSeries<'_>, is_read: bool) {
+    fn count_windows_of(&mut self, windows: Windows<'_>, series: &RangeSeries<'_>, is_read: bool) {
         let Some(counts) = &mut self.counts else { return };
         let mut before = 0;
-        for window in windows {
+        for window in windows.iter() {
             let new = window.hi - before.max(window.lo).min(window.hi);
             counts.add(window.index, window.len(), if is_read { new } else { 0 });
             before = window.hi;
@@ -152,7 +147,7 @@ impl<'a> Evaluator<'a> {
             histograms.iter().map(|one| one.n_samples()).sum()
         };
         before = 0;
-        for window in series.histograms.windows() {
+        for window in series.histograms.windows().iter() {
             let values = series.histograms.column.values;
             let new = size(&values[before.max(window.lo).min(window.hi)..window.hi]);
             counts.add(window.index, size(&values[window.lo..window.hi]), if is_read { new } else { 0 });

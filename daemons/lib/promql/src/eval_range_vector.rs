@@ -9,12 +9,11 @@ use crate::answer::EvalError;
 use crate::ast::{Expr, ExprKind};
 use crate::batches::in_batches;
 use crate::eval_duration;
-use crate::eval_load::LoadedSeries;
 use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
 use crate::watch::Watch;
-use crate::windows::{Column, Placement, Window};
+use crate::windows::{Borders, Column, Placement, Windows};
 
 /// One series of a range vector.
 pub(crate) struct RangeSeries<'s> {
@@ -23,7 +22,7 @@ pub(crate) struct RangeSeries<'s> {
     pub(crate) drops_name: bool,
     /// The numbers.
     pub(crate) column: Column<'s>,
-    pub(crate) windows: &'s [Window],
+    pub(crate) windows: Windows<'s>,
     /// The native histograms, with windows of their own.
     pub(crate) histograms: HistogramColumn<'s>,
 }
@@ -31,7 +30,8 @@ pub(crate) struct RangeSeries<'s> {
 impl RangeSeries<'_> {
     /// Whether the window of a step holds any sample.
     pub(crate) fn has_samples(&self, index: usize) -> bool {
-        self.windows[index].len() > 0 || self.histograms.in_window(index).is_some()
+        self.windows.get(index).is_some_and(|window| window.len() > 0)
+            || self.histograms.in_window(index).is_some()
     }
 }
 
@@ -51,13 +51,18 @@ impl<'a> Evaluator<'a> {
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
                 self.count_ranges(&matrix.selector, &placement, &loaded);
-                let work = |one: &LoadedSeries, buffers: &mut Buffers, watch: &mut Watch<'a>| {
-                    let (floats, histograms) = (one.floats.column(), one.histograms.column());
-                    watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
-                    work(&buffers.place(&one.labels, false, floats, histograms, &placement), watch)
-                };
-                let watch = self.watch;
-                in_batches(&loaded.series, steps.n, watch, Buffers::default, work, |made| sink(self, made))
+                in_batches(
+                    &loaded.series,
+                    steps.n,
+                    self.watch,
+                    Buffers::default,
+                    |one, buffers, watch| {
+                        let (floats, histograms) = (one.floats.column(), one.histograms.column());
+                        watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
+                        work(&buffers.place(&one.labels, false, floats, histograms, &placement), watch)
+                    },
+                    |made| sink(self, made),
+                )
             }
             ExprKind::Subquery(subquery) => {
                 let placement = crate::eval_subquery::placement(self, subquery, steps)?;
@@ -68,7 +73,6 @@ impl<'a> Evaluator<'a> {
                 let (mut times, mut values) = (Vec::new(), Vec::new());
                 let mut histogram_times = Vec::new();
                 let mut histograms: Vec<Arc<FloatHistogram>> = Vec::new();
-                let mut buffers = Buffers::default();
                 let counted = self.stream_inside(&subquery.expr, inner, &mut |evaluator, series| {
                     times.clear();
                     values.clear();
@@ -89,6 +93,7 @@ impl<'a> Evaluator<'a> {
                     evaluator.tick(times.len() + steps.n)?;
                     let (floats, histograms) =
                         (Column::new(&times, &values), Column::new(&histogram_times, &histograms));
+                    let mut buffers = Buffers::default();
                     let placed =
                         buffers.place(&series.labels, series.drops_name, floats, histograms, &placement);
                     evaluator.count_subquery_windows(&placed);
@@ -112,33 +117,62 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// Columns whose borders are remembered. A target's series have the same times, and a query has series of so many targets
+/// often enough.
+const N_KNOWN: usize = 128;
+
 /// Memory for windows, kept from series to series.
 #[derive(Default)]
-pub(crate) struct Buffers {
-    windows: Vec<Window>,
-    histogram_windows: Vec<Window>,
+pub(crate) struct Buffers<'i> {
+    /// By [`slot`].
+    known: Vec<Option<Known<'i>>>,
+    histograms: Vec<Borders>,
 }
 
-impl Buffers {
+/// Where the windows over these times lie.
+struct Known<'i> {
+    times: &'i [i64],
+    borders: Vec<Borders>,
+}
+
+/// Where a column is remembered: one of [`N_KNOWN`] places.
+fn slot(times: &[i64]) -> usize {
+    let first = times.first().copied().unwrap_or(0).unsigned_abs();
+    // Fibonacci hashing: the first times of targets differ by a few seconds in milliseconds.
+    let mixed = (first ^ times.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 57).unwrap_or(0) % N_KNOWN
+}
+
+impl<'i> Buffers<'i> {
+    /// Places the windows of one query's selector. It must be the same `placement` for all series.
     pub(crate) fn place<'s>(
         &'s mut self,
         labels: &'s Arc<Labels>,
         drops_name: bool,
-        column: Column<'s>,
+        column: Column<'i>,
         histograms: Column<'s, Arc<FloatHistogram>>,
         placement: &Placement,
     ) -> RangeSeries<'s> {
-        placement.windows(column.times, &mut self.windows);
-        self.histogram_windows.clear();
+        self.histograms.clear();
         if !histograms.times.is_empty() {
-            placement.windows(histograms.times, &mut self.histogram_windows);
+            placement.borders(histograms.times, &mut self.histograms);
         }
+        if self.known.is_empty() {
+            self.known.resize_with(N_KNOWN, || None);
+        }
+        let known = &mut self.known[slot(column.times)];
+        if known.as_ref().is_none_or(|known| known.times != column.times) {
+            let mut borders = known.take().map_or_else(Vec::new, |known| known.borders);
+            placement.borders(column.times, &mut borders);
+            *known = Some(Known { times: column.times, borders });
+        }
+        let borders = known.as_ref().map_or(&[][..], |known| &known.borders);
         RangeSeries {
             labels,
             drops_name,
             column,
-            windows: &self.windows,
-            histograms: HistogramColumn::new(histograms, &self.histogram_windows),
+            windows: Windows::new(*placement, borders),
+            histograms: HistogramColumn::new(histograms, Windows::new(*placement, &self.histograms)),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::answer::Sample;
 use crate::func_range::{Borders, Fill, MixedWindow, RangeFunction, WithHistograms};
 use crate::histogram_column::HistogramWindow;
 use crate::series::ABSENT;
-use crate::windows::{Column, Window};
+use crate::windows::{Column, Windows};
 
 /// What is counted: going from one sample to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Counts {
 }
 
 /// Fills in how many pairs count in each window, from prefix counts.
-fn fill(counts: Counts, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill(counts: Counts, column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
     let mut counted = 0.0;
     let mut until: Vec<f64> = Vec::with_capacity(column.values.len());
     until.extend(column.values.first().map(|_| 0.0));
@@ -111,17 +111,19 @@ fn fill(counts: Counts, column: Column<'_>, windows: &[Window], out: &mut [f64])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::Steps;
+    use crate::windows::Placement;
 
     #[test]
     fn counts_inside_of_the_window_only() {
         let values = [1.0, 2.0, f64::NAN, f64::NAN, 1.0];
         let column = Column::new(&[0, 1, 2, 3, 4], &values);
-        let window = |lo, hi| Window { lo, hi, index: 0, start: 0, end: 0, time: 0 };
+        let placement = Placement { steps: Steps::once(4), range: 5, offset: 0, at: None };
         for (lo, hi, changes, resets) in [(0, 5, 3.0, 0.0), (2, 4, 0.0, 0.0), (4, 5, 0.0, 0.0)] {
             let mut out = [0.0];
-            fill(Counts::Changes, column, &[window(lo, hi)], &mut out);
+            fill(Counts::Changes, column, Windows::new(placement, &[(lo, hi)]), &mut out);
             assert_eq!(out[0], changes);
-            fill(Counts::Resets, column, &[window(lo, hi)], &mut out);
+            fill(Counts::Resets, column, Windows::new(placement, &[(lo, hi)]), &mut out);
             assert_eq!(out[0], resets);
         }
     }

@@ -63,9 +63,9 @@ pub(crate) fn fill(
     out: &mut Series,
     notes: &mut Notes,
 ) {
-    for window in series.windows {
+    for window in series.windows.iter() {
         if series.histograms.is_empty() {
-            out.values[window.index] = of_floats(call, borders, series.column, window).unwrap_or(ABSENT);
+            out.values[window.index] = of_floats(call, borders, series.column, &window).unwrap_or(ABSENT);
         } else if let Some(sample) = of_both(call, borders, series, window.index, notes) {
             out.put(window.index, sample);
         }
@@ -145,7 +145,7 @@ fn of_both(
     index: usize,
     notes: &mut Notes,
 ) -> Option<Sample> {
-    let (floats, histograms) = (&series.windows[index], &series.histograms.windows()[index]);
+    let (floats, histograms) = (&series.windows.at(index), &series.histograms.windows().at(index));
     let histogram_times = series.histograms.column.times;
     if let Borders::Counted(counts) = borders {
         return count_both(call, counts, series, index);
@@ -169,7 +169,7 @@ fn of_both(
 
 /// How many samples count in an anchored window over both kinds, the last one at or before its start included.
 fn count_both(call: &RangeCall, counts: Counts, series: &RangeSeries<'_>, index: usize) -> Option<Sample> {
-    let (floats, histograms) = (&series.windows[index], &series.histograms.windows()[index]);
+    let (floats, histograms) = (&series.windows.at(index), &series.histograms.windows().at(index));
     if !series.has_samples(index) {
         return None;
     }

@@ -8,7 +8,7 @@ use crate::histogram_sum::{HistogramMean, HistogramSum};
 use crate::kahan::{Mean, Sum, Variance};
 use crate::quantile;
 use crate::series::{ABSENT, seconds};
-use crate::windows::{self, Column, Summary, Window};
+use crate::windows::{self, Column, Summary, Window, Windows};
 
 /// `sum_over_time(r)`
 pub(crate) const SUM: RangeFunction = RangeFunction::with_histograms(
@@ -204,7 +204,7 @@ fn mean(sum: Sum, window: &Window, values: &[f64]) -> f64 {
     sum.sum / count + sum.compensation / count
 }
 
-fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish: impl Fn(f64) -> f64) {
+fn fill_variance(column: Column<'_>, windows: Windows<'_>, out: &mut [f64], finish: impl Fn(f64) -> f64) {
     // One after the other, as Prometheus does, for equality to the last digit.
     let plain = |window: &Window| {
         let mut variance = Variance::default();
@@ -213,7 +213,7 @@ fn fill_variance(column: Column<'_>, windows: &[Window], out: &mut [f64], finish
     };
     if windows::overlaps_little(column, windows) {
         for (window, out) in windows.iter().zip(out) {
-            *out = if window.len() == 0 { ABSENT } else { finish(plain(window)) };
+            *out = if window.len() == 0 { ABSENT } else { finish(plain(&window)) };
         }
         return;
     }
@@ -231,7 +231,7 @@ const MOVED_AT_ONCE: usize = 16;
 fn fill_quantiles(
     q: &[f64],
     column: Column<'_>,
-    windows: &[Window],
+    windows: Windows<'_>,
     out: &mut [f64],
     tick: Tick<'_>,
 ) -> Result<(), EvalError> {
@@ -292,10 +292,11 @@ mod tests {
             let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap() * 3).collect();
             let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             let mut out = vec![0.0; n];
-            fill_quantiles(&vec![0.7; n], column, &windows, &mut out, &mut |_| Ok(())).unwrap();
+            fill_quantiles(&vec![0.7; n], column, windows, &mut out, &mut |_| Ok(())).unwrap();
             for (window, got) in windows.iter().zip(&out) {
                 let mut inside = values[window.lo..window.hi].to_vec();
                 let want = if inside.is_empty() { ABSENT } else { quantile::of(0.7, &mut inside) };
@@ -311,12 +312,13 @@ mod tests {
             let times: Vec<i64> = (0..values.len()).map(|at| i64::try_from(at).unwrap()).collect();
             let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: 0, step, n }, range, offset: 0, at: None };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             let (mut sums, mut variances) = (vec![0.0; n], vec![0.0; n]);
-            windows::fold_incrementally(column, &windows, &mut sums, |sum: Sum, _| sum.total());
-            windows::fold_incrementally(column, &windows, &mut variances, |v: Variance, _| v.value());
-            for window in &windows {
+            windows::fold_incrementally(column, windows, &mut sums, |sum: Sum, _| sum.total());
+            windows::fold_incrementally(column, windows, &mut variances, |v: Variance, _| v.value());
+            for window in windows.iter() {
                 if window.len() == 0 { continue; }
                 let inside = &values[window.lo..window.hi];
                 let (mut sum, mut variance) = (Sum::default(), Variance::default());

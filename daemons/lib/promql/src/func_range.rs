@@ -16,7 +16,7 @@ use crate::histogram_column::HistogramWindow;
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
 use crate::watch::Watch;
-use crate::windows::{Column, Window};
+use crate::windows::{Column, Window, Windows};
 
 /// What tells one function over range vectors from another.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(crate) enum Fill {
     Ends(fn(Column<'_>, &Window) -> f64),
     /// All windows of a series, one value each; each sample should be touched a constant number of times
     /// (`windows.rs`).
-    Windows(fn(&RangeCall, Column<'_>, &[Window], &mut [f64])),
+    Windows(fn(&RangeCall, Column<'_>, Windows<'_>, &mut [f64])),
     /// As `Windows`, where a sample may be touched more often than that: the last argument takes how many values were
     /// handled, and says when the query must stop.
     Watched(WatchedFill),
@@ -94,7 +94,7 @@ pub(crate) enum Fill {
 
 /// See [`Fill::Watched`].
 pub(crate) type WatchedFill =
-    fn(&RangeCall, Column<'_>, &[Window], &mut [f64], Tick<'_>) -> Result<(), EvalError>;
+    fn(&RangeCall, Column<'_>, Windows<'_>, &mut [f64], Tick<'_>) -> Result<(), EvalError>;
 
 /// Counts values that were handled; an error when the query must stop.
 pub(crate) type Tick<'t> = &'t mut dyn FnMut(usize) -> Result<(), EvalError>;
@@ -208,12 +208,12 @@ fn fill(
     }
     fill_numbers(watch, call, function, series, &mut out.values)?;
     if function.is_rate && !series.column.starts.is_empty() {
-        let has_overlap = |window| series.column.has_overlapping_starts(window);
-        if series.windows.iter().any(has_overlap) {
+        let has_overlap = |window: &Window| series.column.has_overlapping_starts(window);
+        if series.windows.iter().any(|window| has_overlap(&window)) {
             notes.add(Note::StartOverlap);
         }
     }
-    for window in series.histograms.windows() {
+    for window in series.histograms.windows().iter() {
         let Some(histograms) = series.histograms.in_window(window.index) else { continue };
         watch.tick(window.len())?;
         put_histograms(call, function, series, histograms, out, notes);
@@ -231,7 +231,7 @@ fn put_histograms(
     notes: &mut Notes,
 ) {
     let step = histograms.window.index;
-    let floats = &series.windows[step];
+    let floats = series.windows.get(step).unwrap_or(histograms.window);
     let result = match function.histograms {
         WithHistograms::Ignored => {
             if floats.len() > 0 {
@@ -248,7 +248,7 @@ fn put_histograms(
         }
         WithHistograms::Both(value) => {
             let of_floats = Some(out.values[step]).filter(|value| !is_absent(*value));
-            value(call, &MixedWindow { floats: series.column.part(floats), of_floats, histograms }, notes)
+            value(call, &MixedWindow { floats: series.column.part(&floats), of_floats, histograms }, notes)
         }
     };
     out.values[step] = ABSENT;
@@ -271,13 +271,13 @@ fn fill_numbers(
         Fill::Watched(fill) => fill(call, column, windows, out, &mut |n| watch.tick(n))?,
         Fill::Ends(value) => {
             for window in windows.iter().filter(|window| window.len() > 0) {
-                out[window.index] = value(column, window);
+                out[window.index] = value(column, &window);
             }
         }
         Fill::Values(value) => {
             for window in windows.iter().filter(|window| window.len() > 0) {
                 watch.tick(window.len())?;
-                out[window.index] = value(call, window, &column.values[window.lo..window.hi]);
+                out[window.index] = value(call, &window, &column.values[window.lo..window.hi]);
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::func_range::{Borders, Fill, RangeFunction, WithHistograms};
 use crate::histogram_rate;
 use crate::series::{ABSENT, seconds};
-use crate::windows::{Column, Window};
+use crate::windows::{Column, Window, Windows};
 
 /// What is made of the difference between a window's ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,12 +127,14 @@ impl Resets {
 }
 
 /// Fills in `rate`, `increase` or `delta`; `range` is the window's length in seconds.
-fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill(difference: Difference, range: f64, column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
     let is_counter = difference != Difference::Delta;
     let resets = if is_counter { Resets::of(column) } else { Resets::of(Column::new(&[], &[])) };
     let has_starts = is_counter && !column.starts.is_empty();
     let mut cursor = 0;
+    let mut regular = Regular::default();
     for (window, out) in windows.iter().zip(out) {
+        let window = &window;
         let zero_at = if has_starts { column.start_inside(window) } else { None };
         if window.len() < 2 && zero_at.is_none() {
             *out = ABSENT;
@@ -146,8 +148,51 @@ fn fill(difference: Difference, range: f64, column: Column<'_>, windows: &[Windo
                 result += column.values[first];
             }
         }
-        let factor = extrapolation(&covered(column, window, zero_at, result), window, is_counter);
+        let samples = covered(column, window, zero_at, result);
+        let factor = match regular.factor(&samples, window, is_counter) {
+            Some(factor) => factor,
+            None => extrapolation(&samples, window, is_counter),
+        };
         *out = result * if difference == Difference::Rate { factor / range } else { factor };
+    }
+}
+
+/// The last factor that was worked out. It has five divisions in it, and most windows of a series differ from the one before in
+/// their values only, which mostly do not matter for it.
+#[derive(Default)]
+struct Regular {
+    /// Milliseconds from the window's start to its first sample, to its last one, to its end; samples in it.
+    shape: Option<(i64, i64, i64, usize)>,
+    /// Seconds between first and last sample, and how many of them it goes on before, if it was not zero by then.
+    between: f64,
+    to_start: f64,
+    factor: f64,
+}
+
+impl Regular {
+    /// The factor of [`extrapolation`], where the values do not matter for it.
+    #[inline]
+    fn factor(&mut self, samples: &Covered, window: &Window, is_counter: bool) -> Option<f64> {
+        if samples.zero_at.is_some() {
+            return None;
+        }
+        let to = |time: i64| time.wrapping_sub(window.start);
+        let shape = Some((to(samples.first), to(samples.last), to(window.end), samples.n));
+        if shape != self.shape {
+            let unlimited = Extent::of(samples, window);
+            self.shape = shape;
+            self.between = unlimited.covered;
+            self.to_start = unlimited.to_start;
+            self.factor = unlimited.factor();
+        }
+        if is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
+            // By rearranging, the counter was not zero since the window's start; not so near that rounding could matter.
+            let (left, right) = (self.between * samples.first_value, self.to_start * samples.growth);
+            if !(left > right * 1.000_001 && left > 1e-290) {
+                return None;
+            }
+        }
+        Some(self.factor)
     }
 }
 
@@ -180,34 +225,55 @@ pub(crate) struct Covered {
     pub(crate) growth: f64,
 }
 
+/// How far a series goes on beyond the samples of a window, seconds.
+struct Extent {
+    covered: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+impl Extent {
+    /// As far as the series can be assumed to go on, whatever its values are.
+    #[inline]
+    fn of(samples: &Covered, window: &Window) -> Self {
+        let between = seconds(samples.last - samples.first);
+        let covered = samples.zero_at.map_or(between, |zero| seconds(samples.last - zero));
+        let mut to_end = seconds(window.end - samples.last);
+        #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
+        let average = if samples.n > 1 { between / (samples.n - 1) as f64 } else { 0.0 };
+        // A gap larger than this means that the series starts or ends inside the window.
+        let limit = average * 1.1;
+        let mut to_start = 0.0;
+        if samples.zero_at.is_none() {
+            to_start = seconds(samples.first - window.start);
+            if to_start >= limit {
+                to_start = average / 2.0;
+            }
+        }
+        if to_end >= limit {
+            to_end = average / 2.0;
+        }
+        Self { covered, to_start, to_end }
+    }
+
+    #[inline]
+    fn factor(&self) -> f64 {
+        (self.covered + self.to_start + self.to_end) / self.covered
+    }
+}
+
 /// How much longer the window is than what the samples cover, as far as the series can be assumed to go on.
 #[inline]
 pub(crate) fn extrapolation(samples: &Covered, window: &Window, is_counter: bool) -> f64 {
-    let between = seconds(samples.last - samples.first);
-    let covered = samples.zero_at.map_or(between, |zero| seconds(samples.last - zero));
-    let mut to_end = seconds(window.end - samples.last);
-    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 samples")]
-    let average = if samples.n > 1 { between / (samples.n - 1) as f64 } else { 0.0 };
-    // A gap larger than this means that the series starts or ends inside the window.
-    let limit = average * 1.1;
-    let mut to_start = 0.0;
-    if samples.zero_at.is_none() {
-        to_start = seconds(samples.first - window.start);
-        if to_start >= limit {
-            to_start = average / 2.0;
-        }
-        if is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
-            // A counter cannot have been below zero.
-            let to_zero = covered * (samples.first_value / samples.growth);
-            if to_zero < to_start {
-                to_start = to_zero;
-            }
+    let mut extent = Extent::of(samples, window);
+    if samples.zero_at.is_none() && is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
+        // A counter cannot have been below zero.
+        let to_zero = extent.covered * (samples.first_value / samples.growth);
+        if to_zero < extent.to_start {
+            extent.to_start = to_zero;
         }
     }
-    if to_end >= limit {
-        to_end = average / 2.0;
-    }
-    (covered + to_start + to_end) / covered
+    extent.factor()
 }
 
 /// What `f` makes of the last two values and the seconds between them; nothing for fewer than two, or for two at once.
@@ -260,13 +326,14 @@ mod tests {
             let values: Vec<f64> = values[..times.len()].iter().map(|v| f64::from(*v)).collect();
             let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             for difference in [Difference::Rate, Difference::Increase, Difference::Delta] {
                 let mut out = vec![0.0; n];
-                fill(difference, seconds(range), column, &windows, &mut out);
+                fill(difference, seconds(range), column, windows, &mut out);
                 for (window, got) in windows.iter().zip(&out) {
-                    let want = plain(difference, seconds(range), column, window);
+                    let want = plain(difference, seconds(range), column, &window);
                     prop_assert_eq!(got.to_bits(), want.to_bits(), "{:?} at {}: {} for {}", difference, window.end, got, want);
                 }
             }

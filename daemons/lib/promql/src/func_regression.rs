@@ -3,7 +3,7 @@
 use crate::func_range::{Fill, RangeFunction};
 use crate::kahan::Sum;
 use crate::series::{ABSENT, seconds};
-use crate::windows::{self, Column, Summary, Window};
+use crate::windows::{self, Column, Summary, Window, Windows};
 
 /// `deriv(r)`
 pub(crate) const DERIV: RangeFunction =
@@ -23,12 +23,12 @@ struct Line {
 }
 
 /// Fills in slopes. Time counts from each window's first sample.
-fn fill_slope(column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_slope(column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
     if windows::overlaps_little(column, windows) {
         for (window, out) in windows.iter().zip(out) {
             *out = match window.len() {
                 0 | 1 => ABSENT,
-                _ => line(column, window, column.times[window.lo]).slope,
+                _ => line(column, &window, column.times[window.lo]).slope,
             };
         }
         return;
@@ -40,13 +40,13 @@ fn fill_slope(column: Column<'_>, windows: &[Window], out: &mut [f64]) {
 }
 
 /// Fills in the value that the line has `ahead` seconds after each step.
-fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: &[Window], out: &mut [f64]) {
+fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
     if windows::overlaps_little(column, windows) {
         for (window, out) in windows.iter().zip(out) {
             *out = match window.len() {
                 0 | 1 => ABSENT,
                 _ => {
-                    let line = line(column, window, window.time);
+                    let line = line(column, &window, window.time);
                     line.slope * ahead[window.index] + line.intercept
                 }
             };
@@ -172,12 +172,13 @@ mod tests {
             let times: Vec<i64> = (0..values.len()).map(|at| 1_700_000_000_000 + i64::try_from(at).unwrap() * 1_000).collect();
             let column = Column::new(&times, &values);
             let placement = Placement { steps: Steps { start: times[0], step, n }, range, offset: 0, at: None };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             let mut slopes = vec![0.0; n];
-            windows::fold_incrementally(column, &windows, &mut slopes, |m: Moments, _| m.line().slope);
+            windows::fold_incrementally(column, windows, &mut slopes, |m: Moments, _| m.line().slope);
             for window in windows.iter().filter(|window| window.len() > 1) {
-                let want = line(column, window, times[window.lo]).slope;
+                let want = line(column, &window, times[window.lo]).slope;
                 prop_assert!((slopes[window.index] - want).abs() < 1e-6, "{} {}", slopes[window.index], want);
             }
         }

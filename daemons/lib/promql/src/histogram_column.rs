@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use cairn_model::FloatHistogram;
 
-use crate::windows::{Column, Window};
+use crate::windows::{Column, Window, Windows};
 
 /// Histograms with their windows; no windows when there are no histograms.
 pub(crate) struct HistogramColumn<'s> {
     pub(crate) column: Column<'s, Arc<FloatHistogram>>,
-    windows: &'s [Window],
+    windows: Windows<'s>,
     /// For each histogram whether the counter was reset since the one before it; found when first asked for, since each
     /// pair lies in many windows.
     resets: OnceCell<Vec<bool>>,
@@ -27,7 +27,7 @@ pub(crate) struct HistogramWindow<'s> {
 }
 
 impl<'s> HistogramColumn<'s> {
-    pub(crate) fn new(column: Column<'s, Arc<FloatHistogram>>, windows: &'s [Window]) -> Self {
+    pub(crate) fn new(column: Column<'s, Arc<FloatHistogram>>, windows: Windows<'s>) -> Self {
         Self { column, windows, resets: OnceCell::new() }
     }
 
@@ -37,13 +37,13 @@ impl<'s> HistogramColumn<'s> {
     }
 
     /// The windows of all steps; none without histograms.
-    pub(crate) fn windows(&self) -> &'s [Window] {
+    pub(crate) fn windows(&self) -> Windows<'s> {
         self.windows
     }
 
     /// What lies in the window of a step.
     pub(crate) fn in_window(&'s self, index: usize) -> Option<HistogramWindow<'s>> {
-        self.windows.get(index).filter(|window| window.len() > 0).map(|window| self.part(*window))
+        self.windows.get(index).filter(|window| window.len() > 0).map(|window| self.part(window))
     }
 
     /// What lies in any window.

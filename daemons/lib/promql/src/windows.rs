@@ -56,6 +56,51 @@ pub(crate) struct Window {
     pub(crate) time: i64,
 }
 
+/// A window's samples: from the first to behind the last, numbers in their column.
+pub(crate) type Borders = (u32, u32);
+
+/// The windows of all steps over one column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows<'s> {
+    placement: Placement,
+    /// One for each step, or none at all.
+    borders: &'s [Borders],
+}
+
+impl<'s> Windows<'s> {
+    pub(crate) fn new(placement: Placement, borders: &'s [Borders]) -> Self {
+        Self { placement, borders }
+    }
+
+    /// Whether there is no step.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.borders.is_empty()
+    }
+
+    /// The window of a step.
+    pub(crate) fn get(&self, index: usize) -> Option<Window> {
+        self.borders.get(index).map(|borders| self.window(index, *borders))
+    }
+
+    /// The window of a step that there is.
+    pub(crate) fn at(&self, index: usize) -> Window {
+        self.window(index, self.borders[index])
+    }
+
+    /// All of them, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Window> + 's {
+        self.borders.iter().enumerate().map(move |(index, borders)| self.window(index, *borders))
+    }
+
+    #[inline]
+    fn window(&self, index: usize, (lo, hi): Borders) -> Window {
+        let end = self.placement.end(index);
+        let start = end.saturating_sub(self.placement.range);
+        let time = self.placement.steps.time(index);
+        Window { lo: lo as usize, hi: hi as usize, index, start, end, time }
+    }
+}
+
 impl Window {
     pub(crate) fn len(&self) -> usize {
         self.hi - self.lo
@@ -80,8 +125,8 @@ impl Placement {
         self.at.unwrap_or_else(|| self.steps.time(index)).saturating_sub(self.offset)
     }
 
-    /// Writes the windows of all steps over `times`.
-    pub(crate) fn windows(&self, times: &[i64], out: &mut Vec<Window>) {
+    /// Writes which of `times` lie in the window of each step.
+    pub(crate) fn borders(&self, times: &[i64], out: &mut Vec<Borders>) {
         out.clear();
         let (mut lo, mut hi) = (0, 0);
         for index in 0..self.steps.n {
@@ -99,7 +144,8 @@ impl Placement {
             while hi < times.len() && times[hi] <= end {
                 hi += 1;
             }
-            out.push(Window { lo, hi, index, start, end, time: self.steps.time(index) });
+            #[expect(clippy::cast_possible_truncation, reason = "no series has 2^32 samples in memory")]
+            out.push((lo as u32, hi as u32));
         }
     }
 }
@@ -115,10 +161,10 @@ pub(crate) trait Summary: Copy {
 /// Windows overlap so little that going through each of them is as cheap as keeping summaries.
 const PLAIN_FACTOR: usize = 4;
 
-/// Writes `finish(summary, window)` for every window with samples, [`ABSENT`] for the others.
+/// Writes `finish(summary, &window)` for every window with samples, [`ABSENT`] for the others.
 pub(crate) fn fold<S: Summary>(
     column: Column<'_>,
-    windows: &[Window],
+    windows: Windows<'_>,
     out: &mut [f64],
     finish: impl Fn(S, &Window) -> f64,
 ) {
@@ -130,15 +176,15 @@ pub(crate) fn fold<S: Summary>(
 }
 
 /// Whether going through each window costs about as much as going through the samples once.
-pub(crate) fn overlaps_little(column: Column<'_>, windows: &[Window]) -> bool {
-    let touched: usize = windows.iter().map(Window::len).sum();
+pub(crate) fn overlaps_little(column: Column<'_>, windows: Windows<'_>) -> bool {
+    let touched: usize = windows.iter().map(|window| window.len()).sum();
     touched <= column.times.len().saturating_mul(PLAIN_FACTOR)
 }
 
 /// Goes through each window by itself: the oracle of [`fold_incrementally`].
 pub(crate) fn fold_plainly<S: Summary>(
     column: Column<'_>,
-    windows: &[Window],
+    windows: Windows<'_>,
     out: &mut [f64],
     finish: impl Fn(S, &Window) -> f64,
 ) {
@@ -146,14 +192,14 @@ pub(crate) fn fold_plainly<S: Summary>(
         let run = (window.lo..window.hi)
             .map(|at| S::of(column.times[at], column.values[at]))
             .reduce(Summary::merge);
-        *out = run.map_or(ABSENT, |summary| finish(summary, window));
+        *out = run.map_or(ABSENT, |summary| finish(summary, &window));
     }
 }
 
 /// Keeps suffix summaries of the older samples and one running summary of the newer ones.
 pub(crate) fn fold_incrementally<S: Summary>(
     column: Column<'_>,
-    windows: &[Window],
+    windows: Windows<'_>,
     out: &mut [f64],
     finish: impl Fn(S, &Window) -> f64,
 ) {
@@ -182,8 +228,8 @@ pub(crate) fn fold_incrementally<S: Summary>(
         }
         let older = suffixes.get(window.lo - base).copied().filter(|_| window.lo < middle);
         *out = match (older, newer) {
-            (Some(older), Some(newer)) => finish(older.merge(newer), window),
-            (Some(run), None) | (None, Some(run)) => finish(run, window),
+            (Some(older), Some(newer)) => finish(older.merge(newer), &window),
+            (Some(run), None) | (None, Some(run)) => finish(run, &window),
             (None, None) => ABSENT,
         };
     }
@@ -216,8 +262,9 @@ mod tests {
             let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let column = Column::new(&times, &values[..times.len()]);
             let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             for (index, window) in windows.iter().enumerate() {
                 let end = start + step * i64::try_from(index).unwrap();
                 let inside: Vec<i64> = times.iter().copied().filter(|t| *t > end - range && *t <= end).collect();
@@ -225,8 +272,8 @@ mod tests {
             }
             let finish = |s: Extremes, _: &Window| s.0 * 1000.0 + s.1 + f64::from(u32::try_from(s.2).unwrap());
             let (mut plain, mut incremental) = (vec![0.0; n], vec![0.0; n]);
-            fold_plainly(column, &windows, &mut plain, finish);
-            fold_incrementally(column, &windows, &mut incremental, finish);
+            fold_plainly(column, windows, &mut plain, finish);
+            fold_incrementally(column, windows, &mut incremental, finish);
             let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             prop_assert_eq!(bits(&plain), bits(&incremental));
         }

@@ -6,10 +6,15 @@ use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher};
 
+use rayon::slice::ParallelSliceMut as _;
+
 use super::Inner;
 use super::view::{SelectError, visit_matching};
 use crate::block::Block;
 use crate::postings;
+
+/// One series of so many counts as few.
+const FEW: u64 = 16;
 
 impl Inner {
     pub(super) fn label_names(
@@ -68,7 +73,10 @@ impl Inner {
             let (mut ids, is_exact) = postings::select(&*block, matchers)?;
             ids -= tombstones.whole();
             let mut found = Vec::new();
+            // Of a few series it is less work to look at their labels than at all values there are.
+            let are_few = ids.len() * FEW < block.meta.n_series;
             let is_whole = is_exact
+                && !are_few
                 && block.visit_values(name, "", &mut |_| true, &mut |value, postings| {
                     if postings.intersects(&ids) {
                         found.push(value.to_owned());
@@ -78,10 +86,15 @@ impl Inner {
                 values.extend(found);
                 continue;
             }
-            // Part of the label's index is damaged: the series themselves know their labels.
-            visit_matching(&block, &tombstones, matchers, |entry| {
-                values.extend(entry.labels.get(name).map(str::to_owned));
-                Ok(())
+            // Nor does it matter then, as elsewhere, that part of the label's index may be damaged.
+            block.visit_series(&ids, |entry| {
+                if let Some(value) = entry.labels.get(name)
+                    && !values.contains(value)
+                    && (is_exact || matchers.iter().all(|matcher| matcher.matches_labels(&entry.labels)))
+                {
+                    values.insert(value.to_owned());
+                }
+                Ok::<_, SelectError>(())
             })?;
         }
         Ok(values.into_iter().collect())
@@ -95,18 +108,33 @@ impl Inner {
     ) -> Result<Vec<Arc<Labels>>, SelectError> {
         let snapshot = self.snapshot(matchers, start, end);
         let (start, end) = (snapshot.start, snapshot.end);
-        let mut found: BTreeSet<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
+        let mut sources: Vec<Vec<Arc<Labels>>> = Vec::new();
+        let mut of_head: Vec<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
+        of_head.par_sort();
+        sources.push(of_head);
         for block in snapshot.blocks {
             let tombstones = block.tombstones();
+            let mut found = Vec::new();
             visit_matching(&block, &tombstones, matchers, |entry| {
                 let deleted = tombstones.of(entry.number);
                 if entry.chunks.iter().any(|place| place.is_seen(start, end, deleted)) {
-                    found.insert(Arc::new(entry.labels));
+                    found.push(Arc::new(entry.labels));
                 }
                 Ok(())
             })?;
+            sources.push(found);
         }
-        Ok(found.into_iter().collect())
+        sources.retain(|source| !source.is_empty());
+        Ok(match <[Vec<_>; 1]>::try_from(sources) {
+            // Each ascends, and has a series once.
+            Ok([only]) => only,
+            Err(sources) => {
+                let mut all: Vec<Arc<Labels>> = sources.into_iter().flatten().collect();
+                all.par_sort();
+                all.dedup();
+                all
+            }
+        })
     }
 
     /// The blocks that overlap a range, and whether the head may.

@@ -303,64 +303,144 @@ pub fn decode(
     let rest = reader.rest();
     // Without marks all codes are read, since what follows begins where they end.
     let until = if has_marks { wanted.end } else { n };
+    let numbers = Numbers { first, scale, step: bias.wrapping_mul(scale) };
     let start = out.len();
     let mut bits = BitReader::new(rest);
-    if is_delta {
-        // The value at the mark; residuals make those behind it of it.
-        let step = bias.wrapping_mul(scale);
-        let n_before = i64::try_from(mark.at).map_err(|_| BAD)?;
-        out.push(first.wrapping_add(mark.sum.wrapping_mul(scale)).wrapping_add(n_before.wrapping_mul(step)));
-    }
-    let end = start + until.saturating_sub(mark.at);
     match layout {
-        LAYOUT_DENSE => {
-            let numbers = ClassReader::new(&mut bits)?;
-            marks::go_to(mark, &mut bits);
-            out.extend((out.len()..end).map(|_| unzigzag(numbers.take(&mut bits))));
+        LAYOUT_ZERO => {
+            push_run(out, numbers.at(is_delta, wanted.start, 0)?, numbers.in_run(is_delta), wanted.len())
         }
-        LAYOUT_SPARSE => {
+        LAYOUT_DENSE => {
+            let codes = ClassReader::new(&mut bits)?;
+            marks::go_to(mark, &mut bits);
+            if is_delta {
+                let mut value = numbers.at(true, mark.at, mark.sum)?;
+                let mut next = || {
+                    let here = value;
+                    value = numbers.next(value, unzigzag(codes.take(&mut bits)));
+                    here
+                };
+                // The last number has no code behind it.
+                let last = n - 1;
+                let n_with_code = wanted.end.min(last).saturating_sub(wanted.start);
+                skip(wanted.start.min(last).saturating_sub(mark.at), &mut next);
+                out.extend((0..n_with_code).map(|_| next()));
+                skip(until.min(last).saturating_sub(wanted.start.max(mark.at) + n_with_code), &mut next);
+                out.extend((n_with_code < wanted.len()).then_some(value));
+            } else {
+                let mut next = || numbers.alone(unzigzag(codes.take(&mut bits)));
+                skip(wanted.start - mark.at, &mut next);
+                out.extend(wanted.clone().map(|_| next()));
+                skip(until - wanted.end, &mut next);
+            }
+        }
+        _ => {
             let runs = ClassReader::new(&mut bits)?;
             let values = ClassReader::new(&mut bits)?;
             marks::go_to(mark, &mut bits);
+            let in_run = numbers.in_run(is_delta);
+            // The run that is being read: where it begins, and with what. A residual ends it, and is the first of the next
+            // one where it counts from the one before; where it counts from the first it stands alone.
+            let mut at = mark.at;
+            let mut value = numbers.at(is_delta, mark.at, mark.sum)?;
             for _ in mark.code..n_codes {
                 let run = usize::try_from(runs.take(&mut bits)).map_err(|_| BAD)?;
-                if run >= end.saturating_sub(out.len()) {
-                    // Behind all that is wanted; without marks nothing may be.
-                    if has_marks {
-                        break;
-                    }
+                let len = if is_delta { run.saturating_add(1) } else { run };
+                if len >= n - at {
                     return Err(BAD);
                 }
-                out.resize(out.len() + run, 0);
-                out.push(unzigzag(values.take(&mut bits).wrapping_add(1)));
+                push_part(out, (at, value, in_run), len, &wanted);
+                at += len;
+                if has_marks && at >= wanted.end {
+                    break;
+                }
+                let residual = unzigzag(values.take(&mut bits).wrapping_add(1));
+                if is_delta {
+                    let run = i64::try_from(run).map_err(|_| BAD)?;
+                    value = numbers.next(value.wrapping_add(in_run.wrapping_mul(run)), residual);
+                } else {
+                    push_part(out, (at, numbers.alone(residual), 0), 1, &wanted);
+                    at += 1;
+                }
             }
+            push_part(out, (at, value, in_run), n - at, &wanted);
         }
-        _ => {}
     }
-    out.resize(end.max(start), 0);
     let n_bytes = match n_stream {
         Some(n_stream) if bits.n_bytes() <= n_stream && n_stream <= rest.len() => n_stream,
         None if bits.is_within() => bits.n_bytes(),
         _ => return Err(BAD),
     };
-    // All arithmetic wraps as it did when the column was written, so that any numbers come back.
-    let step = bias.wrapping_mul(scale);
-    if is_delta {
-        if let Some((first, behind)) = out[start..].split_first_mut() {
-            let mut sum = *first;
-            for value in behind {
-                sum = sum.wrapping_add(value.wrapping_mul(scale).wrapping_add(step));
-                *value = sum;
-            }
-        }
-    } else {
-        let base = first.wrapping_add(step);
-        for value in &mut out[start..] {
-            *value = base.wrapping_add(value.wrapping_mul(scale));
-        }
+    if out.len() != start + wanted.len() {
+        return Err(BAD);
     }
-    out.truncate(start + wanted.end.saturating_sub(mark.at));
-    out.drain(start..(start + wanted.start.saturating_sub(mark.at)).min(out.len()));
     let n_bytes = bytes.len() - rest.len() + n_bytes;
     Ok(Decoded { n_bytes, has_runs: layout != LAYOUT_DENSE })
+}
+
+/// Reads numbers that nobody wants: only so it is known where the next one is.
+fn skip(n: usize, mut next: impl FnMut() -> i64) {
+    for _ in 0..n {
+        next();
+    }
+}
+
+/// How residuals become numbers. All arithmetic wraps as it did when the column was written, so that any numbers come back.
+#[derive(Clone, Copy)]
+struct Numbers {
+    first: i64,
+    scale: i64,
+    /// What a residual of zero adds.
+    step: i64,
+}
+
+impl Numbers {
+    /// Number `at`, before which residuals have this sum; where differences were not taken, one whose residual is zero.
+    fn at(self, is_delta: bool, at: usize, sum: i64) -> Result<i64, Malformed> {
+        if !is_delta {
+            return Ok(self.first.wrapping_add(self.step));
+        }
+        let at = i64::try_from(at).map_err(|_| BAD)?;
+        Ok(self.first.wrapping_add(sum.wrapping_mul(self.scale)).wrapping_add(at.wrapping_mul(self.step)))
+    }
+
+    /// What each number of a run of zeros adds to the one before.
+    fn in_run(self, is_delta: bool) -> i64 {
+        if is_delta { self.step } else { 0 }
+    }
+
+    #[inline]
+    fn next(self, value: i64, residual: i64) -> i64 {
+        value.wrapping_add(residual.wrapping_mul(self.scale).wrapping_add(self.step))
+    }
+
+    #[inline]
+    fn alone(self, residual: i64) -> i64 {
+        self.next(self.first, residual)
+    }
+}
+
+/// Appends what is wanted of a run of `len` numbers that begins at number `at` with `value`.
+#[inline]
+fn push_part(out: &mut Vec<i64>, (at, value, step): (usize, i64, i64), len: usize, wanted: &Range<usize>) {
+    let from = at.max(wanted.start);
+    let until = (at + len).min(wanted.end);
+    if from < until {
+        #[expect(clippy::cast_possible_wrap, reason = "a chunk has at most 2^16 samples")]
+        let skipped = step.wrapping_mul((from - at) as i64);
+        push_run(out, value.wrapping_add(skipped), step, until - from);
+    }
+}
+
+#[inline]
+fn push_run(out: &mut Vec<i64>, mut value: i64, step: i64, len: usize) {
+    if step == 0 {
+        out.resize(out.len() + len, value);
+        return;
+    }
+    out.extend((0..len).map(|_| {
+        let here = value;
+        value = value.wrapping_add(step);
+        here
+    }));
 }
