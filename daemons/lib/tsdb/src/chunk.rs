@@ -23,7 +23,7 @@ pub use encoding::{ENCODING_COLUMNS, ENCODING_HISTOGRAM, ENCODING_XOR, ENCODING_
 pub(crate) use encoding::Encoding;
 pub(crate) use open::{OpenChunk, encode};
 
-use crate::codec::{Malformed, put_uvarint, zigzag};
+use crate::codec::{Malformed, zigzag};
 
 /// A chunk is closed at this many samples. Prometheus stops at 120; twice as many halve what a chunk costs besides
 /// its samples (a header on disk, an entry in the head) while decoding one for a few samples still takes microseconds.
@@ -103,8 +103,9 @@ pub(crate) struct ChunkBuilder {
 
 impl ChunkBuilder {
     pub(crate) fn new(time: i64, value_bits: u64) -> Self {
-        let mut bits = BitWriter::with_bytes(&[0, 1]);
-        put_uvarint(bits.bytes_mut(), zigzag(time));
+        // The first two bytes are for the number of samples.
+        let mut bits = BitWriter::with_bytes(&[0, 0]);
+        bits.write_uvarint(zigzag(time));
         bits.write(value_bits, 64);
         Self {
             bits,
@@ -123,14 +124,13 @@ impl ChunkBuilder {
         debug_assert!(time > self.last_time && self.n_samples < u16::MAX, "the series checks both");
         let delta = time.wrapping_sub(self.last_time).cast_unsigned();
         if self.n_samples == 1 {
-            put_uvarint(self.bits.bytes_mut(), delta);
+            self.bits.write_uvarint(delta);
         } else {
             self.push_delta_of_delta(delta.wrapping_sub(self.delta).cast_signed());
         }
         self.push_xor(value_bits ^ self.last_bits);
         (self.delta, self.last_time, self.last_bits) = (delta, time, value_bits);
         self.n_samples += 1;
-        self.bits.bytes_mut()[..2].copy_from_slice(&self.n_samples.to_be_bytes());
     }
 
     fn push_delta_of_delta(&mut self, dod: i64) {
@@ -184,9 +184,9 @@ impl ChunkBuilder {
         self.bits.capacity()
     }
 
-    /// Where the last byte of the encoded samples lies.
+    /// Where the next sample will be written besides the builder itself; 0 where nothing is likely to be.
     pub(crate) fn end_address(&self) -> usize {
-        self.bits.bytes().last().map_or(0, crate::prefetch::address_of)
+        self.bits.end_address()
     }
 
     /// The samples so far as a closed chunk.
@@ -196,7 +196,7 @@ impl ChunkBuilder {
             max_time: self.last_time,
             n_samples: self.n_samples,
             encoding: Encoding::Xor,
-            data: self.bits.bytes().into(),
+            data: self.bits.with_head(self.n_samples.to_be_bytes()).into(),
         }
     }
 }

@@ -187,7 +187,9 @@ impl Place {
     #[inline]
     pub(crate) fn prefetch(self) {
         prefetch_two(self.open);
-        prefetch(self.end);
+        if self.end != 0 {
+            prefetch(self.end);
+        }
     }
 }
 
@@ -359,7 +361,7 @@ impl SeriesChunks {
         freed
     }
 
-    /// Where the open chunk lies, and where the end of its data.
+    /// Where the open chunk lies, and where the end of its data if the next sample is likely to get there.
     pub(crate) fn place(&self) -> Place {
         self.open.as_ref().map_or(Place::default(), |open| Place {
             open: address_of(&**open),

@@ -1,64 +1,115 @@
 //! A stream of bits, filled from the most significant end of each byte.
 
-/// Buffers grow by this much. Doubling would leave a third of all open chunks' memory unused, and there is one for each
-/// series; a chunk is short enough for the copies not to matter.
+/// Buffers begin with this many bytes, which with the allocator's own eight make a line of a processor's cache...
+const FIRST_BYTES: usize = 56;
+
+/// ... and grow by this much. Doubling would leave a third of all open chunks' memory unused, and there is one for each
+/// series; a chunk is short enough for the copies not to matter. Both are multiples of [`WORD_BYTES`].
 const GROWTH_BYTES: usize = 48;
 
+const WORD_BYTES: usize = 8;
+const WORD_BITS: u32 = 64;
+
+/// With fewer free bits in the word than this the next sample is likely to fill it.
+const NEARLY_FULL_BITS: u32 = 24;
+
 /// Appends bits to bytes.
+///
+/// The last word lies beside the builder's other fields and is moved to the buffer when it is full: most samples are a few
+/// bits, and so do not touch the buffer, which is another place in memory for each series.
 #[derive(Clone, Debug)]
 pub(super) struct BitWriter {
-    bytes: Vec<u8>,
-    /// Bits of the last byte that are still free.
-    free: u32,
+    /// Whole words, most significant byte first, and room for more. No `Vec`, whose length `n_bits` tells already.
+    words: Box<[u8]>,
+    /// The bits behind those, from the most significant end.
+    word: u64,
+    /// All bits.
+    n_bits: u32,
 }
 
 impl BitWriter {
     pub(super) fn with_bytes(bytes: &[u8]) -> Self {
-        let mut buffer = Vec::with_capacity(GROWTH_BYTES);
-        buffer.extend_from_slice(bytes);
-        Self { bytes: buffer, free: 0 }
+        let mut writer = Self { words: vec![0; FIRST_BYTES].into_boxed_slice(), word: 0, n_bits: 0 };
+        bytes.iter().for_each(|byte| writer.write(u64::from(*byte), 8));
+        writer
     }
 
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.words.len()
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Bytes of whole words.
+    fn n_word_bytes(&self) -> usize {
+        (self.n_bits / WORD_BITS) as usize * WORD_BYTES
     }
 
-    /// For writing whole bytes; the stream must be at a byte's border, or the write must not append.
-    pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+    /// Bytes that were begun.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.n_bits.div_ceil(8) as usize
+    }
+
+    /// Appends all bytes to `out`, the last one filled with zeros.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        let in_words = self.n_word_bytes();
+        out.extend_from_slice(&self.words[..in_words]);
+        out.extend_from_slice(&self.word.to_be_bytes()[..self.n_bytes() - in_words]);
+    }
+
+    /// As [`append_to`](Self::append_to), with other bytes in place of the first two.
+    pub(super) fn with_head(&self, head: [u8; 2]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.n_bytes());
+        self.append_to(&mut bytes);
+        bytes[..2].copy_from_slice(&head);
+        bytes
+    }
+
+    /// Where the word will be put when it is full, if that is likely to be soon; else 0.
+    pub(super) fn end_address(&self) -> usize {
+        if self.n_bits % WORD_BITS <= WORD_BITS - NEARLY_FULL_BITS {
+            return 0;
+        }
+        self.words.get(self.n_word_bytes()).map_or(0, crate::prefetch::address_of)
     }
 
     /// Appends the low `width` bits (at most 64) of `value`.
+    #[inline]
     pub(super) fn write(&mut self, value: u64, width: u32) {
-        debug_assert!(width <= 64);
+        debug_assert!(width <= WORD_BITS);
         // The bits at the top, none above them: so both parts are one shift each.
-        let Some(mut top) = value.checked_shl(64 - width) else { return };
-        let mut left = width;
-        if self.free > 0 {
-            let last = self.bytes.last_mut().expect("bits are free in it");
-            *last |= top.wrapping_shr(64 - self.free).to_le_bytes()[0];
-            if left <= self.free {
-                self.free -= left;
-                return;
-            }
-            top <<= self.free;
-            left -= self.free;
+        let Some(top) = value.checked_shl(WORD_BITS - width) else { return };
+        let n_before = self.n_bits % WORD_BITS;
+        self.word |= top >> n_before;
+        if n_before + width >= WORD_BITS {
+            self.put_word();
+            self.word = top.checked_shl(WORD_BITS - n_before).unwrap_or(0);
         }
-        let n_bytes = left.div_ceil(8) as usize;
-        if self.bytes.capacity() - self.bytes.len() < n_bytes {
-            self.bytes.reserve_exact(GROWTH_BYTES);
+        self.n_bits += width;
+    }
+
+    /// Moves the full word to the buffer.
+    fn put_word(&mut self) {
+        let at = self.n_word_bytes();
+        if at == self.words.len() {
+            let mut words = std::mem::take(&mut self.words).into_vec();
+            words.reserve_exact(GROWTH_BYTES);
+            words.resize(at + GROWTH_BYTES, 0);
+            self.words = words.into_boxed_slice();
         }
-        self.bytes.extend_from_slice(&top.to_be_bytes()[..n_bytes]);
-        self.free = left.wrapping_neg() % 8;
+        self.words[at..at + WORD_BYTES].copy_from_slice(&self.word.to_be_bytes());
     }
 
     pub(super) fn write_prefixed(&mut self, prefix: u64, prefix_width: u32, value: u64, width: u32) {
         self.write(prefix, prefix_width);
         self.write(value, width);
+    }
+
+    /// Appends a number in groups of seven bits, which [`BitReader::uvarint`] reads.
+    pub(super) fn write_uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.write((value & 0x7f) | 0x80, 8);
+            value >>= 7;
+        }
+        self.write(value, 8);
     }
 }
 

@@ -65,9 +65,10 @@ impl State {
 impl HistogramBuilder {
     pub(crate) fn new(point: &HistogramPoint) -> Self {
         let layout = Layout::of(point);
-        // The count of samples, which every push rewrites.
-        let mut bits = BitWriter::with_bytes(&[0, 0]);
-        layout.write(bits.bytes_mut());
+        // The first two bytes are for the number of samples.
+        let mut head = vec![0, 0];
+        layout.write(&mut head);
+        let bits = BitWriter::with_bytes(&head);
         let state = State::new(&layout);
         let mut builder =
             Self { bits, layout, n_samples: 0, first_time: point.time, last_time: point.time, state };
@@ -86,8 +87,7 @@ impl HistogramBuilder {
 
     /// Appends a sample that is later than the last one. `false`: it needs a chunk of its own, nothing was done.
     pub(crate) fn push(&mut self, point: &HistogramPoint) -> bool {
-        let is_full =
-            self.n_samples >= MAX_CHUNK_SAMPLES || self.bits.bytes().len() >= MAX_HISTOGRAM_CHUNK_BYTES;
+        let is_full = self.n_samples >= MAX_CHUNK_SAMPLES || self.bits.n_bytes() >= MAX_HISTOGRAM_CHUNK_BYTES;
         let fits = !is_full && point.time > self.last_time && self.layout.takes(point);
         if fits {
             self.push_unchecked(point);
@@ -131,7 +131,6 @@ impl HistogramBuilder {
         }
         self.last_time = *time;
         self.n_samples += 1;
-        self.bits.bytes_mut()[..2].copy_from_slice(&self.n_samples.to_be_bytes());
     }
 
     pub(crate) fn first_time(&self) -> i64 {
@@ -149,7 +148,7 @@ impl HistogramBuilder {
             max_time: self.last_time,
             n_samples: self.n_samples,
             encoding: Encoding::Histogram,
-            data: self.bits.bytes().into(),
+            data: self.bits.with_head(self.n_samples.to_be_bytes()).into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use cairn_promql::source::SeriesData;
 use super::bits::{BitReader, BitWriter};
 use super::fields::{read_signed, write_signed};
 use super::{Chunk, ChunkBuilder, Encoding};
-use crate::codec::{Malformed, Reader, put_bytes};
+use crate::codec::{Malformed, Reader, put_len};
 
 /// Appends samples of ascending time to a chunk.
 #[derive(Clone, Debug)]
@@ -42,8 +42,10 @@ impl StartsBuilder {
 
     pub(super) fn snapshot(&self) -> Chunk {
         let floats = self.floats.snapshot();
-        let mut data = Vec::with_capacity(floats.data.len() + self.starts.bytes().len() + 3);
-        put_bytes(&mut data, self.starts.bytes());
+        let n_bytes = self.starts.n_bytes();
+        let mut data = Vec::with_capacity(floats.data.len() + n_bytes + 3);
+        put_len(&mut data, n_bytes);
+        self.starts.append_to(&mut data);
         data.extend_from_slice(&floats.data);
         Chunk { encoding: Encoding::XorStarts, data: data.into(), ..floats }
     }
