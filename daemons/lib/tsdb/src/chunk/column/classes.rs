@@ -86,7 +86,7 @@ impl Census {
     }
 
     /// The cheapest way to write these numbers, and about how many bits it takes.
-    pub(super) fn plan(&self) -> (Plan, f32) {
+    pub(super) fn plan(self) -> (Plan, f32) {
         let mut best: Option<(u32, bool, f32)> = None;
         let mut counts = self.counts.clone();
         for precision in (0..=MAX_PRECISION).rev() {
@@ -110,20 +110,7 @@ impl Census {
             }
         }
         let (precision, is_huffman, bits) = best.expect("there are precisions to try");
-        (self.planned(precision, is_huffman), bits)
-    }
-
-    fn planned(&self, precision: u32, is_huffman: bool) -> Plan {
-        let mut counts = self.counts.clone();
-        for precision in (precision..MAX_PRECISION).rev() {
-            coarsen(&mut counts, precision);
-        }
-        let first = counts.first().map_or(0, |(symbol, _)| *symbol);
-        let mut dense = vec![0; span(&counts)];
-        for (symbol, count) in counts {
-            dense[symbol - first] = count;
-        }
-        Plan { precision, first, counts: dense, is_huffman }
+        (Plan { precision, is_huffman, counts: self.counts }, bits)
     }
 }
 
@@ -163,15 +150,30 @@ fn extra_bits(symbol: usize, precision: u32) -> u32 {
     (symbol >> precision).saturating_sub(1) as u32
 }
 
-/// How the numbers of a column are written.
+/// How the numbers of a column are written. Several are made for a column, and one is used: what only writing needs is left
+/// to that.
 #[derive(Debug)]
 pub(super) struct Plan {
     precision: u32,
-    /// The smallest symbol.
-    first: usize,
-    /// How often each symbol comes, from the smallest to the largest.
-    counts: Vec<u32>,
     is_huffman: bool,
+    /// As in [`Census`], at the highest precision.
+    counts: Vec<(usize, u32)>,
+}
+
+impl Plan {
+    /// The smallest symbol, and how often each one comes, from it to the largest.
+    fn table(self) -> (usize, Vec<u32>) {
+        let mut counts = self.counts;
+        for precision in (self.precision..MAX_PRECISION).rev() {
+            coarsen(&mut counts, precision);
+        }
+        let first = counts.first().map_or(0, |(symbol, _)| *symbol);
+        let mut dense = vec![0; span(&counts)];
+        for (symbol, count) in counts {
+            dense[symbol - first] = count;
+        }
+        (first, dense)
+    }
 }
 
 /// Writes numbers as a plan says.
@@ -185,21 +187,22 @@ pub(super) struct ClassWriter {
 
 impl ClassWriter {
     /// Writes the table.
-    pub(super) fn new(plan: &Plan, out: &mut BitWriter<'_>) -> Self {
-        let Plan { precision, first, ref counts, is_huffman } = *plan;
+    pub(super) fn new(plan: Plan, out: &mut BitWriter<'_>) -> Self {
+        let Plan { precision, is_huffman, .. } = plan;
+        let (first, counts) = plan.table();
         out.put(u64::from(precision), 2);
         out.put(u64::from(is_huffman), 1);
         out.put(first as u64, SYMBOL_BITS);
         out.put(counts.len() as u64 - 1, SYMBOL_BITS);
         let codes = if is_huffman {
-            let lens = huffman::code_lengths(counts);
+            let lens = huffman::code_lengths(&counts);
             for &len in &lens {
                 out.put(u64::from(len), LEN_BITS);
             }
             huffman::codes(&lens)
         } else {
             let width = fixed_width(counts.len());
-            (0u16..).zip(counts).map(|(code, _)| (code, width)).collect()
+            (0u16..).zip(&counts).map(|(code, _)| (code, width)).collect()
         };
         Self { precision, first, codes }
     }
@@ -287,15 +290,17 @@ mod tests {
         numbers.push(u64::MAX);
         for precision in 0..=MAX_PRECISION {
             for is_huffman in [false, true] {
-                let mut counts = vec![0; n_symbols(precision)];
-                for &number in &numbers {
-                    counts[symbol_of(number, precision).0] += 1;
-                }
-                assert!(counts.last() > Some(&0), "the largest symbol is that of the largest number");
-                let plan = Plan { precision, first: 0, counts, is_huffman };
+                let counts = || Census::of(numbers.iter().copied()).counts;
+                let (first, table) = Plan { precision, is_huffman, counts: counts() }.table();
+                assert_eq!(
+                    first + table.len(),
+                    n_symbols(precision),
+                    "the largest number has the largest symbol"
+                );
+                let plan = Plan { precision, is_huffman, counts: counts() };
                 let mut bytes = Vec::new();
                 let mut out = BitWriter::new(&mut bytes);
-                let writer = ClassWriter::new(&plan, &mut out);
+                let writer = ClassWriter::new(plan, &mut out);
                 numbers.iter().for_each(|&number| writer.put(number, &mut out));
                 out.finish();
                 let mut bits = BitReader::new(&bytes);

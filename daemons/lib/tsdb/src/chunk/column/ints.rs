@@ -114,20 +114,21 @@ impl IntEncoder {
             }
         };
         if !has_marks || !marks::are_worth_it(n_codes) {
-            self.put_codes(&layout, out);
+            self.put_codes(layout, out);
             return;
         }
         out[head_at] |= HAS_MARKS;
         self.stream.clear();
         let mut stream = std::mem::take(&mut self.stream);
-        self.put_codes(&layout, &mut stream);
-        marks::put(out, stream.len(), &self.marks, matches!(layout, Layout::Sparse { .. }), order == 1);
+        let has_runs = matches!(layout, Layout::Sparse { .. });
+        self.put_codes(layout, &mut stream);
+        marks::put(out, stream.len(), &self.marks, has_runs, order == 1);
         out.extend_from_slice(&stream);
         self.stream = stream;
     }
 
     /// Appends the codes of `best`, and notes marks.
-    fn put_codes(&mut self, layout: &Layout, out: &mut Vec<u8>) {
+    fn put_codes(&mut self, layout: Layout, out: &mut Vec<u8>) {
         self.marks.clear();
         let start = out.len() * 8;
         let mut bits = BitWriter::new(out);
