@@ -8,6 +8,7 @@ mod index;
 mod index_v1;
 mod meta;
 mod pages;
+mod postings_writer;
 mod read;
 mod samples;
 mod series_batch;

@@ -127,6 +127,18 @@ impl Head {
         self.index().series().cloned().collect()
     }
 
+    /// Every series: those in the first slots that are given, in their order, and behind them the others, by slot.
+    pub(crate) fn all_series_after(&self, first: &[u32]) -> Vec<Arc<MemSeries>> {
+        if first.is_empty() {
+            return self.all_series();
+        }
+        let mut left = self.index().slots().to_vec();
+        let mut all = Vec::with_capacity(left.len());
+        all.extend(first.iter().filter_map(|slot| left.get_mut(*slot as usize)?.take()));
+        all.extend(left.into_iter().flatten());
+        all
+    }
+
     /// Newest sample ever seen.
     pub(crate) fn max_time(&self) -> Option<i64> {
         Some(self.max_time.load(Ordering::Relaxed)).filter(|&time| time != i64::MIN)
@@ -256,6 +268,20 @@ mod tests {
         drop_series(&head, &all[1]);
         assert_eq!([id_of("y"), id_of("z"), id_of("x")], [None, Some(3), None]);
         assert_eq!((head.n_series(), head.next_id()), (1, 4));
+    }
+
+    #[test]
+    fn every_series_is_there_once_whatever_comes_first() {
+        let head = Head::new();
+        let all: Vec<_> = (0..5).map(|n| head.insert(n + 1, n, &labels(&n.to_string()))).collect();
+        let ids = |first: &[u32]| -> Vec<u64> {
+            head.all_series_after(first).iter().map(|series| series.id).collect()
+        };
+        assert_eq!(ids(&[]), [1, 2, 3, 4, 5]);
+        assert_eq!(ids(&[3, 0]), [4, 1, 2, 3, 5]);
+        assert_eq!(ids(&[4, 4, 99, 2]), [5, 3, 1, 2, 4], "slots that have no series any more");
+        drop_series(&head, &all[4]);
+        assert_eq!(ids(&[4, 2]), [3, 1, 2, 4]);
     }
 
     #[test]

@@ -22,6 +22,31 @@ impl Postings {
         }
     }
 
+    /// Of the numbers `first..=last`.
+    pub(crate) fn of_range(first: u32, last: u32) -> Self {
+        if first == last {
+            return Self::One(first);
+        }
+        let mut set = RoaringBitmap::new();
+        set.insert_range(first..=last);
+        Self::Many(set)
+    }
+
+    /// Adds the numbers `first..=last`.
+    pub(crate) fn insert_range(&mut self, first: u32, last: u32) {
+        match self {
+            Self::One(_) if first == last => self.insert(first),
+            Self::One(other) => {
+                let mut set = RoaringBitmap::from_iter([*other]);
+                set.insert_range(first..=last);
+                *self = Self::Many(set);
+            }
+            Self::Many(set) => {
+                set.insert_range(first..=last);
+            }
+        }
+    }
+
     /// Removes a number; answers whether none is left.
     pub(crate) fn remove(&mut self, id: u32) -> bool {
         match self {

@@ -22,6 +22,9 @@ pub(super) struct SeriesBatch {
     chunk_counts: Vec<u8>,
     chunks: [Vec<u8>; CHUNK_COLUMNS],
     last: Last,
+    /// Column and value's symbol of each label of the last series, and its shape.
+    last_row: Vec<(u32, u32)>,
+    last_shape: u32,
     n_series: usize,
     n_bytes: usize,
 }
@@ -69,24 +72,36 @@ impl<T: Eq + Hash + Clone> Numbering<T> {
 }
 
 impl SeriesBatch {
-    pub(super) fn push(&mut self, labels: &Labels, chunks: &[ChunkPlace]) {
-        let mut shape = Vec::with_capacity(labels.len());
-        for (name, value) in labels.iter() {
-            let name_symbol = self.symbols.of(name);
-            let column = self.names.of(&name_symbol);
-            shape.push(column);
-            if self.values.len() <= column as usize {
-                self.values.push(Vec::new());
-            }
-            let before = self.symbols.things.len();
-            let symbol = self.symbols.of(value);
-            if self.symbols.things.len() > before {
-                self.n_bytes += value.len();
+    /// Adds a series. `labels`: name, value, and whether the series that was pushed before had both at the same place.
+    pub(super) fn push<'l>(
+        &mut self,
+        labels: impl Iterator<Item = ((&'l str, &'l str), bool)>,
+        chunks: &[ChunkPlace],
+    ) {
+        let (mut is_same_shape, mut n_labels) = (self.n_series > 0, 0);
+        for ((name, value), is_same) in labels {
+            // The first series of a batch was pushed behind one that is in the batch before.
+            let last = self.last_row.get(n_labels).copied();
+            let (column, symbol) = match last {
+                Some(last) if is_same => last,
+                _ => self.numbers_of(name, value),
+            };
+            is_same_shape &= last.is_some_and(|(last, _)| last == column);
+            match self.last_row.get_mut(n_labels) {
+                Some(last) => *last = (column, symbol),
+                None => self.last_row.push((column, symbol)),
             }
             put_uvarint(&mut self.values[column as usize], u64::from(symbol));
-            self.n_bytes += 1;
+            n_labels += 1;
         }
-        let shape = self.shapes.of(shape.as_slice());
+        is_same_shape &= n_labels == self.last_row.len();
+        self.last_row.truncate(n_labels);
+        self.n_bytes += n_labels;
+        if !is_same_shape {
+            let shape: Vec<u32> = self.last_row.iter().map(|(column, _)| *column).collect();
+            self.last_shape = self.shapes.of(shape.as_slice());
+        }
+        let shape = self.last_shape;
         put_uvarint(&mut self.shape_column, u64::from(shape));
         put_len(&mut self.chunk_counts, chunks.len());
         for place in chunks {
@@ -94,6 +109,21 @@ impl SeriesBatch {
         }
         self.n_bytes += chunks.len() * CHUNK_COLUMNS;
         self.n_series += 1;
+    }
+
+    /// Column and value's symbol of a label.
+    fn numbers_of(&mut self, name: &str, value: &str) -> (u32, u32) {
+        let name_symbol = self.symbols.of(name);
+        let column = self.names.of(&name_symbol);
+        if self.values.len() <= column as usize {
+            self.values.push(Vec::new());
+        }
+        let before = self.symbols.things.len();
+        let symbol = self.symbols.of(value);
+        if self.symbols.things.len() > before {
+            self.n_bytes += value.len();
+        }
+        (column, symbol)
     }
 
     fn push_chunk(&mut self, place: &ChunkPlace) {

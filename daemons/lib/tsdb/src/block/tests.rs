@@ -99,7 +99,7 @@ fn large(fs: &TwinFs) -> Vec<(Labels, SeriesData)> {
         let starts = if series % 5 == 0 { vec![series + 1; 500] } else { Vec::new() };
         let data = SeriesData { times, values, starts, ..SeriesData::default() };
         let labels = labels("noise", &format!("host-{series:03}"));
-        writer.add_samples(&labels, &data).unwrap();
+        writer.add_samples(labels.iter(), &data).unwrap();
         written.push((labels, data));
     }
     let origin = BlockOrigin {

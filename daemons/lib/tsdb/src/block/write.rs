@@ -3,7 +3,6 @@
 //! What is written goes to the disk page by page; what stays in memory until the end are the postings, the places of pages
 //! and batches, and a hash for each different column of times.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +10,12 @@ use std::sync::Arc;
 use cairn_disk::checked::temporary_name;
 use cairn_disk::record_file::RecordFileWriter;
 use cairn_disk::{Format, Fs, write_atomically};
-use cairn_model::Labels;
+use cairn_model::{Labels, LabelsBuilder};
 use cairn_promql::source::SeriesData;
 
 use super::index::{Contents, Place, ValuesBatch};
 use super::pages::{PageWriter, TAG_CHUNKS};
+use super::postings_writer::PostingsWriter;
 use super::series_batch::SeriesBatch;
 use super::times::{Files, TimesWriter};
 use super::{
@@ -24,7 +24,6 @@ use super::{
 use crate::chunk::column::{FloatEncoder, IntEncoder};
 use crate::chunk::{self, Chunk, ENCODING_COLUMNS};
 use crate::codec::Malformed;
-use crate::postings::Postings;
 
 /// Kind and version of the file `chunks`.
 pub const CHUNKS_FORMAT: Format = Format::new(*b"CAIRNMCK", 2);
@@ -62,13 +61,15 @@ pub(crate) struct BlockWriter {
     batch: SeriesBatch,
     first_of_batch: u32,
     contents: Contents,
-    postings: BTreeMap<Box<str>, BTreeMap<Box<str>, Postings>>,
+    postings: PostingsWriter,
     n_series: u32,
     n_chunks: u64,
     n_samples: u64,
     n_histogram_samples: u64,
     last_labels: Option<Labels>,
     scratch: Vec<u8>,
+    /// Memory for the samples of a series, kept for the next one.
+    decoded: Option<SeriesData>,
 }
 
 impl BlockWriter {
@@ -94,13 +95,14 @@ impl BlockWriter {
             batch: SeriesBatch::default(),
             first_of_batch: 0,
             contents: Contents::default(),
-            postings: BTreeMap::new(),
+            postings: PostingsWriter::default(),
             n_series: 0,
             n_chunks: 0,
             n_samples: 0,
             n_histogram_samples: 0,
             last_labels: None,
             scratch: Vec::new(),
+            decoded: None,
         })
     }
 
@@ -108,14 +110,24 @@ impl BlockWriter {
     ///
     /// # Errors
     /// What the system says. [`io::ErrorKind::InvalidData`] with a [`Malformed`] inside: a chunk cannot be decoded.
-    pub(crate) fn add(&mut self, labels: &Labels, chunks: &[Chunk]) -> io::Result<()> {
-        let mut samples = SeriesData::default();
+    pub(crate) fn add<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+        chunks: &[Chunk],
+    ) -> io::Result<()> {
+        let mut samples = self.decoded.take().unwrap_or_default();
+        samples.times.clear();
+        samples.values.clear();
+        samples.starts.clear();
+        samples.histograms.clear();
         for chunk in chunks {
             chunk
                 .decode_range(i64::MIN, i64::MAX, &mut samples)
                 .map_err(|source: Malformed| io::Error::new(io::ErrorKind::InvalidData, source))?;
         }
-        self.add_samples(labels, &samples)
+        let added = self.add_samples(labels, &samples);
+        self.decoded = Some(samples);
+        added
     }
 
     /// Adds a series with its samples; series come in ascending order of their labels, samples in that of their times.
@@ -123,8 +135,12 @@ impl BlockWriter {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn add_samples(&mut self, labels: &Labels, samples: &SeriesData) -> io::Result<()> {
-        debug_assert!(self.last_labels.as_ref().is_none_or(|last| last < labels), "series ascend");
+    pub(crate) fn add_samples<'l>(
+        &mut self,
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+        samples: &SeriesData,
+    ) -> io::Result<()> {
+        self.check_order(labels.clone());
         let mut places = Vec::new();
         let n = samples.times.len();
         // Chunks of about the same size, rather than full ones and a rest.
@@ -144,24 +160,23 @@ impl BlockWriter {
         }
         self.n_samples += (n + samples.histograms.len()) as u64;
         self.n_chunks += places.len() as u64;
-        self.batch.push(labels, &places);
-        for (name, value) in labels.iter() {
-            let values = match self.postings.get_mut(name) {
-                Some(values) => values,
-                None => self.postings.entry(name.into()).or_default(),
-            };
-            match values.get_mut(value) {
-                Some(postings) => postings.insert(self.n_series),
-                None => {
-                    values.insert(value.into(), Postings::One(self.n_series));
-                }
-            }
-        }
-        if cfg!(debug_assertions) {
-            self.last_labels = Some(labels.clone());
-        }
+        let is_same = self.postings.add(self.n_series, labels.clone());
+        self.batch.push(labels.zip(is_same.iter().copied()), &places);
         self.n_series = self.n_series.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
         if self.batch.is_full() { self.flush_batch() } else { Ok(()) }
+    }
+
+    /// In builds for development: the caller keeps the order.
+    fn check_order<'l>(&mut self, labels: impl Iterator<Item = (&'l str, &'l str)>) {
+        if cfg!(debug_assertions) {
+            let mut builder = LabelsBuilder::new();
+            for (name, value) in labels {
+                builder.set(name, value);
+            }
+            let labels = builder.build();
+            assert!(self.last_labels.as_ref().is_none_or(|last| *last < labels), "series ascend");
+            self.last_labels = Some(labels);
+        }
     }
 
     fn add_columns(&mut self, times: &[i64], values: &[f64], starts: &[i64]) -> io::Result<ChunkPlace> {
@@ -235,7 +250,7 @@ impl BlockWriter {
         self.times.flush(&mut self.files)?;
         self.contents.times = std::mem::take(&mut self.times.pages);
         self.flush_batch()?;
-        for (name, values) in std::mem::take(&mut self.postings) {
+        for (name, values) in std::mem::take(&mut self.postings).finish(self.n_series) {
             let mut batches = Vec::new();
             let mut open: Option<ValuesBatch> = None;
             for (value, postings) in values {

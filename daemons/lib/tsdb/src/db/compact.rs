@@ -247,7 +247,7 @@ fn merge_into(writer: &mut BlockWriter, group: &[Arc<Block>]) -> Result<(), Merg
         }
         let joined = join_group(parts);
         if !joined.times.is_empty() || !joined.histograms.is_empty() {
-            writer.add_samples(&labels, &joined).map_err(MergeError::Write)?;
+            writer.add_samples(labels.iter(), &joined).map_err(MergeError::Write)?;
         }
     }
 }

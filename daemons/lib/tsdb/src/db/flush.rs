@@ -27,7 +27,7 @@ use super::join::join_chunks;
 use super::leftovers::Leftover;
 use super::maintain::MaintainError;
 use super::place;
-use super::write::Commit;
+use super::write::{Commit, LOOK_AHEAD};
 use crate::append::AppendError;
 use crate::block::{Block, BlockId, BlockMeta, BlockOrigin, BlockWriter};
 use crate::checkpoint;
@@ -57,6 +57,10 @@ const HARD_FACTOR: usize = 4;
 /// After a flush that failed appenders leave it alone for so long.
 const RETRY_MS: i64 = 10_000;
 
+/// The order of so many series is remembered from one flush to the next (a mebibyte). Where there are more, most are
+/// newcomers.
+const MAX_SORTED_SLOTS: usize = 256 << 10;
+
 /// Series leave in groups of this size, so that appenders wait for a group only.
 const DROP_GROUP: usize = 4096;
 
@@ -71,11 +75,19 @@ pub(super) struct Flushing {
     retry_at_ms: i64,
     /// The newest window of time whose end led to a flush.
     last_border: i64,
+    /// Slots in the order that the labels of their series had in the last flush: nearly the order of the next one.
+    sorted_slots: Vec<u32>,
 }
 
 impl Flushing {
     pub(super) fn new() -> Self {
-        Self { is_unfinished: false, failure: None, retry_at_ms: i64::MIN, last_border: i64::MIN }
+        Self {
+            is_unfinished: false,
+            failure: None,
+            retry_at_ms: i64::MIN,
+            last_border: i64::MIN,
+            sorted_slots: Vec::new(),
+        }
     }
 }
 
@@ -195,7 +207,7 @@ impl Inner {
     fn flush_locked(&self, now_ms: i64, flushing: &mut Flushing) -> Result<Cut, MaintainError> {
         flushing.is_unfinished = true;
         flushing.retry_at_ms = now_ms.saturating_add(RETRY_MS);
-        let flushed = self.flush_steps(now_ms);
+        let flushed = self.flush_steps(now_ms, &mut flushing.sorted_slots);
         self.pressure.answered();
         match &flushed {
             Ok(_) => {
@@ -207,13 +219,17 @@ impl Inner {
         flushed
     }
 
-    fn flush_steps(&self, now_ms: i64) -> Result<Cut, MaintainError> {
+    fn flush_steps(&self, now_ms: i64, sorted_slots: &mut Vec<u32>) -> Result<Cut, MaintainError> {
         self.clear_leftovers()?;
         let cut = self.cut()?;
-        let mut all = self.head.all_series();
+        let mut all = self.head.all_series_after(sorted_slots);
         let windows = self.close_chunks(&all, cut.generation);
         if !windows.is_empty() {
             all.sort_by(|a, b| a.labels.cmp_labels(&b.labels));
+            sorted_slots.clear();
+            if all.len() <= MAX_SORTED_SLOTS {
+                sorted_slots.extend(all.iter().map(|series| series.slot));
+            }
             let written = self.write_blocks(&all, &windows, &cut, now_ms)?;
             self.publish(written, cut.generation);
             self.tally.flushes.add(1);
@@ -251,7 +267,7 @@ impl Inner {
     fn close_chunks(&self, all: &[Arc<MemSeries>], generation: Generation) -> BTreeSet<i64> {
         let mut windows = BTreeSet::new();
         let mut grown = 0;
-        for series in all {
+        for series in asked_for(all) {
             let mut chunks = series.lock();
             grown += chunks.seal_before(generation, self.options.block_ms);
             windows.extend(
@@ -321,7 +337,7 @@ impl Inner {
     ) -> Result<BlockMeta, MaintainError> {
         let io = |source| MaintainError::io("write a block in", dir, source);
         let mut writer = BlockWriter::create(&self.options.fs, dir, id).map_err(io)?;
-        for series in all {
+        for series in asked_for(all) {
             let mut chunks: Vec<Chunk> = series
                 .lock()
                 .before(generation)
@@ -335,7 +351,7 @@ impl Inner {
                 })?;
             }
             if !chunks.is_empty() {
-                writer.add(&series.labels.to_labels(), &chunks).map_err(io)?;
+                writer.add(series.labels.iter(), &chunks).map_err(io)?;
             }
         }
         writer.finish(origin).map_err(io)
@@ -353,7 +369,7 @@ impl Inner {
 
     /// Step 4: the chunks.
     fn forget(&self, all: &[Arc<MemSeries>], generation: Generation) {
-        for series in all {
+        for series in asked_for(all) {
             let freed = series.lock().forget_before(generation);
             if freed > 0 {
                 self.head.resized(-freed.cast_signed());
@@ -369,7 +385,7 @@ impl Inner {
             let mut gone = Vec::new();
             {
                 let mut commit = self.commit();
-                for series in group {
+                for series in asked_for(group) {
                     let tip = &mut commit.tips[series.slot as usize];
                     if tip.id == series.id && tip.time < accepted_from && series.lock().is_empty() {
                         *tip = Tip::EMPTY;
@@ -405,6 +421,16 @@ impl Inner {
         self.wal.drop_before(cut.first_segment)?;
         Ok(())
     }
+}
+
+/// Each of the series, after memory was asked for the ones behind it: they lie anywhere.
+fn asked_for(all: &[Arc<MemSeries>]) -> impl Iterator<Item = &Arc<MemSeries>> {
+    all.iter().enumerate().map(|(at, series)| {
+        if let Some(later) = all.get(at + LOOK_AHEAD) {
+            later.prefetch();
+        }
+        series
+    })
 }
 
 /// An error with what it comes from.

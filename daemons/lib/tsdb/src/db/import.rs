@@ -56,7 +56,7 @@ impl BlockImport {
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(()) };
         let Some(writer) = &mut self.writer else { return Ok(()) };
         writer
-            .add(&series.labels, &chunk::encode(series))
+            .add(series.labels.iter(), &chunk::encode(series))
             .map_err(|source| MaintainError::io("write a block in", &self.dir, source))?;
         self.range = Some(match self.range {
             None => (first, last),

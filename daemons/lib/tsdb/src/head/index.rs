@@ -113,6 +113,10 @@ impl HeadIndex {
         self.slots.len()
     }
 
+    pub(crate) fn slots(&self) -> &[Option<Arc<MemSeries>>] {
+        &self.slots
+    }
+
     pub(crate) fn series(&self) -> impl Iterator<Item = &Arc<MemSeries>> {
         self.slots.iter().flatten()
     }
