@@ -279,14 +279,14 @@ fn judge_floats<R: Row>(
         } else {
             match commit.judge(series, time, bits) {
                 Ok(tip) => {
-                    let mut tip = *tip;
                     if tip.is_histogram() && !commit.histograms.is_empty() {
                         // The log's order is that of the series: this one may be behind a histogram of the open record.
                         commit.close_records(n_series)?;
                     }
-                    commit.undo.push((series.slot, tip));
-                    commit.samples.push(&mut tip, time, bits, row.start_ms());
-                    commit.tips[series.slot as usize] = tip;
+                    let Commit { tips, samples, undo, .. } = &mut *commit;
+                    let tip = &mut tips[series.slot as usize];
+                    undo.push((series.slot, *tip));
+                    samples.push(tip, time, bits, row.start_ms());
                     Outcome::Stored
                 }
                 Err(Outcome::OutOfOrder) => {
