@@ -61,8 +61,16 @@ pub(crate) struct Pool {
     pub(crate) dropped: Vec<Labels>,
     /// How many were dropped, remembered or not.
     pub(crate) n_dropped: usize,
-    /// What is known of the targets that ran under the previous configuration, by their labels.
-    inherited: HashMap<u64, (ScrapeState, Status)>,
+    /// What is known of the targets that ran under the previous configuration, by their keys.
+    inherited: BTreeMap<u64, Inherited>,
+}
+
+/// What is known of a target.
+#[derive(Debug)]
+struct Inherited {
+    labels_hash: u64,
+    state: ScrapeState,
+    status: Status,
 }
 
 impl Pool {
@@ -77,7 +85,7 @@ impl Pool {
             running: BTreeMap::new(),
             dropped: Vec::new(),
             n_dropped: 0,
-            inherited: HashMap::new(),
+            inherited: BTreeMap::new(),
         }
     }
 
@@ -104,10 +112,11 @@ impl Pool {
         for running in self.running.values() {
             let _ = running.phase.send(Phase::HandOver);
         }
-        for running in self.running.into_values() {
+        for (key, running) in self.running {
             if let Ok(state) = running.task.await {
+                let labels_hash = running.target.labels.stable_hash();
                 let status = running.target.status();
-                next.inherited.insert(running.target.labels.stable_hash(), (state, status));
+                next.inherited.insert(key, Inherited { labels_hash, state, status });
             }
         }
         next
@@ -146,10 +155,20 @@ impl Pool {
         self.running = kept;
         let limit = self.config.limits.targets;
         let n_wanted = wanted.len();
+        // Known under a URL that no target has now. One with the same labels goes on where it ended: the changed
+        // configuration asks it by another path, or the like.
+        let mut moved: HashMap<u64, Vec<u64>> = HashMap::new();
+        for (key, inherited) in self.inherited.iter().filter(|(key, _)| !wanted.contains_key(key)) {
+            moved.entry(inherited.labels_hash).or_default().push(*key);
+        }
         for (key, target) in wanted {
             self.running.entry(key).or_insert_with(|| {
-                let inherited = self.inherited.remove(&target.labels.stable_hash());
-                let (state, status) = inherited.unwrap_or_default();
+                let inherited = self.inherited.remove(&key).or_else(|| {
+                    let known_as = moved.get_mut(&target.labels.stable_hash())?.pop()?;
+                    self.inherited.remove(&known_as)
+                });
+                let (state, status) =
+                    inherited.map(|inherited| (inherited.state, inherited.status)).unwrap_or_default();
                 target.set_status(status);
                 start(&self.clients, Arc::clone(&self.config), target, state, env, seed, tasks)
             });
@@ -167,7 +186,7 @@ impl Pool {
         let left = std::mem::take(&mut self.inherited);
         if !left.is_empty() {
             let env = Arc::clone(env);
-            tasks.spawn_blocking(move || env.end_now(left.into_values().map(|(state, _)| state)));
+            tasks.spawn_blocking(move || env.end_now(left.into_values().map(|inherited| inherited.state)));
         }
         gone.into_values().map(|running| retire(running, Phase::Removed)).collect()
     }
@@ -211,4 +230,61 @@ fn start(
         phase: receiver,
     };
     Running { target, phase: sender, task: tasks.spawn_on(worker.run(state), event_loop) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::resolve::{Config, Origin};
+    use crate::metrics::Metrics;
+    use crate::storage::Storage;
+
+    fn config(yaml: &str) -> Arc<PoolConfig> {
+        let file = serde_saphyr::from_str(yaml).unwrap();
+        let config = Config::resolve(file, Origin::Prometheus, Path::new("/")).unwrap();
+        Arc::clone(&config.pools[0])
+    }
+
+    /// Two targets of equal labels, which are asked at two addresses, by this path. Nobody asks them during a test.
+    fn twins(path: &str) -> Arc<PoolConfig> {
+        config(&format!(
+            "scrape_configs: [{{job_name: app, scrape_interval: 1d, metrics_path: {path}, \
+             static_configs: [{{targets: ['127.0.0.1:1', '127.0.0.1:2']}}], \
+             relabel_configs: [{{target_label: instance, replacement: same}}]}}]"
+        ))
+    }
+
+    fn errors(pool: &Pool) -> Vec<(String, String)> {
+        let error = |target: &Arc<Target>| (target.url.to_string(), target.status().last_error);
+        let mut all: Vec<_> = pool.targets().iter().map(error).collect();
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn targets_of_equal_labels_keep_what_is_known_of_each() {
+        let env = Arc::new(Env::new(Storage::for_tests(), Metrics::new()));
+        let tasks = TaskTracker::new();
+        let mut pool = Pool::new(twins("/metrics"), env.threads.n());
+        pool.sync(&env, 1, &tasks);
+        for target in pool.targets() {
+            target.set_status(Status { last_error: target.url.to_string(), ..Status::default() });
+        }
+        let before = errors(&pool);
+        assert_eq!(before.len(), 2);
+        let mut pool = pool.replace(twins("/metrics")).await;
+        pool.sync(&env, 1, &tasks);
+        assert_eq!(errors(&pool), before, "each its own");
+        let mut pool = pool.replace(twins("/other")).await;
+        pool.sync(&env, 1, &tasks);
+        let mut moved: Vec<String> = errors(&pool).into_iter().map(|(_, error)| error).collect();
+        moved.sort();
+        let known: Vec<String> = before.into_iter().map(|(_, error)| error).collect();
+        assert_eq!(moved, known, "under another URL none is lost");
+        for retired in pool.end(Phase::ShutDown) {
+            retired.shut_down();
+        }
+    }
 }
