@@ -31,7 +31,12 @@ impl Storage {
     /// A database on the file system's test twin.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Arc<Self> {
-        let fs: Arc<dyn cairn_disk::Fs> = Arc::new(cairn_disk::TwinFs::new());
+        Self::on(Arc::new(cairn_disk::TwinFs::new()))
+    }
+
+    /// A new database on a file system.
+    #[cfg(test)]
+    pub(crate) fn on(fs: Arc<dyn cairn_disk::Fs>) -> Arc<Self> {
         let options = cairn_tsdb::Options::new("/data", fs);
         Self::new(Db::open(options, &|_| {}).unwrap().0, None)
     }

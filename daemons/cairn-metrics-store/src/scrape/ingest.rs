@@ -136,12 +136,20 @@ impl ScrapeState {
             Ok(page) => self.store_page(page, time, pool, target, storage, &mut counts),
             Err(error) => Err(error),
         };
-        let stale = if outcome.is_ok() {
-            self.cache.end_scrape()
-        } else {
-            self.cache.roll_back();
-            self.cache.take_live()
+        let stale = match &outcome {
+            Ok(()) => self.cache.end_scrape(),
+            Err(_) => {
+                // First, since a series that this page brought may be living already.
+                let live = self.cache.take_live();
+                self.cache.roll_back();
+                live
+            }
         };
+        // Some of its samples may have been stored before the database failed: what ends them comes after them.
+        let is_partly_stored = matches!(outcome, Err(ScrapeError::Storage(_)));
+        let stale_time = if is_partly_stored { time.saturating_add(1) } else { time };
+        let stale: Vec<StoredSample> =
+            stale.into_iter().map(|series| stale_row(series, stale_time)).collect();
         let values = [
             if outcome.is_ok() { 1.0 } else { 0.0 },
             scraped.duration.as_secs_f64(),
@@ -342,14 +350,14 @@ impl ScrapeState {
     /// Appends stale markers, then the report series.
     fn append_reports(
         &mut self,
-        stale: Vec<SeriesRef>,
+        stale: Vec<StoredSample>,
         values: &[f64],
         time: i64,
         target: &Target,
         storage: &Storage,
     ) -> Result<(), AppendError> {
         let n_stale = stale.len();
-        let mut rows: Vec<StoredSample> = stale.into_iter().map(|series| stale_row(series, time)).collect();
+        let mut rows = stale;
         for (index, value) in values.iter().enumerate() {
             let series = match &self.reports[index] {
                 Some(series) => series.clone(),

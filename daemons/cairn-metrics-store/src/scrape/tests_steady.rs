@@ -31,13 +31,17 @@ impl Side {
     fn new() -> Self {
         let yaml = "scrape_configs: [{job_name: app, metric_relabel_configs: [{source_labels: [l], regex: '2', \
                     action: drop}], static_configs: [{targets: ['h:1']}]}]";
+        Self::with(yaml, Storage::for_tests())
+    }
+
+    fn with(yaml: &str, storage: Arc<Storage>) -> Self {
         let config =
             Config::resolve(serde_saphyr::from_str(yaml).unwrap(), Origin::Prometheus, Path::new("/"));
         let pool = Arc::clone(&config.unwrap().pools[0]);
         let Ok(Discovered::Kept(target)) = discover(&pool, &pool.static_groups[0]).remove(0) else {
             panic!("the target is kept")
         };
-        Self { pool, target: *target, storage: Storage::for_tests(), state: ScrapeState::default() }
+        Self { pool, target: *target, storage, state: ScrapeState::default() }
     }
 
     fn scrape(&mut self, text: &str, format: Format, time: i64) -> Left {
@@ -152,4 +156,36 @@ proptest! {
             prop_assert_eq!(steady.stored(), first.stored(), "{}", text);
         }
     }
+}
+
+#[test]
+fn what_was_stored_of_a_page_before_the_disk_failed_is_ended() {
+    let yaml = "scrape_configs: [{job_name: app, convert_classic_histograms_to_nhcb: true, \
+                static_configs: [{targets: ['h:1']}]}]";
+    let histogram = |n: u8| {
+        format!(
+            "# TYPE h histogram\nh_bucket{{le=\"1\"}} {n}\nh_bucket{{le=\"+Inf\"}} {n}\nh_sum 1\nh_count {n}\n"
+        )
+    };
+    let fs = Arc::new(cairn_disk::TwinFs::new());
+    let mut side = Side::with(yaml, Storage::on(fs.clone()));
+    let time = super::schedule::now_ms();
+    let good = side.scrape(&format!("old 1\n{}", histogram(1)), Format::Text, time);
+    assert_eq!((good.0.kept, good.1), (2, None));
+    // The series and the floats are logged, and then the histograms are not.
+    fs.fail_nth_write(3);
+    let failed = side.scrape(&format!("old 2\nnew 2\n{}", histogram(2)), Format::Text, time + 1000);
+    assert!(failed.1.is_some_and(|error| error.starts_with("write samples")));
+
+    let selection = Selection { matchers: &[], start: TimeMs::MIN, end: TimeMs::MAX };
+    let mut ends = BTreeMap::new();
+    for series in side.storage.db().view().select(&selection).unwrap() {
+        let floats = series.times.iter().zip(&series.values).map(|(time, value)| (*time, *value));
+        let histograms = series.histograms.iter().map(|point| (point.time, point.histogram.sum));
+        let (last, value) = floats.chain(histograms).max_by_key(|(time, _)| *time).unwrap();
+        ends.insert(series.labels.get("__name__").unwrap().to_owned(), (last - time, is_stale(value)));
+    }
+    let ended = Some(&(1001, true));
+    assert_eq!((ends.get("old"), ends.get("new"), ends.get("h")), (ended, ended, ended));
+    assert_eq!(ends.get("up"), Some(&(1000, false)));
 }
