@@ -73,7 +73,7 @@ pub struct Args {
     /// Origins that browsers may ask from, a pattern for the whole origin
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     pub cors_origin: String,
-    /// Where others find the store, such as https://example.org/metrics, or the path of that
+    /// URL under which others find the store, or its path alone
     #[arg(long = "web.external-url", value_name = "URL")]
     pub external_url: Option<String>,
     /// What is in front of every path that is answered [default: the path of --web.external-url]

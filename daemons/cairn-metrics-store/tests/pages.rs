@@ -68,6 +68,7 @@ async fn every_page_shows_what_it_is_about() {
 
     let unhealthy = page(&store, "/targets?state=unhealthy").await.body;
     assert!(unhealthy.contains("127.0.0.1:1") && !unhealthy.contains(&address), "{unhealthy}");
+    assert!(!unhealthy.contains("&lt;b&gt;app"), "a job without shown targets: {unhealthy}");
     let found = page(&store, &format!("/targets?search={address}")).await.body;
     assert!(found.contains(&address) && !found.contains("127.0.0.1:1/"), "{found}");
 
@@ -93,17 +94,17 @@ async fn queries_show_tables_graphs_and_errors() {
         format!("/query?{form}{more}")
     };
     good_page(&store, &ask("app_size", ""), &["<b>app_size</b>", "&lt;img src=x", "2.5", "2 series"]).await;
-    good_page(&store, &ask("app_size[5m]", ""), &["2.5", " @ 20"]).await;
+    good_page(&store, &ask("app_size[5m]", ""), &["2.5", "@ 20"]).await;
     good_page(&store, &ask("1 + 1", ""), &["scalar"]).await;
     good_page(&store, &ask("app_size > 99", ""), &["Nothing: no series"]).await;
-    good_page(&store, &ask("sum(rate(app_size[5m]))", ""), &["notice info", "PromQL info"]).await;
+    good_page(&store, &ask("quantile(2, app_size)", ""), &["notice warn", "PromQL warning"]).await;
     let graph = ["<svg class=\"graph\"", "<path class=\"line c1\"", "&lt;img src=x", "class=\"legend\""];
     good_page(&store, &ask("app_size", "&g0.tab=0&g0.range_input=1m&g0.step_input=1"), &graph).await;
     good_page(&store, &ask("vector(1)", "&g0.tab=graph"), &["<path class=\"line c0\""]).await;
     for (path, status, text) in [
         (ask("sum(", ""), 400, "parse error"),
         (ask(HOSTILE, ""), 400, "&lt;img src=x"),
-        (ask("up", "&g0.end_input=<b>"), 400, "&lt;b&gt;"),
+        (ask("up", "&g0.end_input=%3Cb%3E"), 400, "&lt;b&gt;"),
         (ask("label_replace(up, \"a\", \"\", \"b\", \"(\")", ""), 422, "invalid regular expression"),
         (ask("up[5m]", "&g0.tab=0"), 400, "for range query"),
     ] {

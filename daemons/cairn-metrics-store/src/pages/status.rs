@@ -169,9 +169,11 @@ fn list(title: &str, kind: &str, entries: &[(String, u64)], shown: impl Fn(u64) 
 /// `/flags`
 pub(super) async fn flags(State(app): State<App>) -> Response {
     let body = html! {
-        table.facts {
-            @for (name, value) in &app.settings().flags {
-                tr { th scope="row" { code { "--" (name) } } td { code { (value) } } }
+        section {
+            table.facts {
+                @for (name, value) in &app.settings().flags {
+                    tr { th scope="row" { code { "--" (name) } } td { code { (value) } } }
+                }
             }
         }
     };

@@ -34,6 +34,12 @@ impl Filter {
         is_wanted && self.finds(&target.url, &target.labels)
     }
 
+    /// Jobs without a target are of interest only while everything is shown.
+    fn shows_pool(&self, pool: &PoolView) -> bool {
+        let shows_all = self.state != "unhealthy" && self.search.is_empty();
+        shows_all || pool.targets.iter().any(|target| self.shows(target))
+    }
+
     fn finds(&self, url: &str, labels: &cairn_model::Labels) -> bool {
         self.search.is_empty()
             || url.contains(&self.search)
@@ -64,7 +70,9 @@ pub(super) async fn targets(State(app): State<App>, Query(filter): Query<Filter>
             button type="submit" { "Show" }
         }
         @if view.is_empty() { p.muted { "No jobs are configured." } }
-        @for pool in view.iter() { (pool_section(pool, &filter, &app.settings().web)) }
+        @for pool in view.iter() {
+            @if filter.shows_pool(pool) { (pool_section(pool, &filter, &app.settings().web)) }
+        }
     };
     Page::new("Targets", "/targets", body).respond(&app)
 }
@@ -80,7 +88,7 @@ fn pool_section(pool: &PoolView, filter: &Filter, web: &WebAddress) -> Markup {
                 span.count.bad[n_up < pool.targets.len()] { (n_up) " of " (pool.targets.len()) " up" }
             }
             @if shown.is_empty() {
-                p.muted { "No target is shown." }
+                p.muted { "The job has no targets." }
             } @else {
                 table.wide {
                     thead {

@@ -70,7 +70,11 @@ fn select(db: &Db, matchers: &[Matcher], start: i64, end: i64) -> Content {
     let found = db.view().select(&selection).unwrap();
     assert!(found.is_sorted_by(|a, b| a.labels < b.labels), "ascending, each series once");
     let newest = db.view().newest(&selection).unwrap();
-    assert_eq!(newest.iter().map(last).collect::<Vec<_>>(), found.iter().map(last).collect::<Vec<_>>());
+    let lasts = |series: &[SeriesData]| series.iter().map(last).collect::<Vec<_>>();
+    // Some tests write at the same time.
+    if lasts(&db.view().select(&selection).unwrap()) == lasts(&found) {
+        assert_eq!(lasts(&newest), lasts(&found));
+    }
     assert!(newest.iter().all(|one| one.times.len() + one.histograms.len() == 1));
     found
         .into_iter()
