@@ -182,11 +182,14 @@ fn count(window: &Window) -> f64 {
     window.len() as f64
 }
 
+/// Sums from here on may have overflown on the way.
+const NEARLY_TOO_LARGE: f64 = f64::MAX / 1e4;
+
 fn total(sum: Sum, window: &Window, values: &[f64]) -> f64 {
-    if sum.sum.is_finite() {
+    if sum.sum.abs() < NEARLY_TOO_LARGE {
         return sum.total();
     }
-    // The sum overflowed, or there is an infinity: the order of the values decides.
+    // The sum overflows, now or on the way, or there is an infinity: the order of the values decides.
     let mut sum = Sum::default();
     values[window.lo..window.hi].iter().for_each(|value| sum.add(*value));
     sum.total()

@@ -86,6 +86,9 @@ const fn extrapolated(difference: Difference, fill: Fill) -> RangeFunction {
 /// Prometheus's result to the last digit; beyond, prefix sums keep the cost of a window constant.
 const FEW_RESETS: usize = 16;
 
+/// A summand this many times larger than the result has rounded too much of it away.
+const MAX_SHARE: f64 = (1 << 20) as f64;
+
 /// Drops of a counter: where they are and what they took away.
 struct Resets {
     /// Samples that are lower than the one before, ascending.
@@ -116,13 +119,18 @@ impl Resets {
             *cursor += 1;
         }
         let inside = self.at[*cursor..].partition_point(|at| *at < window.hi);
-        if inside <= FEW_RESETS {
+        let until = self.before[*cursor + inside];
+        let taken = until - self.before[*cursor];
+        let corrected = result + taken;
+        let largest = until.abs().max(result.abs());
+        let is_exact_enough = corrected.is_finite() && largest <= corrected.abs() * MAX_SHARE;
+        if inside <= FEW_RESETS || !is_exact_enough {
             for at in &self.at[*cursor..*cursor + inside] {
                 result += values[at - 1];
             }
             return result;
         }
-        result + (self.before[*cursor + inside] - self.before[*cursor])
+        corrected
     }
 }
 
@@ -313,6 +321,31 @@ mod tests {
         let is_counter = difference != Difference::Delta;
         let factor = extrapolation(&covered(column, window, None, result), window, is_counter);
         result * if difference == Difference::Rate { factor / range } else { factor }
+    }
+
+    #[test]
+    fn far_values_before_a_window_do_not_matter_in_it() {
+        for far in [1e300, f64::INFINITY, 1.7e308] {
+            let values: Vec<f64> =
+                [far, 0.0, far].into_iter().chain((0..200).map(|at| f64::from(at % 2 * 5))).collect();
+            let times: Vec<i64> = (0..203).map(|at| at * 1000).collect();
+            let column = Column::new(&times, &values);
+            let placement = Placement {
+                steps: Steps { start: 0, step: 1000, n: 210 },
+                range: 60_000,
+                offset: 0,
+                at: None,
+            };
+            let mut windows = Vec::new();
+            placement.windows(&times, &mut windows);
+            let mut out = vec![0.0; 210];
+            fill(Difference::Increase, 60.0, column, &windows, &mut out);
+            for (window, got) in windows.iter().zip(&out) {
+                let want = plain(Difference::Increase, 60.0, column, window);
+                let is_same = got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan());
+                assert!(is_same, "at {}: {got} for {want}", window.end);
+            }
+        }
     }
 
     proptest! {
