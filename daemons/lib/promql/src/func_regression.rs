@@ -35,7 +35,11 @@ fn fill_slope(column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
     }
     windows::fold_incrementally(column, windows, out, |moments: Moments, window| match window.len() {
         0 | 1 => ABSENT,
-        _ => moments.line().slope,
+        _ => match moments.line().slope {
+            slope if slope.is_finite() => slope,
+            // With infinities in it, or sums that overflow, the order of operations decides.
+            _ => line(column, window, column.times[window.lo]).slope,
+        },
     });
 }
 
@@ -57,6 +61,10 @@ fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: Windows<'_>, out:
         0 | 1 => ABSENT,
         _ => {
             let line = moments.line();
+            if !line.slope.is_finite() || !line.intercept.is_finite() {
+                let line = self::line(column, window, window.time);
+                return line.slope * ahead[window.index] + line.intercept;
+            }
             // The intercept of `moments` lies at the mean time, which is a fraction of a millisecond.
             let since_mean = seconds(window.time - moments.origin) - moments.mean_x;
             line.slope * (ahead[window.index] + since_mean) + line.intercept
@@ -162,6 +170,31 @@ mod tests {
     use crate::series::Steps;
     use crate::windows::Placement;
     use proptest::prelude::*;
+
+    #[test]
+    fn infinities_give_what_plain_lines_give_however_windows_overlap() {
+        let mut values: Vec<f64> = (0..120).map(|at| f64::from(at % 7)).collect();
+        (values[40], values[90], values[91]) = (f64::INFINITY, f64::NEG_INFINITY, 1.7e308);
+        let times: Vec<i64> = (0..120).map(|at| at * 1_000).collect();
+        let column = Column::new(&times, &values);
+        let steps = Steps { start: 0, step: 500, n: 250 };
+        let mut windows = Vec::new();
+        Placement { steps, range: 30_000, offset: 0, at: None }.windows(&times, &mut windows);
+        assert!(!windows::overlaps_little(column, &windows));
+        let (mut slopes, mut ahead) = (vec![0.0; 250], vec![0.0; 250]);
+        fill_slope(column, &windows, &mut slopes);
+        fill_prediction(&vec![60.0; 250], column, &windows, &mut ahead);
+        for window in windows.iter().filter(|window| window.len() > 1) {
+            let slope = line(column, window, times[window.lo]).slope;
+            let line = line(column, window, window.time);
+            for (got, want) in
+                [(slopes[window.index], slope), (ahead[window.index], line.slope * 60.0 + line.intercept)]
+            {
+                let is_same = (got - want).abs() < 1e-6 || got == want || (got.is_nan() && want.is_nan());
+                assert!(is_same, "at {}: {got} for {want}", window.end);
+            }
+        }
+    }
 
     proptest! {
         #[test]
