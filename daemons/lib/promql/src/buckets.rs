@@ -56,7 +56,9 @@ pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>) -> (f64, Option<Forced>) {
         return (f64::NAN, forced);
     }
     let rank = q * total;
-    let at = buckets[..last].partition_point(|bucket| bucket.count < rank);
+    // A rank that is no number lies behind all of them.
+    let is_reached = |bucket: &Bucket| bucket.count >= rank;
+    let at = buckets[..last].partition_point(|bucket| !is_reached(bucket));
     if at == last {
         return (buckets[last - 1].bound, forced);
     }
