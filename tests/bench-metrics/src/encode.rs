@@ -61,13 +61,15 @@ pub fn compress(encoder: &mut snap::raw::Encoder, request: &[u8], out: &mut Vec<
     out.truncate(len);
 }
 
-fn push_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+/// Appends a field of bytes: its tag, their number, themselves.
+pub fn push_field(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.push(tag);
     push_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a number as protobuf's varint.
+pub fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;

@@ -40,10 +40,13 @@ pub struct Server {
     child: Child,
     dir: PathBuf,
     port: u16,
+    flags: Vec<String>,
     /// Asks it.
     pub client: Client,
 }
 
+/// How long samples are kept. `compare-promql` writes samples of a fixed day, however long ago it will be.
+const RETENTION: &str = "100y";
 /// Longest start.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest orderly stop; then it is killed.
@@ -82,28 +85,37 @@ impl Program {
     /// # Errors
     /// It cannot be started, or ends, or does not answer in time.
     pub fn start(&self, dir: &Path, scrape: &str) -> Result<Server> {
+        self.start_with(dir, scrape, &[])
+    }
+
+    /// [`start`](Self::start) with further flags of the program.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_with(&self, dir: &Path, scrape: &str, flags: &[&str]) -> Result<Server> {
         std::fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         std::fs::write(
             dir.join("prometheus.yml"),
             format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs: {scrape}\n"),
         )?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = spawn(self.kind, &self.path, dir, port)?;
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let child = spawn(self.kind, &self.path, dir, port, &flags)?;
         let client = Client::new(format!("http://127.0.0.1:{port}"));
         let (kind, program, dir) = (self.kind, self.path.clone(), dir.to_owned());
-        let mut server = Server { kind, program, child, dir, port, client };
+        let mut server = Server { kind, program, child, dir, port, flags, client };
         server.until_ready()?;
         Ok(server)
     }
 }
 
-fn spawn(kind: Kind, program: &Path, dir: &Path, port: u16) -> Result<Child> {
+fn spawn(kind: Kind, program: &Path, dir: &Path, port: u16, flags: &[String]) -> Result<Child> {
     let file = |name: &str| dir.join(name).display().to_string();
     let arguments = match kind {
         Kind::Cairn | Kind::Prometheus => [
             format!("--config.file={}", file("prometheus.yml")),
             format!("--storage.tsdb.path={}", file("data")),
-            "--storage.tsdb.retention.time=60d".to_owned(),
+            format!("--storage.tsdb.retention.time={RETENTION}"),
             format!("--web.listen-address=127.0.0.1:{port}"),
             "--web.enable-remote-write-receiver".to_owned(),
             "--log.level=warn".to_owned(),
@@ -113,7 +125,7 @@ fn spawn(kind: Kind, program: &Path, dir: &Path, port: u16) -> Result<Child> {
         .collect(),
         Kind::Victoria => vec![
             format!("-storageDataPath={}", file("data")),
-            "-retentionPeriod=60d".to_owned(),
+            format!("-retentionPeriod={RETENTION}"),
             format!("-httpListenAddr=127.0.0.1:{port}"),
             format!("-promscrape.config={}", file("prometheus.yml")),
             "-loggerLevel=WARN".to_owned(),
@@ -122,6 +134,7 @@ fn spawn(kind: Kind, program: &Path, dir: &Path, port: u16) -> Result<Child> {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"))?;
     Command::new(program)
         .args(arguments)
+        .args(flags)
         .current_dir(dir)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -168,7 +181,7 @@ impl Server {
     pub fn kill_and_restart(&mut self) -> Result<Duration> {
         self.kill_now()?;
         let began = Instant::now();
-        self.child = spawn(self.kind, &self.program, &self.dir, self.port)?;
+        self.child = spawn(self.kind, &self.program, &self.dir, self.port, &self.flags)?;
         self.until_ready()?;
         Ok(began.elapsed())
     }
