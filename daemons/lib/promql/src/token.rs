@@ -157,8 +157,8 @@ impl Token<'_> {
         };
         match self.kind {
             TokenKind::Eof => "end of input".to_owned(),
-            TokenKind::Identifier => format!("identifier {}", shortened()),
-            TokenKind::MetricIdentifier => format!("metric identifier {}", shortened()),
+            TokenKind::Identifier => format!("identifier {}", quote(self.text)),
+            TokenKind::MetricIdentifier => format!("metric identifier {}", quote(self.text)),
             TokenKind::String => format!("string {}", shortened()),
             TokenKind::Number => format!("number {}", shortened()),
             TokenKind::Duration => format!("duration {}", shortened()),
