@@ -37,6 +37,11 @@ pub(crate) const RULES: &[Rule] = &[
         explains: rules_structure::unsorted,
     },
     Rule {
+        name: "negation",
+        reason: "2.42 refuses to negate series that are equal without their names, even when they have no step in common",
+        explains: rules_structure::negation,
+    },
+    Rule {
         name: "label name",
         reason: "any UTF-8 text is a label's name since Prometheus 3, which label_join and label_replace take",
         explains: rules_structure::label_name,

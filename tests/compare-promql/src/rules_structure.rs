@@ -53,6 +53,18 @@ pub(crate) fn unsorted(blamed: &Blamed) -> bool {
         && rows.is_sorted_by_key(labels)
 }
 
+/// The peer refuses a negation over several steps, since series become equal; at each one alone they agree.
+pub(crate) fn negation(blamed: &Blamed) -> bool {
+    let refuses = matches!(
+        &blamed.asked.theirs,
+        Outcome::Error { message, .. } if message == "vector cannot contain metrics with the same labelset"
+    );
+    blamed.asked.expr.head == "unary"
+        && refuses
+        && has_steps(blamed)
+        && !matches!(blamed.asked.ours, Outcome::Error { .. })
+}
+
 /// The peer refuses a label name that is UTF-8 and no more.
 pub(crate) fn label_name(blamed: &Blamed) -> bool {
     let refuses = |outcome: &Outcome| {

@@ -10,7 +10,10 @@ fn the_first_error_in_the_text_is_told_and_blamed_on_the_innermost_aggregation()
     for (query, want) in [
         ("sum(a b)", "1:7: parse error: unexpected identifier \"b\" in aggregation"),
         // However long a name is; numbers and strings are cut.
-        ("sum(a last_over_time)", "1:7: parse error: unexpected identifier \"last_over_time\" in aggregation"),
+        (
+            "sum(a last_over_time)",
+            "1:7: parse error: unexpected identifier \"last_over_time\" in aggregation",
+        ),
         ("sum(abs(a b))", "1:11: parse error: unexpected identifier \"b\" in aggregation"),
         ("sum((a b))", "1:8: parse error: unexpected identifier \"b\" in aggregation"),
         ("sum(on)", "1:5: parse error: unexpected <on> in aggregation"),
