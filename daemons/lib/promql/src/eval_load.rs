@@ -67,9 +67,16 @@ impl MaybeMarker for Arc<FloatHistogram> {
 
 impl<T: MaybeMarker> Samples<T> {
     fn new(times: Vec<i64>, values: Vec<T>, starts: Vec<i64>) -> Self {
+        Self::checked(times, values, starts, false)
+    }
+
+    /// With `has_no_markers` there is nothing to look for.
+    fn checked(times: Vec<i64>, values: Vec<T>, starts: Vec<i64>, has_no_markers: bool) -> Self {
         // Most series have none, and looking at some values at a time is done several values at once.
-        let has_markers =
-            values.chunks(64).any(|some| some.iter().fold(false, |found, value| found | value.is_marker()));
+        let has_markers = !has_no_markers
+            && values
+                .chunks(64)
+                .any(|some| some.iter().fold(false, |found, value| found | value.is_marker()));
         let unmarked = has_markers.then(|| {
             let kept = || (0..times.len()).filter(|at| !values[*at].is_marker());
             Box::new(Self {
@@ -195,7 +202,7 @@ fn read(
 }
 
 fn loaded_series(data: SeriesData, wants_starts: bool) -> LoadedSeries {
-    let SeriesData { labels, times, values, starts, histograms } = data;
+    let SeriesData { labels, times, values, starts, histograms, has_no_markers } = data;
     let histogram_times = histograms.iter().map(|point| point.time).collect();
     let has_starts = wants_starts && histograms.iter().any(|point| point.start != 0);
     let histogram_starts =
@@ -204,7 +211,12 @@ fn loaded_series(data: SeriesData, wants_starts: bool) -> LoadedSeries {
     let histograms = histograms.into_iter().map(float).collect();
     LoadedSeries {
         labels,
-        floats: Samples::new(times, values, if wants_starts { starts } else { Vec::new() }),
+        floats: Samples::checked(
+            times,
+            values,
+            if wants_starts { starts } else { Vec::new() },
+            has_no_markers,
+        ),
         histograms: Samples::new(histogram_times, histograms, histogram_starts),
     }
 }

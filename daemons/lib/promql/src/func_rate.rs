@@ -157,15 +157,16 @@ fn fill(difference: Difference, range: f64, column: Column<'_>, windows: Windows
             }
         }
         let samples = covered(column, window, zero_at, result);
-        let factor = match regular.factor(&samples, window, is_counter) {
+        let per = if difference == Difference::Rate { range } else { 1.0 };
+        let factor = match regular.factor(&samples, window, is_counter, per) {
             Some(factor) => factor,
-            None => extrapolation(&samples, window, is_counter),
+            None => extrapolation(&samples, window, is_counter) / per,
         };
-        *out = result * if difference == Difference::Rate { factor / range } else { factor };
+        *out = result * factor;
     }
 }
 
-/// The last factor that was worked out. It has five divisions in it, and most windows of a series differ from the one before in
+/// The last factor that was worked out. It has six divisions in it, and most windows of a series differ from the one before in
 /// their values only, which mostly do not matter for it.
 #[derive(Default)]
 struct Regular {
@@ -178,9 +179,9 @@ struct Regular {
 }
 
 impl Regular {
-    /// The factor of [`extrapolation`], where the values do not matter for it.
+    /// The factor of [`extrapolation`], divided by `per`, where the values do not matter for it.
     #[inline]
-    fn factor(&mut self, samples: &Covered, window: &Window, is_counter: bool) -> Option<f64> {
+    fn factor(&mut self, samples: &Covered, window: &Window, is_counter: bool, per: f64) -> Option<f64> {
         if samples.zero_at.is_some() {
             return None;
         }
@@ -191,7 +192,7 @@ impl Regular {
             self.shape = shape;
             self.between = unlimited.covered;
             self.to_start = unlimited.to_start;
-            self.factor = unlimited.factor();
+            self.factor = unlimited.factor() / per;
         }
         if is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
             // By rearranging, the counter was not zero since the window's start; not so near that rounding could matter.
@@ -336,12 +337,13 @@ mod tests {
                 offset: 0,
                 at: None,
             };
-            let mut windows = Vec::new();
-            placement.windows(&times, &mut windows);
+            let mut borders = Vec::new();
+            placement.borders(&times, &mut borders);
+            let windows = Windows::new(placement, &borders);
             let mut out = vec![0.0; 210];
-            fill(Difference::Increase, 60.0, column, &windows, &mut out);
+            fill(Difference::Increase, 60.0, column, windows, &mut out);
             for (window, got) in windows.iter().zip(&out) {
-                let want = plain(Difference::Increase, 60.0, column, window);
+                let want = plain(Difference::Increase, 60.0, column, &window);
                 let is_same = got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan());
                 assert!(is_same, "at {}: {got} for {want}", window.end);
             }

@@ -178,15 +178,17 @@ mod tests {
         let times: Vec<i64> = (0..120).map(|at| at * 1_000).collect();
         let column = Column::new(&times, &values);
         let steps = Steps { start: 0, step: 500, n: 250 };
-        let mut windows = Vec::new();
-        Placement { steps, range: 30_000, offset: 0, at: None }.windows(&times, &mut windows);
-        assert!(!windows::overlaps_little(column, &windows));
+        let placement = Placement { steps, range: 30_000, offset: 0, at: None };
+        let mut borders = Vec::new();
+        placement.borders(&times, &mut borders);
+        let windows = Windows::new(placement, &borders);
+        assert!(!windows::overlaps_little(column, windows));
         let (mut slopes, mut ahead) = (vec![0.0; 250], vec![0.0; 250]);
-        fill_slope(column, &windows, &mut slopes);
-        fill_prediction(&vec![60.0; 250], column, &windows, &mut ahead);
+        fill_slope(column, windows, &mut slopes);
+        fill_prediction(&vec![60.0; 250], column, windows, &mut ahead);
         for window in windows.iter().filter(|window| window.len() > 1) {
-            let slope = line(column, window, times[window.lo]).slope;
-            let line = line(column, window, window.time);
+            let slope = line(column, &window, times[window.lo]).slope;
+            let line = line(column, &window, window.time);
             for (got, want) in
                 [(slopes[window.index], slope), (ahead[window.index], line.slope * 60.0 + line.intercept)]
             {

@@ -30,6 +30,8 @@ pub struct SeriesData {
     pub starts: Vec<i64>,
     /// Native histogram samples, ascending by time; none at a time that `times` has.
     pub histograms: Vec<HistogramPoint>,
+    /// Whether it is known that none of `values` is a staleness marker; false when nobody has looked.
+    pub has_no_markers: bool,
 }
 
 /// A native histogram sample. A staleness marker among them is one whose sum [`is_stale`].

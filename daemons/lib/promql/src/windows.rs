@@ -65,11 +65,16 @@ pub(crate) struct Windows<'s> {
     placement: Placement,
     /// One for each step, or none at all.
     borders: &'s [Borders],
+    /// Whether no time is so far away that it could overflow.
+    is_near: bool,
 }
 
 impl<'s> Windows<'s> {
     pub(crate) fn new(placement: Placement, borders: &'s [Borders]) -> Self {
-        Self { placement, borders }
+        let Placement { steps, range, offset, at } = placement;
+        let is_small = |ms: i64| ms.unsigned_abs() < 1 << 60;
+        let is_near = [steps.start, steps.end(), range, offset, at.unwrap_or(0)].into_iter().all(is_small);
+        Self { placement, borders, is_near }
     }
 
     /// Whether there is no step.
@@ -94,6 +99,14 @@ impl<'s> Windows<'s> {
 
     #[inline]
     fn window(&self, index: usize, (lo, hi): Borders) -> Window {
+        let Placement { steps, range, offset, at } = self.placement;
+        if self.is_near {
+            #[expect(clippy::cast_possible_wrap, reason = "there are at most a million steps")]
+            let time = steps.start.wrapping_add((index as i64).wrapping_mul(steps.step));
+            let end = at.unwrap_or(time).wrapping_sub(offset);
+            let start = end.wrapping_sub(range);
+            return Window { lo: lo as usize, hi: hi as usize, index, start, end, time };
+        }
         let end = self.placement.end(index);
         let start = end.saturating_sub(self.placement.range);
         let time = self.placement.steps.time(index);

@@ -4,10 +4,11 @@
 //! Each batch is compressed and has its own symbol table and checksum, so that one damaged byte costs the series of one
 //! batch at most, and a query reads only the batches it needs.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use cairn_disk::Format;
-use cairn_disk::compress;
+use cairn_disk::compress::{self, DecompressError, Decompressor};
 use roaring::RoaringBitmap;
 
 use super::index_v1;
@@ -295,11 +296,26 @@ pub(super) fn pack(tag: u8, body: &[u8]) -> std::io::Result<Vec<u8>> {
 
 pub(super) fn unpack(tag: u8, record: &[u8]) -> Result<Vec<u8>, Malformed> {
     match record.split_first() {
-        Some((&found, packed)) if found == tag => {
-            compress::decompress(packed, MAX_BATCH_BYTES).map_err(|_| Malformed("index record"))
-        }
+        Some((&found, packed)) if found == tag => decompress(packed).map_err(|_| Malformed("index record")),
         _ => Err(Malformed("index record: another kind was expected here")),
     }
+}
+
+thread_local! {
+    /// Making one takes as long as using it.
+    static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
+}
+
+fn decompress(packed: &[u8]) -> Result<Vec<u8>, DecompressError> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new().map_err(DecompressError::Corrupt)?),
+        };
+        let mut out = Vec::new();
+        decompressor.decompress(packed, MAX_BATCH_BYTES, &mut out)?;
+        Ok(out)
+    })
 }
 
 #[cfg(test)]

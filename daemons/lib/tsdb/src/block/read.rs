@@ -185,6 +185,30 @@ impl Block {
         Ok(read.into_iter().flatten().collect())
     }
 
+    /// Hands over the values that a label has among the series of a set; one may come more than once.
+    pub(crate) fn visit_values_of(
+        &self,
+        name: &str,
+        wanted: &RoaringBitmap,
+        mut visit: impl FnMut(&str),
+    ) -> Result<(), BlockError> {
+        for SeriesRange { numbers, place } in self.batches_with(wanted) {
+            let is_wanted = |number| number < numbers.end && wanted.contains(number);
+            let read = if self.index_version == 1 {
+                self.read_batch(numbers.start, place, is_wanted).map(|entries| {
+                    entries.iter().filter_map(|entry| entry.labels.get(name)).for_each(&mut visit);
+                })
+            } else {
+                self.index_record(place).and_then(|record| {
+                    series_batch::read_values_of(name, numbers.start, &record, is_wanted, &mut visit)
+                        .map_err(|source| self.malformed_index(place, source))
+                })
+            };
+            self.note(read)?;
+        }
+        Ok(())
+    }
+
     /// Batches that have series of the set.
     fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
         let all = &self.contents.series;

@@ -204,6 +204,7 @@ fn decode_piece(
     into: &mut SeriesData,
 ) -> Result<(), Malformed> {
     let (&encoding, data) = piece.split_first().ok_or(BAD)?;
+    into.has_no_markers = false;
     let chunk = Chunk {
         min_time: place.min_time,
         max_time: place.max_time,
@@ -233,9 +234,10 @@ fn decode_columns(
         return Ok(());
     }
     let n_before = into.times.len();
-    let taken = column::decode_floats(data, n, from..until, ints, &mut into.values)?;
+    let decoded = column::decode_floats(data, n, from..until, ints, &mut into.values)?;
+    into.has_no_markers = decoded.has_no_markers && (n_before == 0 || into.has_no_markers);
     into.times.extend_from_slice(&times[from..until]);
-    let starts = &data[taken..];
+    let starts = &data[decoded.n_bytes..];
     if !starts.is_empty() {
         ints.clear();
         column::decode_ints(starts, n, from..until, ints)?;

@@ -184,6 +184,57 @@ impl SeriesBatch {
     }
 }
 
+/// A batch of series as it is read: what comes before the columns of chunks.
+struct Batch<'a> {
+    symbols: Vec<&'a str>,
+    /// Label names, each with its values in the order of the series that have it, as symbols.
+    columns: Vec<(&'a str, Reader<'a>)>,
+    shapes: Vec<Shape>,
+    /// The shape of each series.
+    shape_column: Reader<'a>,
+    /// The columns of chunks.
+    rest: Reader<'a>,
+}
+
+/// Which names a series has, as numbers of columns.
+struct Shape {
+    columns: Vec<usize>,
+    /// Whether the names ascend, as they do in all that was not damaged.
+    ascends: bool,
+}
+
+const WHAT: &str = "batch of series";
+
+impl<'a> Batch<'a> {
+    fn read(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, WHAT);
+        let bad = reader.malformed();
+        let n_symbols = reader.count()?;
+        let symbols: Vec<&str> = (0..n_symbols).map(|_| reader.str()).collect::<Result<_, _>>()?;
+        let n_names = reader.count()?;
+        let mut columns = Vec::with_capacity(n_names);
+        for _ in 0..n_names {
+            let name = *symbols.get(reader.u32()? as usize).ok_or(bad)?;
+            columns.push((name, Reader::new(reader.bytes()?, WHAT)));
+        }
+        let n_shapes = reader.count()?;
+        let mut shapes = Vec::with_capacity(n_shapes);
+        for _ in 0..n_shapes {
+            let n = reader.count()?;
+            let last = n_names.saturating_sub(1);
+            let shape: Vec<usize> = (0..n).map(|_| reader.count_up_to(last)).collect::<Result<_, _>>()?;
+            let names = shape.iter().filter_map(|at| columns.get(*at)).map(|(name, _)| *name);
+            shapes.push(Shape { ascends: names.is_sorted_by(|a, b| a < b), columns: shape });
+        }
+        let shape_column = Reader::new(reader.bytes()?, WHAT);
+        Ok(Self { symbols, columns, shapes, shape_column, rest: reader })
+    }
+
+    fn symbol(&self, number: u32) -> Result<&'a str, Malformed> {
+        self.symbols.get(number as usize).copied().ok_or(self.rest.malformed())
+    }
+}
+
 /// Reads a batch of series; hands over those that are wanted, by their numbers, of which `first` is the lowest.
 pub(super) fn read_series(
     first: u32,
@@ -192,27 +243,10 @@ pub(super) fn read_series(
     mut visit: impl FnMut(SeriesEntry),
 ) -> Result<(), Malformed> {
     let body = unpack(TAG_SERIES, record)?;
-    let mut reader = Reader::new(&body, "batch of series");
-    let n_symbols = reader.count()?;
-    let symbols: Vec<&str> = (0..n_symbols).map(|_| reader.str()).collect::<Result<_, _>>()?;
-    let bad = reader.malformed();
-    let symbol = |number: u32| symbols.get(number as usize).copied().ok_or(bad);
-    let n_names = reader.count()?;
-    let mut columns = Vec::with_capacity(n_names);
-    for _ in 0..n_names {
-        let name = symbol(reader.u32()?)?;
-        columns.push((name, Reader::new(reader.bytes()?, "batch of series")));
-    }
-    let n_shapes = reader.count()?;
-    let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(n_shapes);
-    for _ in 0..n_shapes {
-        let n = reader.count()?;
-        let shape =
-            (0..n).map(|_| reader.count_up_to(n_names.saturating_sub(1))).collect::<Result<_, _>>()?;
-        shapes.push(shape);
-    }
-    let mut column = || Ok(Reader::new(reader.bytes()?, "batch of series"));
-    let (mut shape_column, mut chunk_counts) = (column()?, column()?);
+    let mut batch = Batch::read(&body)?;
+    let bad = batch.rest.malformed();
+    let mut column = || Ok(Reader::new(batch.rest.bytes()?, WHAT));
+    let mut chunk_counts = column()?;
     let mut chunk_columns = ChunkColumns {
         samples: column()?,
         starts: column()?,
@@ -223,12 +257,13 @@ pub(super) fn read_series(
         last: Last::default(),
     };
     let mut values = Vec::new();
+    let mut pairs = Vec::new();
     let mut index = 0;
-    while !shape_column.is_empty() {
-        let shape = shapes.get(shape_column.u32()? as usize).ok_or(bad)?;
+    while !batch.shape_column.is_empty() {
+        let shape = batch.shapes.get(batch.shape_column.u32()? as usize).ok_or(bad)?;
         values.clear();
-        for &at in shape {
-            let (name, column) = columns.get_mut(at).ok_or(bad)?;
+        for &at in &shape.columns {
+            let (name, column) = batch.columns.get_mut(at).ok_or(bad)?;
             values.push((*name, column.u32()?));
         }
         let n_chunks = chunk_counts.count_up_to(chunk_columns.slots.rest().len())?;
@@ -242,11 +277,45 @@ pub(super) fn read_series(
             }
         }
         if wanted {
-            let mut pairs = Vec::with_capacity(values.len());
+            pairs.clear();
             for &(name, value) in &values {
-                pairs.push((name, symbol(value)?));
+                pairs.push((name, batch.symbol(value)?));
             }
-            visit(SeriesEntry { number, labels: Labels::from_sorted(&pairs), chunks });
+            let is_ready = shape.ascends && pairs.iter().all(|(_, value)| !value.is_empty());
+            let labels = if is_ready {
+                Labels::from_ascending(pairs.iter().copied())
+            } else {
+                Labels::from_pairs(pairs.iter().copied())
+            };
+            visit(SeriesEntry { number, labels, chunks });
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// Reads the values that a label has among the series that are wanted, and nothing else of a batch; a value may come more
+/// than once.
+pub(super) fn read_values_of(
+    name: &str,
+    first: u32,
+    record: &[u8],
+    mut is_wanted: impl FnMut(u32) -> bool,
+    mut visit: impl FnMut(&str),
+) -> Result<(), Malformed> {
+    let body = unpack(TAG_SERIES, record)?;
+    let mut batch = Batch::read(&body)?;
+    let bad = batch.rest.malformed();
+    let Some(at) = batch.columns.iter().position(|(other, _)| *other == name) else { return Ok(()) };
+    let has_name: Vec<bool> = batch.shapes.iter().map(|shape| shape.columns.contains(&at)).collect();
+    let mut column = batch.columns.swap_remove(at).1;
+    let mut index = 0;
+    while !batch.shape_column.is_empty() {
+        if *has_name.get(batch.shape_column.u32()? as usize).ok_or(bad)? {
+            let value = column.u32()?;
+            if is_wanted(first.checked_add(index).ok_or(bad)?) {
+                visit(batch.symbol(value)?);
+            }
         }
         index += 1;
     }

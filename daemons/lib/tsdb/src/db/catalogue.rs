@@ -86,15 +86,14 @@ impl Inner {
                 values.extend(found);
                 continue;
             }
-            // Nor does it matter then, as elsewhere, that part of the label's index may be damaged.
-            block.visit_series(&ids, |entry| {
-                if let Some(value) = entry.labels.get(name)
-                    && !values.contains(value)
-                    && (is_exact || matchers.iter().all(|matcher| matcher.matches_labels(&entry.labels)))
-                {
-                    values.insert(value.to_owned());
-                }
-                Ok::<_, SelectError>(())
+            // Nor does it matter then that part of the label's index may be damaged.
+            if is_exact {
+                block.visit_values_of(name, &ids, |value| add(&mut values, value))?;
+                continue;
+            }
+            visit_matching(&block, &tombstones, matchers, |entry| {
+                entry.labels.get(name).into_iter().for_each(|value| add(&mut values, value));
+                Ok(())
             })?;
         }
         Ok(values.into_iter().collect())
@@ -156,9 +155,12 @@ impl Inner {
 }
 
 fn add_names<'a>(names: &mut BTreeSet<String>, labels: impl Iterator<Item = (&'a str, &'a str)>) {
-    for (name, _) in labels {
-        if !names.contains(name) {
-            names.insert(name.to_owned());
-        }
+    labels.for_each(|(name, _)| add(names, name));
+}
+
+/// Most texts are there already.
+fn add(all: &mut BTreeSet<String>, text: &str) {
+    if !all.contains(text) {
+        all.insert(text.to_owned());
     }
 }

@@ -113,6 +113,7 @@ fn append(series: &mut SeriesData, more: SeriesData) {
         series.starts.extend_from_slice(&more.starts);
         series.starts.resize(series.times.len() + more.times.len(), 0);
     }
+    series.has_no_markers &= more.has_no_markers || more.times.is_empty();
     series.times.extend(more.times);
     series.values.extend(more.values);
     series.histograms.extend(more.histograms);

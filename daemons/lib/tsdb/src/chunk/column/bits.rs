@@ -52,6 +52,9 @@ impl<'a> BitWriter<'a> {
     }
 }
 
+/// Bits that a [`peek`](BitReader::peek) shows at least.
+pub(super) const PEEKED_BITS: u32 = 57;
+
 /// Takes bits from bytes. Reads zeros behind the end; [`is_within`](Self::is_within) tells afterwards.
 #[derive(Debug)]
 pub(super) struct BitReader<'a> {

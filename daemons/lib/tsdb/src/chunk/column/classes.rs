@@ -7,7 +7,7 @@
 
 use std::sync::LazyLock;
 
-use super::bits::{BitReader, BitWriter};
+use super::bits::{BitReader, BitWriter, PEEKED_BITS};
 use super::huffman;
 use crate::codec::Malformed;
 
@@ -257,16 +257,48 @@ impl ClassReader {
         Ok(Self { precision, table, mask })
     }
 
+    /// Hands over the next `n` numbers. As many of them as can be are taken from eight bytes that were read at once: the next
+    /// number begins where the one before ends, so what takes time is finding out where that is.
     #[inline]
-    pub(super) fn take(&self, bits: &mut BitReader<'_>) -> u64 {
-        let window = bits.peek();
+    pub(super) fn take_each(&self, n: usize, bits: &mut BitReader<'_>, mut visit: impl FnMut(u64)) {
+        let (mut window, mut n_left) = (bits.peek(), PEEKED_BITS);
+        for _ in 0..n {
+            if n_left < u32::from(huffman::MAX_CODE_BITS) {
+                bits.skip(PEEKED_BITS - n_left);
+                (window, n_left) = (bits.peek(), PEEKED_BITS);
+            }
+            let (top, n_extra, len) = self.code(window);
+            let width = len + n_extra;
+            if width > n_left {
+                bits.skip(PEEKED_BITS - n_left);
+                visit(self.take(bits));
+                (window, n_left) = (bits.peek(), PEEKED_BITS);
+                continue;
+            }
+            visit((top << n_extra) | ((window >> len) & ((1 << n_extra) - 1)));
+            window >>= width;
+            n_left -= width;
+        }
+        bits.skip(PEEKED_BITS - n_left);
+    }
+
+    /// The number without its plain bits, how many of those there are, and the length of the code.
+    #[inline]
+    fn code(&self, window: u64) -> (u64, u32, u32) {
         #[expect(clippy::cast_possible_truncation, reason = "masked")]
         let entry = u32::from(self.table[(window & self.mask) as usize]);
         let (symbol, len) = (entry >> LEN_BITS, entry & ((1 << LEN_BITS) - 1));
         let p = self.precision;
         let n_extra = (symbol >> p).saturating_sub(1);
         let top = u64::from(symbol & ((1 << p) - 1)) | (u64::from(symbol >> p != 0) << p);
-        let extra = if n_extra + len <= 57 {
+        (top, n_extra, len)
+    }
+
+    #[inline]
+    pub(super) fn take(&self, bits: &mut BitReader<'_>) -> u64 {
+        let window = bits.peek();
+        let (top, n_extra, len) = self.code(window);
+        let extra = if n_extra + len <= PEEKED_BITS {
             bits.skip(len + n_extra);
             (window >> len) & ((1 << n_extra) - 1)
         } else {

@@ -271,8 +271,16 @@ fn ordered(bits: i64) -> i64 {
     bits ^ (bits >> 63).cast_unsigned().wrapping_shr(1).cast_signed()
 }
 
-/// Reads a column of `n` values and appends those at `wanted` to `out`. `ints` is memory to work in. Answers how many bytes the
-/// column took.
+/// What decoding tells beside the values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// Bytes that the column took.
+    pub n_bytes: usize,
+    /// Whether none of the values is a staleness marker; false where that is not sure.
+    pub has_no_markers: bool,
+}
+
+/// Reads a column of `n` values and appends those at `wanted` to `out`. `ints` is memory to work in.
 ///
 /// # Errors
 /// [`Malformed`] when these are not `n` values; what was appended is of no use then.
@@ -282,7 +290,7 @@ pub fn decode(
     wanted: Range<usize>,
     ints: &mut Vec<i64>,
     out: &mut Vec<f64>,
-) -> Result<usize, Malformed> {
+) -> Result<Decoded, Malformed> {
     let mut reader = Reader::new(bytes, "column of floats");
     let head = reader.byte()?;
     let exponent = usize::from(head >> EXPONENT_SHIFT);
@@ -312,12 +320,15 @@ pub fn decode(
             }
         }
     }
+    let may_be_marker = |&(at, bits): &(usize, u64)| bits == STALE_NAN_BITS && wanted.contains(&at);
+    // Bits of a damaged column may be any.
+    let has_no_markers = Kind::from_head(head) != Kind::Bits && !exceptions.iter().any(may_be_marker);
     for (at, bits) in exceptions {
         if wanted.contains(&at) {
             out[start + at - wanted.start] = f64::from_bits(bits);
         }
     }
-    Ok(bytes.len() - rest.len())
+    Ok(Decoded { n_bytes: bytes.len() - rest.len(), has_no_markers })
 }
 
 /// Appends quotients. Dividing takes longer than all else that decoding does, and where numbers repeat it need not be done

@@ -306,6 +306,7 @@ pub fn decode(
     let until = if has_marks { wanted.end } else { n };
     let numbers = Numbers { first, scale, step: bias.wrapping_mul(scale) };
     let start = out.len();
+    out.reserve(wanted.len());
     let mut bits = BitReader::new(rest);
     match layout {
         LAYOUT_ZERO => {
@@ -314,25 +315,26 @@ pub fn decode(
         LAYOUT_DENSE => {
             let codes = ClassReader::new(&mut bits)?;
             marks::go_to(mark, &mut bits);
+            // Whatever is not wanted is read as well, from the mark on and, without marks, to the end.
             if is_delta {
                 let mut value = numbers.at(true, mark.at, mark.sum)?;
-                let mut next = || {
-                    let here = value;
-                    value = numbers.next(value, unzigzag(codes.take(&mut bits)));
-                    here
-                };
                 // The last number has no code behind it.
                 let last = n - 1;
                 let n_with_code = wanted.end.min(last).saturating_sub(wanted.start);
-                skip(wanted.start.min(last).saturating_sub(mark.at), &mut next);
-                out.extend((0..n_with_code).map(|_| next()));
-                skip(until.min(last).saturating_sub(wanted.start.max(mark.at) + n_with_code), &mut next);
+                let n_before = wanted.start.min(last).saturating_sub(mark.at);
+                let n_behind = until.min(last).saturating_sub(wanted.start.max(mark.at) + n_with_code);
+                codes.take_each(n_before, &mut bits, |code| value = numbers.next(value, unzigzag(code)));
+                codes.take_each(n_with_code, &mut bits, |code| {
+                    out.push(value);
+                    value = numbers.next(value, unzigzag(code));
+                });
+                codes.take_each(n_behind, &mut bits, drop);
                 out.extend((n_with_code < wanted.len()).then_some(value));
             } else {
-                let mut next = || numbers.alone(unzigzag(codes.take(&mut bits)));
-                skip(wanted.start - mark.at, &mut next);
-                out.extend(wanted.clone().map(|_| next()));
-                skip(until - wanted.end, &mut next);
+                codes.take_each(wanted.start - mark.at, &mut bits, drop);
+                let mut push = |code| out.push(numbers.alone(unzigzag(code)));
+                codes.take_each(wanted.len(), &mut bits, &mut push);
+                codes.take_each(until - wanted.end, &mut bits, drop);
             }
         }
         _ => {
@@ -377,13 +379,6 @@ pub fn decode(
     }
     let n_bytes = bytes.len() - rest.len() + n_bytes;
     Ok(Decoded { n_bytes, has_runs: layout != LAYOUT_DENSE })
-}
-
-/// Reads numbers that nobody wants: only so it is known where the next one is.
-fn skip(n: usize, mut next: impl FnMut() -> i64) {
-    for _ in 0..n {
-        next();
-    }
 }
 
 /// How residuals become numbers. All arithmetic wraps as it did when the column was written, so that any numbers come back.

@@ -18,8 +18,10 @@ fn check_floats(values: &[f64]) -> usize {
     let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     for wanted in [0..n, n / 3..n, 0..n / 2, n / 4..n / 2, n..n] {
         decoded.truncate(1);
-        let taken = decode_floats(&bytes, n, wanted.clone(), &mut vec![3], &mut decoded).unwrap();
-        assert_eq!(taken, bytes.len(), "{values:?}");
+        let found = decode_floats(&bytes, n, wanted.clone(), &mut vec![3], &mut decoded).unwrap();
+        assert_eq!(found.n_bytes, bytes.len(), "{values:?}");
+        let has_markers = values[wanted.clone()].iter().any(|value| value.to_bits() == STALE_NAN_BITS);
+        assert!(!(found.has_no_markers && has_markers), "{values:?}");
         assert_eq!(bits(&decoded[1..]), bits(&values[wanted]));
     }
     bytes.len()
