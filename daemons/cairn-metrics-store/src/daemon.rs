@@ -21,6 +21,7 @@ use crate::app::{App, Running, Settings};
 use crate::cli::{Args, Retention};
 use crate::config::resolve::Config;
 use crate::engine::{Engine, EngineOptions};
+use crate::foreign;
 use crate::metrics::Metrics;
 use crate::remote_write::Receiver;
 use crate::scrape::ScrapeManager;
@@ -68,6 +69,7 @@ pub async fn run_telling(
 ) -> Result<(), Failure> {
     let data_dir = args.data_dir(&config);
     dirs::ensure_data_dir(&data_dir).context("data directory").map_err(Failure::Run)?;
+    foreign::refuse_prometheus(&data_dir).context("data directory").map_err(Failure::Run)?;
     let lock = DirLock::acquire(&data_dir).map_err(|error| Failure::Run(error.into()))?;
     let listen = args.listen(&config)?;
     let listener = Listener::bind(listen.as_str()).await.map_err(|error| Failure::Run(error.into()))?;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::DEFAULT_DATA_DIR;
 use crate::config::units::PromDuration;
+use crate::foreign;
 use crate::restore::{self, RestoreArgs};
 
 /// What is done instead of serving.
@@ -186,6 +187,7 @@ fn open(dir: &Path, must_exist: bool) -> Result<Opened, Failure> {
         let message = format!("{}: no database of cairn-metrics-store; see --data-dir", dir.display());
         return Err(Failure::Run(anyhow!(message)));
     }
+    foreign::refuse_prometheus(dir).map_err(Failure::Run)?;
     let lock = DirLock::acquire(dir).context("the daemon must be stopped for this").map_err(Failure::Run)?;
     let mut options = Options::new(dir, Arc::new(RealFs));
     // How long samples are kept is the daemon's business: nothing is hidden or removed here.

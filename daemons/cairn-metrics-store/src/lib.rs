@@ -21,6 +21,7 @@ pub mod scrape;
 pub mod active_queries;
 pub mod engine;
 pub mod exchange;
+pub mod foreign;
 pub mod otlp;
 pub mod remote_write;
 pub mod storage;

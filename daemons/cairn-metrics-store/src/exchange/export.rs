@@ -39,10 +39,9 @@ pub(super) fn run(
         return Err(Failure::Usage("--from is later than --to".to_owned()));
     }
     let opened = open(&args.store.data_dir, true)?;
-    RealFs
-        .create_dir_all(&args.out)
-        .with_context(|| format!("create {}", args.out.display()))
-        .map_err(Failure::Run)?;
+    // `promtool tsdb dump` wants a log beside the blocks, be it an empty one.
+    let wal = args.out.join("wal");
+    RealFs.create_dir_all(&wal).with_context(|| format!("create {}", wal.display())).map_err(Failure::Run)?;
     let outcome = export(&opened.db, args, block_ms, stop, report);
     if outcome.is_err() {
         // Best effort; Prometheus removes them, too.

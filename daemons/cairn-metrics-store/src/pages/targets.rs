@@ -81,6 +81,7 @@ fn pool_section(pool: &PoolView, filter: &Filter, web: &WebAddress) -> Markup {
     let shown: Vec<&Arc<Target>> = pool.targets.iter().filter(|target| filter.shows(target)).collect();
     let n_up = pool.targets.iter().filter(|target| target.status().health == Health::Up).count();
     let now = now_ms();
+    let has_errors = shown.iter().any(|target| !target.status().last_error.is_empty());
     html! {
         section {
             h2 {
@@ -88,17 +89,22 @@ fn pool_section(pool: &PoolView, filter: &Filter, web: &WebAddress) -> Markup {
                 span.count.bad[n_up < pool.targets.len()] { (n_up) " of " (pool.targets.len()) " up" }
             }
             @if shown.is_empty() {
-                p.muted { "The job has no targets." }
+                p.muted {
+                    @if pool.n_dropped > 0 {
+                        "All that was found is dropped: " (pool.n_dropped) ", see "
+                        a href={ (web.external_path()) "/service-discovery" } { "service discovery" } "."
+                    } @else { "The job has no targets." }
+                }
             } @else {
                 table.wide {
                     thead {
                         tr {
                             th { "Endpoint" } th { "State" } th { "Labels" } th.n { "Last scrape" }
-                            th.n { "Took" } th.error { "Error" }
+                            th.n { "Took" } @if has_errors { th.error { "Error" } }
                         }
                     }
                     tbody {
-                        @for target in shown.iter().take(MAX_SHOWN) { (row(target, web, now)) }
+                        @for target in shown.iter().take(MAX_SHOWN) { (row(target, web, now, has_errors)) }
                     }
                 }
                 (rest(shown.len()))
@@ -107,7 +113,7 @@ fn pool_section(pool: &PoolView, filter: &Filter, web: &WebAddress) -> Markup {
     }
 }
 
-fn row(target: &Target, web: &WebAddress, now: i64) -> Markup {
+fn row(target: &Target, web: &WebAddress, now: i64, has_errors: bool) -> Markup {
     let status = target.status();
     let url = web.global_url(&target.url);
     // Only what leads to a page is a link: whatever else relabelling made of the scheme stays text.
@@ -116,7 +122,7 @@ fn row(target: &Target, web: &WebAddress, now: i64) -> Markup {
         tr {
             td.url { @if is_link { a href=(url) rel="noreferrer" { (target.url) } } @else { (target.url) } }
             td { span.state.(status.health.as_str()) { (status.health.as_str()) } }
-            td { (labels(target.labels.iter())) }
+            td.labels { (labels(target.labels.iter())) }
             td.n {
                 @match status.last_scrape {
                     Some(time) => { (format::ago(time.0.div_euclid(1_000_000), now)) }
@@ -125,7 +131,7 @@ fn row(target: &Target, web: &WebAddress, now: i64) -> Markup {
                 div.muted { "every " (target.interval) }
             }
             td.n { @if status.last_scrape.is_some() { (format::span(status.last_duration)) } }
-            td.error { (status.last_error) }
+            @if has_errors { td.error { (status.last_error) } }
         }
     }
 }

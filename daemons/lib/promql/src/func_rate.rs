@@ -118,19 +118,23 @@ impl Resets {
         while self.at.get(*cursor).is_some_and(|at| *at <= window.lo) {
             *cursor += 1;
         }
-        let inside = self.at[*cursor..].partition_point(|at| *at < window.hi);
-        let until = self.before[*cursor + inside];
-        let taken = until - self.before[*cursor];
-        let corrected = result + taken;
-        let largest = until.abs().max(result.abs());
-        let is_exact_enough = corrected.is_finite() && largest <= corrected.abs() * MAX_SHARE;
-        if inside <= FEW_RESETS || !is_exact_enough {
-            for at in &self.at[*cursor..*cursor + inside] {
-                result += values[at - 1];
+        let inside = match self.at.get(*cursor) {
+            Some(at) if *at < window.hi => self.at[*cursor..].partition_point(|at| *at < window.hi),
+            // Nearly always.
+            _ => return result,
+        };
+        if inside > FEW_RESETS {
+            let until = self.before[*cursor + inside];
+            let corrected = result + (until - self.before[*cursor]);
+            let largest = until.abs().max(result.abs());
+            if corrected.is_finite() && largest <= corrected.abs() * MAX_SHARE {
+                return corrected;
             }
-            return result;
         }
-        corrected
+        for at in &self.at[*cursor..*cursor + inside] {
+            result += values[at - 1];
+        }
+        result
     }
 }
 
