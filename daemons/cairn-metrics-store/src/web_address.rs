@@ -126,11 +126,12 @@ fn checked_path(flag: &str, text: &str) -> Result<String, String> {
     }
     let is_plain = |part: &str| {
         !matches!(part, "" | "." | "..")
+            && !part.starts_with(':')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~!$&'()+,;=:@".contains(c))
     };
     if !inner.split('/').all(is_plain) {
         return Err(format!(
-            "{flag} {text:?}: the path must be of letters, digits and -._~, with one slash between its parts"
+            "{flag} {text:?}: the path must be of letters, digits and -._~, with one slash between its parts, none of which begins with a colon"
         ));
     }
     Ok(format!("/{inner}"))
@@ -173,6 +174,8 @@ mod tests {
     fn what_cannot_be_an_address_is_refused_by_name() {
         for (url, prefix, want) in [
             ("ftp://x/", "", "neither http:// nor https://"),
+            ("https://x/a/:b", "", "begins with a colon"),
+            ("", "/:b", "begins with a colon"),
             ("example.org:9090", "", "web.external-url"),
             ("https://x/?a=b", "", "a query does not belong there"),
             ("https://a:b@x/", "", "credentials"),

@@ -19,32 +19,38 @@ const MIN_VALUES: usize = 1 << 12;
 /// Values that one core works on in a row.
 const VALUES_IN_A_ROW: usize = 1 << 13;
 
-/// Hands the result of `work` for each item to `take`, in order. `values` is about how many values the work on one item
-/// handles. `state` makes what each core keeps from item to item.
+/// Hands the result of `work` for each item to `take`, in order. `weigh` says about how many values the work on an item handles,
+/// or its result holds, whichever is more. `state` makes what each core keeps from item to item.
 pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
     items: &'i [T],
-    values: usize,
+    weigh: impl Fn(&T) -> usize,
     watch: Watch<'w>,
-    state: impl Fn() -> S + Sync,
+    state: impl Fn() -> S,
     work: impl Fn(&'i T, &mut S, &mut Watch<'w>) -> Result<R, EvalError> + Sync,
     mut take: impl FnMut(R) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
-    let values = values.max(1);
-    let is_small = items.len() < 2 || items.len().saturating_mul(values) < MIN_VALUES;
-    if is_small || rayon::current_num_threads() < 2 {
-        let (mut state, mut watch) = (state(), watch);
-        for item in items {
-            take(work(item, &mut state, &mut watch)?)?;
-        }
-        return Ok(());
-    }
+    let n_threads = rayon::current_num_threads();
     // One for each thread of the pool, each only ever used by its own.
-    let states: Vec<Mutex<(S, Watch<'w>)>> =
-        (0..rayon::current_num_threads()).map(|_| Mutex::new((state(), watch))).collect();
-    let at_least = rayon::current_num_threads() * 2;
-    let in_a_row = (VALUES_IN_A_ROW / values).max(1);
-    for batch in items.chunks((BATCH_VALUES / values).max(at_least)) {
-        let results: Vec<R> = batch
+    let mut states: Vec<Mutex<(S, Watch<'w>)>> =
+        (0..n_threads).map(|_| Mutex::new((state(), watch))).collect();
+    let mut rest = items;
+    while !rest.is_empty() {
+        let (mut n, mut weight) = (0, 0usize);
+        while n < rest.len() && (n < n_threads || weight < BATCH_VALUES) {
+            weight = weight.saturating_add(weigh(&rest[n]).max(1));
+            n += 1;
+        }
+        let (batch, behind) = rest.split_at(n);
+        rest = behind;
+        if n == 1 || n_threads == 1 || weight < MIN_VALUES {
+            let (state, watch) = states[0].get_mut().unwrap_or_else(PoisonError::into_inner);
+            for item in batch {
+                take(work(item, state, watch)?)?;
+            }
+            continue;
+        }
+        let in_a_row = (VALUES_IN_A_ROW / (weight / n)).max(1);
+        let results: Vec<Result<R, EvalError>> = batch
             .par_iter()
             .with_min_len(in_a_row)
             .map(|item| {
@@ -53,9 +59,10 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
                 let (state, watch) = &mut *state;
                 work(item, state, watch)
             })
-            .collect::<Result<_, EvalError>>()?;
+            .collect();
         watch.check_stop()?;
-        results.into_iter().try_for_each(&mut take)?;
+        // Of several errors the first one counts, as if one core had done it all.
+        results.into_iter().try_for_each(|result| take(result?))?;
     }
     Ok(())
 }
@@ -75,7 +82,7 @@ mod tests {
             };
             in_batches(
                 &items,
-                values,
+                |_| values,
                 Watch::new(None),
                 || 0u32,
                 work,
@@ -95,12 +102,14 @@ mod tests {
         let items: Vec<u32> = (0..10_000).collect();
         let failing = |item: &u32, (): &mut (), _: &mut Watch<'_>| match *item {
             5_000 => Err(EvalError::TooManySamples),
+            5_001.. => Err(EvalError::TimedOut),
             item => Ok(item),
         };
-        let found = in_batches(&items, 100, Watch::new(None), || (), failing, |_| Ok(()));
+        let found = in_batches(&items, |_| 100, Watch::new(None), || (), failing, |_| Ok(()));
         assert!(matches!(found, Err(EvalError::TooManySamples)));
         let stop = || Some(crate::answer::Stop::Canceled);
-        let found = in_batches(&items, 100, Watch::new(Some(&stop)), || (), |_, (), _| Ok(()), |()| Ok(()));
+        let found =
+            in_batches(&items, |_| 100, Watch::new(Some(&stop)), || (), |_, (), _| Ok(()), |()| Ok(()));
         assert!(matches!(found, Err(EvalError::Canceled)));
     }
 }

@@ -100,16 +100,23 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Counts the windows of all series of a range selector.
-    pub(crate) fn count_ranges(&mut self, selector: &VectorSelector, placement: &Placement, loaded: &Loaded) {
+    pub(crate) fn count_ranges(
+        &mut self,
+        selector: &VectorSelector,
+        placement: &Placement,
+        loaded: &Loaded,
+    ) -> Result<(), EvalError> {
         if self.counts.is_none() {
-            return;
+            return Ok(());
         }
         let mut buffers = Buffers::default();
         for one in &loaded.series {
             let (floats, histograms) = (one.floats.column(), one.histograms.column());
             let series = buffers.place(&one.labels, false, floats, histograms, placement);
             self.count_windows(selector, placement, &series);
+            self.tick(floats.times.len() + placement.steps.n)?;
         }
+        Ok(())
     }
 
     fn count_windows(&mut self, selector: &VectorSelector, placement: &Placement, series: &RangeSeries<'_>) {

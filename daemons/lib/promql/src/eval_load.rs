@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cairn_model::{FloatHistogram, Labels, Matcher, TimeMs};
 use rayon::prelude::*;
@@ -186,18 +187,28 @@ fn read(
     let selection = Selection { matchers, start: TimeMs(start.saturating_add(1)), end: TimeMs(end) };
     let found = evaluator.source.select(&selection).map_err(EvalError::Source)?;
     let wants_starts = evaluator.options.start_timestamps;
+    let (watch, room, loaded) = (evaluator.watch, evaluator.room(), AtomicU64::new(0));
     let series: Vec<LoadedSeries> = found
         .into_par_iter()
         .with_min_len(SERIES_IN_A_ROW)
         .filter(|one| one.times.len() + one.histograms.len() > 0)
-        .map(|one| loaded_series(one, wants_starts))
-        .collect();
+        .map(|one| {
+            if !one.histograms.is_empty() {
+                watch.check_stop()?;
+            }
+            let one = loaded_series(one, wants_starts);
+            let of_histograms: usize = one.histograms.values.iter().map(|value| value.n_samples()).sum();
+            let n = (one.floats.times.len() + of_histograms) as u64;
+            if loaded.fetch_add(n, Ordering::Relaxed).saturating_add(n) > room {
+                return Err(EvalError::TooManySamples);
+            }
+            Ok(one)
+        })
+        .collect::<Result<_, EvalError>>()?;
     for one in &series {
-        let n_floats = one.floats.times.len();
-        evaluator.samples_read += (n_floats + one.histograms.times.len()) as u64;
-        let n_histogram_samples: usize = one.histograms.values.iter().map(|value| value.n_samples()).sum();
-        evaluator.hold(n_floats + n_histogram_samples)?;
+        evaluator.samples_read += (one.floats.times.len() + one.histograms.times.len()) as u64;
     }
+    evaluator.hold(usize::try_from(loaded.into_inner()).unwrap_or(usize::MAX))?;
     Ok(Loaded { series })
 }
 

@@ -9,6 +9,7 @@ use crate::answer::EvalError;
 use crate::ast::{Expr, ExprKind};
 use crate::batches::in_batches;
 use crate::eval_duration;
+use crate::eval_load::LoadedSeries;
 use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
@@ -50,10 +51,10 @@ impl<'a> Evaluator<'a> {
                 let range = eval_duration::positive_ms(&matrix.range, self.lengths)?;
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
-                self.count_ranges(&matrix.selector, &placement, &loaded);
+                self.count_ranges(&matrix.selector, &placement, &loaded)?;
                 in_batches(
                     &loaded.series,
-                    steps.n,
+                    |one| weight(one, steps.n),
                     self.watch,
                     Buffers::default,
                     |one, buffers, watch| {
@@ -115,6 +116,14 @@ impl<'a> Evaluator<'a> {
             ))),
         }
     }
+}
+
+/// Samples that are looked at, and values that may come of it; a histogram counts as so many as it has buckets.
+fn weight(series: &LoadedSeries, n_steps: usize) -> usize {
+    let histograms = &series.histograms.values;
+    let of_histograms =
+        histograms.first().map_or(0, |first| first.n_samples()) * (histograms.len() + n_steps);
+    series.floats.times.len() + n_steps + of_histograms
 }
 
 /// Columns whose borders are remembered. A target's series have the same times, and a query has series of so many targets

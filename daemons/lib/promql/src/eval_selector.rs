@@ -141,7 +141,7 @@ impl<'a> Evaluator<'a> {
         };
         in_batches(
             &loaded.series,
-            steps.n,
+            |_| steps.n,
             watch,
             || (),
             work,

@@ -101,6 +101,11 @@ impl<'a> Evaluator<'a> {
         Ok(())
     }
 
+    /// Samples that may still be held.
+    pub(crate) fn room(&self) -> u64 {
+        self.options.max_samples.saturating_sub(self.held)
+    }
+
     /// Counts samples as let go.
     pub(crate) fn release(&mut self, n: usize) {
         self.held = self.held.saturating_sub(n as u64);

@@ -6,6 +6,7 @@ use crate::answer::{EvalError, Sample};
 use crate::func_range::{Fill, RangeFunction, Tick, WithHistograms};
 use crate::histogram_sum::{HistogramMean, HistogramSum};
 use crate::kahan::{Mean, Sum, Variance};
+use crate::non_finite::NonFinite;
 use crate::quantile;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{self, Column, Summary, Window, Windows};
@@ -13,7 +14,10 @@ use crate::windows::{self, Column, Summary, Window, Windows};
 /// `sum_over_time(r)`
 pub(crate) const SUM: RangeFunction = RangeFunction::with_histograms(
     Fill::Windows(|_, column, windows, out| {
-        windows::fold(column, windows, out, |sum: Sum, window| total(sum, window, column.values));
+        let known = NonFinite::of(column.values);
+        windows::fold(column, windows, out, |sum: Sum, window| {
+            known.sum(window).unwrap_or_else(|| total(sum, window, column.values))
+        });
     }),
     WithHistograms::Apart(|_, window, notes| {
         let mut sum = HistogramSum::of(&window.values[0]);
@@ -25,7 +29,10 @@ pub(crate) const SUM: RangeFunction = RangeFunction::with_histograms(
 /// `avg_over_time(r)`
 pub(crate) const AVG: RangeFunction = RangeFunction::with_histograms(
     Fill::Windows(|_, column, windows, out| {
-        windows::fold(column, windows, out, |sum: Sum, window| mean(sum, window, column.values));
+        let known = NonFinite::of(column.values);
+        windows::fold(column, windows, out, |sum: Sum, window| {
+            known.sum(window).unwrap_or_else(|| mean(sum, window, column.values))
+        });
     }),
     WithHistograms::Apart(|_, window, notes| {
         let mut mean = HistogramMean::of(&window.values[0]);
@@ -220,7 +227,11 @@ fn fill_variance(column: Column<'_>, windows: Windows<'_>, out: &mut [f64], fini
         }
         return;
     }
+    let known = NonFinite::of(column.values);
     windows::fold_incrementally(column, windows, out, |variance: Variance, window| {
+        if known.is_in(window) {
+            return finish(f64::NAN);
+        }
         let value = variance.value();
         // Where sums overflow, their order decides.
         finish(if value.is_finite() { value } else { plain(window) })

@@ -2,6 +2,7 @@
 
 use crate::func_range::{Fill, RangeFunction};
 use crate::kahan::Sum;
+use crate::non_finite::NonFinite;
 use crate::series::{ABSENT, seconds};
 use crate::windows::{self, Column, Summary, Window, Windows};
 
@@ -33,11 +34,13 @@ fn fill_slope(column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
         }
         return;
     }
+    let known = NonFinite::of(column.values);
     windows::fold_incrementally(column, windows, out, |moments: Moments, window| match window.len() {
         0 | 1 => ABSENT,
+        _ if known.is_in(window) => f64::NAN,
         _ => match moments.line().slope {
             slope if slope.is_finite() => slope,
-            // With infinities in it, or sums that overflow, the order of operations decides.
+            // Where sums overflow, the order of operations decides.
             _ => line(column, window, column.times[window.lo]).slope,
         },
     });
@@ -57,8 +60,12 @@ fn fill_prediction(ahead: &[f64], column: Column<'_>, windows: Windows<'_>, out:
         }
         return;
     }
+    let known = NonFinite::of(column.values);
     windows::fold_incrementally(column, windows, out, |moments: Moments, window| match window.len() {
         0 | 1 => ABSENT,
+        // Unless there are samples before and behind the step, all sums that an infinity is in have the same sign, and their
+        // difference is none.
+        _ if known.is_in(window) && (window.end <= window.time || window.start >= window.time) => f64::NAN,
         _ => {
             let line = moments.line();
             if !line.slope.is_finite() || !line.intercept.is_finite() {

@@ -60,6 +60,7 @@ mod histogram_rate;
 mod histogram_sum;
 mod histogram_trim;
 mod kahan;
+mod non_finite;
 mod quantile;
 mod selector_smoothed;
 mod series;

@@ -75,7 +75,7 @@ impl BlockError {
 }
 
 /// A batch of series in the index.
-struct SeriesRange {
+pub(crate) struct SeriesRange {
     numbers: Range<u32>,
     place: Place,
 }
@@ -177,9 +177,12 @@ impl Block {
         Ok(())
     }
 
-    /// The series of a set, as [`visit_series`](Self::visit_series) hands them over; read on all cores.
-    pub(crate) fn series_entries(&self, wanted: &RoaringBitmap) -> Result<Vec<SeriesEntry>, BlockError> {
-        let batches: Vec<SeriesRange> = self.batches_with(wanted).collect();
+    /// The series of a set in some batches, as [`visit_series`](Self::visit_series) hands them over; read on all cores.
+    pub(crate) fn series_entries(
+        &self,
+        batches: &[SeriesRange],
+        wanted: &RoaringBitmap,
+    ) -> Result<Vec<SeriesEntry>, BlockError> {
         let read: Vec<Vec<SeriesEntry>> =
             batches.par_iter().map(|batch| self.read_wanted(batch, wanted)).collect::<Result<_, _>>()?;
         Ok(read.into_iter().flatten().collect())
@@ -210,7 +213,7 @@ impl Block {
     }
 
     /// Batches that have series of the set.
-    fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
+    pub(crate) fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
         let all = &self.contents.series;
         let n_series = u32::try_from(self.meta.n_series).unwrap_or(u32::MAX);
         let ranges = all.iter().enumerate().map(move |(position, &(first, place))| {

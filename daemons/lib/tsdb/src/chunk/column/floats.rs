@@ -321,8 +321,9 @@ pub fn decode(
         }
     }
     let may_be_marker = |&(at, bits): &(usize, u64)| bits == STALE_NAN_BITS && wanted.contains(&at);
-    // Bits of a damaged column may be any.
-    let has_no_markers = Kind::from_head(head) != Kind::Bits && !exceptions.iter().any(may_be_marker);
+    // What else can make any bits of a damaged column may make those of a marker, too.
+    let is_sure = matches!(Kind::from_head(head), Kind::Divided | Kind::Multiplied);
+    let has_no_markers = is_sure && !exceptions.iter().any(may_be_marker);
     for (at, bits) in exceptions {
         if wanted.contains(&at) {
             out[start + at - wanted.start] = f64::from_bits(bits);

@@ -29,6 +29,9 @@ const HAS_BIAS: u8 = 1 << 5;
 /// The length of the codes and marks in them follow.
 const HAS_MARKS: u8 = 1 << 6;
 
+/// Nothing yet: a column that has it is one of a newer build.
+const UNUSED: u8 = 1 << 7;
+
 /// So many residuals are looked at to find the typical one.
 const N_SAMPLES: usize = 31;
 
@@ -281,7 +284,7 @@ pub fn decode(
     let scale = if head & HAS_SCALE != 0 { reader.uvarint()?.cast_signed() } else { 1 };
     let bias = if head & HAS_BIAS != 0 { reader.varint()? } else { 0 };
     let layout = head & LAYOUT_MASK;
-    let is_delta = match head & ORDER_MASK {
+    let is_delta = match head & (ORDER_MASK | UNUSED) {
         0 => false,
         1 => true,
         _ => return Err(BAD),

@@ -17,6 +17,9 @@ use crate::postings;
 /// takes as long as decoding one or two of them.
 const SERIES_IN_A_ROW: usize = 32;
 
+/// Batches of the index that are read before their series are decoded: some ten thousand series.
+const BATCHES_AT_ONCE: usize = 16;
+
 impl Inner {
     /// The series that match and have samples in the range, ascending by labels. `trim` leaves out what nobody wants of the
     /// part of a series that a block, or the head, has in the range.
@@ -78,30 +81,35 @@ fn parts_of_block(
     let tombstones = block.tombstones();
     let (mut ids, is_exact) = postings::select(block, matchers)?;
     ids -= tombstones.whole();
-    let entries = block.series_entries(&ids)?;
     let times = Arc::new(TimeColumns::default());
-    let decoded: Vec<Vec<Part>> = entries
-        .into_par_iter()
-        .chunks(SERIES_IN_A_ROW)
-        .map(|entries| {
-            let mut samples = block.samples_with(Arc::clone(&times));
-            let mut parts = Vec::with_capacity(entries.len());
-            for SeriesEntry { number, labels, chunks } in entries {
-                if !is_exact && !matchers.iter().all(|matcher| matcher.matches_labels(&labels)) {
-                    continue;
+    let mut parts = Vec::new();
+    // However many series match, few that have no sample in the range are in memory at a time.
+    for batches in block.batches_with(&ids).collect::<Vec<_>>().chunks(BATCHES_AT_ONCE) {
+        let entries = block.series_entries(batches, &ids)?;
+        let decoded: Vec<Vec<Part>> = entries
+            .into_par_iter()
+            .chunks(SERIES_IN_A_ROW)
+            .map(|entries| {
+                let mut samples = block.samples_with(Arc::clone(&times));
+                let mut parts = Vec::with_capacity(entries.len());
+                for SeriesEntry { number, labels, chunks } in entries {
+                    if !is_exact && !matchers.iter().all(|matcher| matcher.matches_labels(&labels)) {
+                        continue;
+                    }
+                    let mut part = empty(Arc::new(labels));
+                    let deleted = tombstones.of(number);
+                    for place in chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
+                        samples.read(place, start, end, &mut part)?;
+                    }
+                    deleted.cut(&mut part);
+                    parts.extend(budget.part(part)?);
                 }
-                let mut part = empty(Arc::new(labels));
-                let deleted = tombstones.of(number);
-                for place in chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
-                    samples.read(place, start, end, &mut part)?;
-                }
-                deleted.cut(&mut part);
-                parts.extend(budget.part(part)?);
-            }
-            Ok(parts)
-        })
-        .collect::<Result<_, SelectError>>()?;
-    Ok(decoded.into_iter().flatten().collect())
+                Ok(parts)
+            })
+            .collect::<Result<_, SelectError>>()?;
+        parts.extend(decoded.into_iter().flatten());
+    }
+    Ok(parts)
 }
 
 /// Samples that the selection may still load.
