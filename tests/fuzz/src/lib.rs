@@ -1,4 +1,4 @@
-//! What a fuzzer calls: every parser of bytes from strangers and every reader of files of the metrics store.
+//! What a fuzzer calls: every parser of bytes from strangers, every reader of files, and the queries of the metrics store.
 //!
 //! A target takes any bytes and must neither panic, nor run for long, nor take much memory; some also check what came
 //! out. `scripts/fuzz` runs them under libFuzzer (`libfuzzer/` beside this crate, which the workspace does not build);
@@ -11,6 +11,9 @@
 mod blocks;
 mod log;
 mod promblocks;
+mod promql;
+mod promql_grammar;
+mod promql_series;
 mod push;
 mod wire;
 
@@ -33,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "remote_write", run: wire::remote_write, seeds: wire::remote_write_seeds },
     Target { name: "remote_read", run: push::remote_read, seeds: push::remote_read_seeds },
     Target { name: "otlp_metrics", run: push::otlp, seeds: push::otlp_seeds },
+    Target { name: "promql", run: promql::run, seeds: promql::seeds },
     Target { name: "wal", run: log::run, seeds: log::seeds },
     Target { name: "block", run: blocks::run, seeds: blocks::seeds },
     Target { name: "prometheus_chunk", run: promblocks::chunk, seeds: promblocks::chunk_seeds },

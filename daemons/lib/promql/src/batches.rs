@@ -98,6 +98,24 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_on_another_core_is_one_of_the_caller() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let items: Vec<u32> = (0..10_000).collect();
+        let work = |item: &u32, n: &mut u32, _: &mut Watch<'_>| {
+            *n += 1;
+            assert_ne!(*item, 5_000, "the item that breaks");
+            Ok(*item)
+        };
+        let run =
+            || pool.install(|| in_batches(&items, 100, Watch::new(None), || 0u32, work, |_| Ok(())).is_ok());
+        // Whoever holds the state when it breaks: what comes later is not held up by it.
+        for _ in 0..2 {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+            assert!(panic.downcast_ref::<String>().unwrap().contains("the item that breaks"));
+        }
+    }
+
+    #[test]
     fn an_error_ends_it_and_so_does_the_deadline() {
         let items: Vec<u32> = (0..10_000).collect();
         let failing = |item: &u32, (): &mut (), _: &mut Watch<'_>| match *item {
