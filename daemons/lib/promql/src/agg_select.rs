@@ -22,8 +22,10 @@ pub(crate) fn stream<'a>(
         .as_ref()
         .ok_or_else(|| EvalError::Execution(format!("{} needs a parameter", aggregate.op.as_str())))?;
     let params = evaluator.scalar(param, steps)?;
+    evaluator.hold(steps.n)?;
     let mut all = evaluator.collect(&aggregate.expr, steps)?;
     evaluator.release_series(&all);
+    evaluator.release(steps.n);
     if matches!(aggregate.op, AggregateOp::TopK | AggregateOp::BottomK) {
         all.retain_mut(|series| agg::ignore_histograms(evaluator, aggregate, series));
     }

@@ -33,8 +33,10 @@ pub(crate) fn stream_quantile<'a>(
     for warning in quantile::out_of_range_warnings(&q) {
         evaluator.annotations.warn(&warning, param.span);
     }
+    evaluator.hold(steps.n)?;
     let mut all = evaluator.collect(&aggregate.expr, steps)?;
     evaluator.release_series(&all);
+    evaluator.release(steps.n);
     all.retain_mut(|series| agg::ignore_histograms(evaluator, aggregate, series));
     let mut groups: Groups<Vec<usize>> = Groups::new();
     for (index, series) in all.iter().enumerate() {

@@ -13,6 +13,9 @@ use crate::watch::Watch;
 /// Values of a batch's results, about: two megabytes.
 const BATCH_VALUES: usize = 1 << 18;
 
+/// Most values of a batch's results, unless a single result has more: 64 megabytes.
+const MAX_BATCH_VALUES: usize = 1 << 23;
+
 /// Values below which other cores are not asked: waking them takes longer.
 const MIN_VALUES: usize = 1 << 12;
 
@@ -36,9 +39,13 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
     let mut rest = items;
     while !rest.is_empty() {
         let (mut n, mut weight) = (0, 0usize);
-        while n < rest.len() && (n < n_threads || weight < BATCH_VALUES) {
-            weight = weight.saturating_add(weigh(&rest[n]).max(1));
-            n += 1;
+        for item in rest {
+            let more = weight.saturating_add(weigh(item).max(1));
+            let most = if n < n_threads { MAX_BATCH_VALUES } else { BATCH_VALUES };
+            if n > 0 && more > most {
+                break;
+            }
+            (n, weight) = (n + 1, more);
         }
         let (batch, behind) = rest.split_at(n);
         rest = behind;
@@ -69,6 +76,8 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -113,6 +122,24 @@ mod tests {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
             assert!(panic.downcast_ref::<String>().unwrap().contains("the item that breaks"));
         }
+    }
+
+    #[test]
+    fn results_with_many_values_each_are_few_at_once() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(16).build().unwrap();
+        let (n_now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |_: &u32, (): &mut (), _: &mut Watch<'_>| {
+            most.fetch_max(n_now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            Ok(())
+        };
+        let take = |()| {
+            n_now.fetch_sub(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let items: Vec<u32> = (0..100).collect();
+        pool.install(|| in_batches(&items, |_| MAX_BATCH_VALUES / 3, Watch::new(None), || (), work, take))
+            .unwrap();
+        assert_eq!((n_now.into_inner(), most.into_inner()), (0, 3));
     }
 
     #[test]

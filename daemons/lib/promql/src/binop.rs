@@ -55,6 +55,7 @@ fn with_one_scalar<'a>(
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
     let scalar = evaluator.scalar(scalar, steps)?;
+    evaluator.hold(steps.n)?;
     let apply = |evaluator: &mut Evaluator<'a>, sink: Sink<'_, 'a>| {
         let mut notes = Notes::default();
         evaluator.stream(vector, steps, &mut |evaluator, mut series: Series| {
@@ -69,6 +70,7 @@ fn with_one_scalar<'a>(
         for note in notes.drain() {
             evaluator.annotations.note(note, "", expr.span);
         }
+        evaluator.release(steps.n);
         Ok(())
     };
     if keeps_name(binary) {

@@ -43,7 +43,8 @@ pub(crate) fn inner_steps(
         return Ok(Steps { start: first, step, n: 0 });
     }
     let n = (high.abs_diff(first) / step.unsigned_abs()).saturating_add(1);
-    if n > MAX_INNER_STEPS {
+    // A series inside has a value for each step.
+    if n > MAX_INNER_STEPS.min(evaluator.options.max_samples) {
         return Err(EvalError::TooManySamples);
     }
     let n = usize::try_from(n).map_err(|_| EvalError::TooManySamples)?;

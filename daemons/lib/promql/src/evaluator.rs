@@ -116,7 +116,8 @@ impl<'a> Evaluator<'a> {
         self.watch.tick(n)
     }
 
-    /// The values of a scalar expression, one for each step.
+    /// The values of a scalar expression, one for each step. Whoever evaluates something else before they are let go
+    /// [holds](Self::hold) them: there can be as many as a series inside a subquery has.
     pub(crate) fn scalar(&mut self, expr: &'a Expr, steps: Steps) -> Result<Vec<f64>, EvalError> {
         match &expr.kind {
             ExprKind::Number(literal) => Ok(vec![literal.value; steps.n]),
@@ -130,7 +131,9 @@ impl<'a> Evaluator<'a> {
             }
             ExprKind::Binary(binary) => {
                 let left = self.scalar(&binary.lhs, steps)?;
+                self.hold(steps.n)?;
                 let right = self.scalar(&binary.rhs, steps)?;
+                self.release(steps.n);
                 Ok(crate::binop_arithmetic::scalars(binary.op, left, &right))
             }
             ExprKind::Call(call) => func::scalar_call(self, call, steps),

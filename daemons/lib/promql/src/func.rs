@@ -56,7 +56,10 @@ pub(crate) fn scalar_call<'a>(
     match &call.function.compute {
         Compute::Scalar(value) => {
             let params = Params::new(evaluator, &call.args, steps)?;
-            Ok((0..steps.n).map(|index| value(evaluator, steps.time(index), params.at(index))).collect())
+            let values =
+                (0..steps.n).map(|index| value(evaluator, steps.time(index), params.at(index))).collect();
+            params.release(evaluator);
+            Ok(values)
         }
         Compute::OnlyElement => func_scalar::only_element(evaluator, &call.args[0], steps),
         Compute::Math(_)
@@ -122,7 +125,9 @@ fn compute<'a>(
         Compute::Math(formula) => map_elements(evaluator, &args[0], steps, sink, |_, value| formula(value)),
         Compute::MathWith(formula) => {
             let params = Params::new(evaluator, &args[1..], steps)?;
-            map_elements(evaluator, &args[0], steps, sink, |index, value| formula(value, params.at(index)))
+            map_elements(evaluator, &args[0], steps, sink, |index, value| formula(value, params.at(index)))?;
+            params.release(evaluator);
+            Ok(())
         }
         Compute::OfHistograms(value) => map_histograms(evaluator, &args[0], steps, sink, *value),
         Compute::Date(part) => match args.first() {
@@ -141,7 +146,7 @@ fn wrong_type(function: &Function) -> EvalError {
     EvalError::Execution(format!("function {}() gives no such value", function.name))
 }
 
-/// Scalar arguments, the values of one step side by side.
+/// Scalar arguments, the values of one step side by side; held.
 struct Params {
     n: usize,
     values: Vec<f64>,
@@ -150,6 +155,7 @@ struct Params {
 impl Params {
     fn new<'a>(evaluator: &mut Evaluator<'a>, args: &'a [Expr], steps: Steps) -> Result<Self, EvalError> {
         let n = args.len();
+        evaluator.hold(steps.n * n)?;
         let mut values = vec![0.0; steps.n * n];
         for (at, arg) in args.iter().enumerate() {
             for (index, value) in evaluator.scalar(arg, steps)?.into_iter().enumerate() {
@@ -157,6 +163,11 @@ impl Params {
             }
         }
         Ok(Self { n, values })
+    }
+
+    /// Counts them as let go.
+    fn release(self, evaluator: &mut Evaluator<'_>) {
+        evaluator.release(self.values.len());
     }
 
     fn at(&self, index: usize) -> &[f64] {

@@ -20,6 +20,7 @@ pub(crate) fn absent<'a>(
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
     let arg = &call.args[0];
+    evaluator.hold(steps.n)?;
     let mut values = vec![1.0; steps.n];
     evaluator.stream(arg, steps, &mut |_, series| {
         for (step, value) in values.iter_mut().enumerate() {
@@ -29,6 +30,7 @@ pub(crate) fn absent<'a>(
         }
         Ok(())
     })?;
+    evaluator.release(steps.n);
     push(evaluator, arg, values, sink)
 }
 
@@ -40,6 +42,7 @@ pub(crate) fn absent_over_time<'a>(
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
     let arg = &call.args[0];
+    evaluator.hold(steps.n)?;
     let mut values = vec![1.0; steps.n];
     let presence = |series: &RangeSeries<'_>, _: &mut Watch<'a>| {
         Ok((0..steps.n).map(|step| series.has_samples(step)).collect::<Vec<bool>>())
@@ -52,6 +55,7 @@ pub(crate) fn absent_over_time<'a>(
         }
         Ok(())
     })?;
+    evaluator.release(steps.n);
     push(evaluator, arg, values, sink)
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn quantile<'a>(
 ) -> Result<(), EvalError> {
     let args = &call.args;
     let q = evaluator.scalar(&args[0], steps)?;
+    evaluator.hold(steps.n)?;
     let found = collect(evaluator, &args[1], steps)?;
+    evaluator.release(steps.n);
     push_quantiles(evaluator, &q, &args[0], found, None, &args[1], steps, sink)
 }
 
@@ -57,7 +59,9 @@ pub(crate) fn quantiles<'a>(
     }
     for arg in &args[2..] {
         let q = evaluator.scalar(arg, steps)?;
+        evaluator.hold(steps.n)?;
         let found = collect(evaluator, &args[0], steps)?;
+        evaluator.release(steps.n);
         push_quantiles(evaluator, &q, arg, found, Some(label), &args[0], steps, sink)?;
     }
     Ok(())
@@ -72,8 +76,11 @@ pub(crate) fn fraction<'a>(
 ) -> Result<(), EvalError> {
     let args = &call.args;
     let lower = evaluator.scalar(&args[0], steps)?;
+    evaluator.hold(steps.n)?;
     let upper = evaluator.scalar(&args[1], steps)?;
+    evaluator.hold(steps.n)?;
     let found = collect(evaluator, &args[2], steps)?;
+    evaluator.release(2 * steps.n);
     let mut all = Vec::new();
     for histogram in found.classic {
         let values = (0..steps.n)

@@ -140,7 +140,10 @@ pub(crate) fn stream<'a>(
     for arg in &call.args {
         match arg.value_type() {
             ValueType::RangeVector => range_arg = Some(arg),
-            _ => params.push(evaluator.scalar(arg, steps)?),
+            _ => {
+                params.push(evaluator.scalar(arg, steps)?);
+                evaluator.hold(steps.n)?;
+            }
         }
     }
     if let Some(check) = function.check_params {
@@ -176,6 +179,7 @@ pub(crate) fn stream<'a>(
         }
         if has_numbers || !out.histograms.is_empty() { sink(evaluator, out) } else { Ok(()) }
     })?;
+    evaluator.release(steps.n * range_call.params.len());
     if let Some(name) = non_counter {
         let name = cairn_model::gotext::quote(&name);
         evaluator.annotations.info(

@@ -56,6 +56,7 @@ pub(crate) fn only_element<'a>(
     arg: &'a Expr,
     steps: Steps,
 ) -> Result<Vec<f64>, EvalError> {
+    evaluator.hold(steps.n)?;
     let mut values = vec![f64::NAN; steps.n];
     let mut counts = vec![0u32; steps.n];
     evaluator.stream(arg, steps, &mut |_, series| {
@@ -67,6 +68,7 @@ pub(crate) fn only_element<'a>(
         }
         Ok(())
     })?;
+    evaluator.release(steps.n);
     Ok(values)
 }
 

@@ -221,6 +221,37 @@ fn limits_and_stops_are_told_apart() {
 
 /// A sorted window of 40,000 values moves that many with each step, so that one series alone can take minutes.
 #[test]
+fn what_a_subquery_holds_at_each_of_its_steps_counts_against_the_limit() {
+    let source = Source::usual();
+    let eval = |query: &str, max_samples: u64| {
+        let options = Options { max_samples, ..Options::default() };
+        eval_instant(&source, &parse(query).unwrap(), TimeMs(3_600_000), &options)
+    };
+    // A series of 3,600 values in it, of a selector or of no selector at all.
+    for query in ["resets(timestamp(gone)[1h:1s])", "max_over_time(vector(time())[1h:1s])"] {
+        assert!(matches!(eval(query, 3_500), Err(EvalError::TooManySamples)), "{query}");
+        assert!(eval(query, 4_000).is_ok(), "{query}");
+    }
+    // So many scalars are in memory at once, while the innermost is computed.
+    for (head, inner, tail) in [
+        ("time() + (", "time()", ")"),
+        ("min_of(time(), time()) + (", "time()", ")"),
+        ("scalar(absent(gone)) + (", "time()", ")"),
+        ("scalar(absent(vector(", "time()", ")))"),
+        ("scalar(time() + vector(", "time()", "))"),
+        ("scalar(quantile(time(), vector(", "time()", ")))"),
+        ("scalar(topk(time(), vector(", "time()", ")))"),
+        ("scalar(clamp_min(vector(", "time()", "), time()))"),
+        ("scalar(histogram_quantile(time(), vector(", "time()", ")))"),
+    ] {
+        let scalars = format!("{}{inner}{}", head.repeat(20), tail.repeat(20));
+        let query = format!("max_over_time(vector({scalars})[1h:1s])");
+        assert!(matches!(eval(&query, 12_000), Err(EvalError::TooManySamples)), "{query}");
+        eval(&query, 50 * 3_600).unwrap();
+    }
+}
+
+#[test]
 fn a_query_of_one_series_is_asked_whether_to_stop_while_it_computes() {
     let mut source = Source::default();
     let value = |i: i64| f64::from(i32::try_from(i * 7919 % 40_009).unwrap());
