@@ -359,7 +359,8 @@ fn evaluate_on(
     when: When,
     options: &Options<'_>,
 ) -> Result<Answer, EvalError> {
-    let view = storage.db().view();
+    let max_samples = usize::try_from(options.max_samples).unwrap_or(usize::MAX);
+    let view = storage.db().view().with_max_samples(max_samples);
     let mut answer = match when {
         When::Instant(time) => cairn_promql::eval_instant(&view, expr, time, options),
         When::Range { start, end, step_ms } => {

@@ -143,6 +143,11 @@ impl Histogram {
         }
     }
 
+    /// What it takes in memory, in samples of 16 bytes: what a query is charged for it. Boundaries are shared.
+    pub fn n_samples(&self) -> usize {
+        (size_of::<Self>() + self.n_buckets() * size_of::<f64>()) / 16
+    }
+
     /// Equal bit for bit: NaNs of the same bits are equal, 0 and -0 are not. Two samples of one time are duplicates if so.
     pub fn is_identical(&self, other: &Self) -> bool {
         let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();

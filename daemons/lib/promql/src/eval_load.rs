@@ -15,7 +15,7 @@ use crate::eval_duration;
 use crate::evaluator::Evaluator;
 use crate::facts;
 use crate::series::Steps;
-use crate::source::{HistogramPoint, Selection, SeriesData, is_stale};
+use crate::source::{HistogramPoint, Selection, SeriesData, TooManySamples, is_stale};
 use crate::windows::Column;
 use crate::{func_info, histogram_hints};
 
@@ -185,7 +185,10 @@ fn read(
         return Ok(Loaded { series: Vec::new() });
     }
     let selection = Selection { matchers, start: TimeMs(start.saturating_add(1)), end: TimeMs(end) };
-    let found = evaluator.source.select(&selection).map_err(EvalError::Source)?;
+    let found = evaluator.source.select(&selection).map_err(|error| match error.downcast_ref() {
+        Some(TooManySamples) => EvalError::TooManySamples,
+        None => EvalError::Source(error),
+    })?;
     let wants_starts = evaluator.options.start_timestamps;
     let (watch, room, loaded) = (evaluator.watch, evaluator.room(), AtomicU64::new(0));
     let series: Vec<LoadedSeries> = found

@@ -56,14 +56,20 @@ pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
 
-/// The store failed while reading.
+/// The store failed while reading; or [`TooManySamples`].
 pub type SourceError = Box<dyn Error + Send + Sync>;
+
+/// Why a store refuses a selection that would take too much memory. The words are the peer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("query processing would load too many samples into memory in query execution")]
+pub struct TooManySamples;
 
 /// A consistent view of stored samples.
 pub trait SampleSource: Send + Sync {
     /// The series that match and have samples in the range, ascending by labels.
     ///
     /// # Errors
-    /// [`SourceError`] when a block cannot be read.
+    /// [`SourceError`] when a block cannot be read, [`TooManySamples`] in it when more is selected than a query may
+    /// load.
     fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError>;
 }

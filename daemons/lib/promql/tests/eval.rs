@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cairn_model::float_histogram::IndexedCount;
 use cairn_model::histogram::ResetHint;
 use cairn_model::{FloatHistogram, Histogram, Labels, TimeMs};
-use cairn_promql::source::HistogramPoint;
+use cairn_promql::source::{HistogramPoint, TooManySamples};
 use cairn_promql::{
     EvalError, Options, Sample, SampleSource, Selection, SeriesData, SourceError, Stop, Value, eval_instant,
     eval_range, parse,
@@ -73,6 +73,14 @@ impl SampleSource for Source {
             })
             .filter(|s| !s.times.is_empty() || !s.histograms.is_empty())
             .collect())
+    }
+}
+
+struct Full;
+
+impl SampleSource for Full {
+    fn select(&self, _: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
+        Err(TooManySamples.into())
     }
 }
 
@@ -213,6 +221,8 @@ fn limits_and_stops_are_told_apart() {
     ));
     let broken = eval_instant(&Broken, &query, TimeMs(0), &Options::default());
     assert!(matches!(broken, Err(EvalError::Source(error)) if error.to_string().contains("block 7")));
+    let refused = eval_instant(&Full, &query, TimeMs(0), &Options::default());
+    assert!(matches!(refused, Err(EvalError::TooManySamples)));
     for (start, end, step) in [(0, -1, 1), (0, 1, 0), (0, 1, -1), (i64::MIN, i64::MAX, 1)] {
         let got = eval_range(&source, &query, TimeMs(start), TimeMs(end), step, &Options::default());
         assert!(matches!(got, Err(EvalError::BadData(_))), "{start} {end} {step}");

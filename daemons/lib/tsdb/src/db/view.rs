@@ -6,8 +6,9 @@ mod select;
 use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher};
-use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError};
+use cairn_promql::source::{SampleSource, Selection, SeriesData, SourceError, TooManySamples};
 
+use self::select::Budget;
 use super::Inner;
 use crate::block::{Block, BlockError, SeriesEntry, Tombstones};
 use crate::chunk::Chunk;
@@ -33,12 +34,20 @@ pub enum SelectError {
 pub struct View {
     inner: Arc<Inner>,
     damage_before: u64,
+    max_samples: usize,
 }
 
 impl View {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         let damage_before = inner.damage.met();
-        Self { inner, damage_before }
+        let max_samples = inner.options.max_select_samples;
+        Self { inner, damage_before, max_samples }
+    }
+
+    /// A view of the same whose selections each load at most so many samples. A native histogram counts as several.
+    #[must_use]
+    pub fn with_max_samples(self, max_samples: usize) -> Self {
+        Self { max_samples, ..self }
     }
 
     /// How many damaged places had to be left out of answers since this view was made. Selections of other views at
@@ -54,17 +63,27 @@ impl View {
     /// [`SelectError`]
     pub fn newest(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SelectError> {
         let Selection { matchers, start, end } = *selection;
-        let mut found = self.inner.select(matchers, start.0, end.0, &keep_newest)?;
+        let mut found = self.inner.select(matchers, start.0, end.0, &self.budget(&keep_newest))?;
         // Blocks and head have each given their own newest.
         found.iter_mut().for_each(keep_newest);
         Ok(found)
     }
 }
 
+impl View {
+    fn budget<'a>(&self, trim: &'a (dyn Fn(&mut SeriesData) + Sync)) -> Budget<'a> {
+        Budget::new(self.max_samples, trim)
+    }
+}
+
 impl SampleSource for View {
     fn select(&self, selection: &Selection<'_>) -> Result<Vec<SeriesData>, SourceError> {
         let Selection { matchers, start, end } = *selection;
-        Ok(self.inner.select(matchers, start.0, end.0, &|_| {})?)
+        let found = self.inner.select(matchers, start.0, end.0, &self.budget(&|_| {}));
+        found.map_err(|error| match error {
+            SelectError::TooManySamples { .. } => TooManySamples.into(),
+            SelectError::Block(_) => error.into(),
+        })
     }
 }
 

@@ -2,9 +2,10 @@
 
 use cairn_disk::TwinFs;
 use cairn_model::{Labels, MatchOp, Matcher, TimeMs};
-use cairn_promql::source::{SampleSource, Selection};
-use cairn_tsdb::{Db, Options};
+use cairn_promql::source::{SampleSource, Selection, TooManySamples};
+use cairn_tsdb::{Db, HistogramSample, Options};
 
+use crate::histograms::histogram;
 use crate::{BLOCK_MS, NOW, append, open, options, select};
 
 /// Half of the series are in blocks only, half in the head only, some in both.
@@ -128,6 +129,17 @@ fn a_selection_that_would_load_too_much_is_refused() {
         error.to_string(),
         "query processing would load too many samples into memory in query execution"
     );
+    assert_eq!(error.downcast_ref(), Some(&TooManySamples));
+    let selection = Selection { matchers: &[], start: TimeMs(0), end: TimeMs(9) };
+    assert!(db.view().with_max_samples(9).select(&selection).is_err());
+    assert!(db.view().with_max_samples(10).select(&selection).is_ok());
+    // A native histogram takes as much as several samples.
+    let series = db.series_ref(&crate::labels("h", 1)).unwrap();
+    let histogram = HistogramSample { series, time_ms: 20, start_ms: 0, histogram: histogram(1) };
+    db.append_histograms(&[histogram], NOW).unwrap();
+    let selection = Selection { matchers: &[], start: TimeMs(20), end: TimeMs(20) };
+    assert!(db.view().with_max_samples(5).select(&selection).is_err());
+    assert_eq!(db.view().with_max_samples(20).select(&selection).unwrap().len(), 1);
 }
 
 #[test]

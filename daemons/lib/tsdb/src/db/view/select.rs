@@ -21,29 +21,27 @@ const SERIES_IN_A_ROW: usize = 32;
 const BATCHES_AT_ONCE: usize = 16;
 
 impl Inner {
-    /// The series that match and have samples in the range, ascending by labels. `trim` leaves out what nobody wants of the
-    /// part of a series that a block, or the head, has in the range.
+    /// The series that match and have samples in the range, ascending by labels.
     pub(super) fn select(
         &self,
         matchers: &[Matcher],
         start: i64,
         end: i64,
-        trim: &(dyn Fn(&mut SeriesData) + Sync),
+        budget: &Budget<'_>,
     ) -> Result<Vec<SeriesData>, SelectError> {
         if start > end {
             return Ok(Vec::new());
         }
         let snapshot = self.snapshot(matchers, start, end);
         let (start, end) = (snapshot.start, snapshot.end);
-        let budget = Budget::new(self.options.max_select_samples, trim);
         // In the order in which they were written: blocks, then the head.
         let mut sources: Vec<Vec<Part>> = Vec::new();
         for block in &snapshot.blocks {
-            sources.push(parts_of_block(block, matchers, (start, end), &budget)?);
+            sources.push(parts_of_block(block, matchers, (start, end), budget)?);
         }
         let has_head = !snapshot.head.is_empty();
         if has_head {
-            sources.push(self.parts_of_head(snapshot.head, (start, end), &budget)?);
+            sources.push(self.parts_of_head(snapshot.head, (start, end), budget)?);
         }
         sources.retain(|source| !source.is_empty());
         Ok(match <[Vec<Part>; 1]>::try_from(sources) {
@@ -113,21 +111,23 @@ fn parts_of_block(
 }
 
 /// Samples that the selection may still load.
-struct Budget<'a> {
+pub(super) struct Budget<'a> {
     left: AtomicUsize,
     limit: usize,
     trim: &'a (dyn Fn(&mut SeriesData) + Sync),
 }
 
 impl<'a> Budget<'a> {
-    fn new(limit: usize, trim: &'a (dyn Fn(&mut SeriesData) + Sync)) -> Self {
+    /// `trim` leaves out what nobody wants of the part of a series that a block, or the head, has in the range.
+    pub(super) fn new(limit: usize, trim: &'a (dyn Fn(&mut SeriesData) + Sync)) -> Self {
         Self { left: AtomicUsize::new(limit), limit, trim }
     }
 
     /// Trims a part and counts its samples; `None` when there are none.
     fn part(&self, mut data: SeriesData) -> Result<Option<Part>, SelectError> {
         (self.trim)(&mut data);
-        let n = data.times.len() + data.histograms.len();
+        let of_histograms = data.histograms.iter().map(|point| point.histogram.n_samples());
+        let n = data.times.len() + of_histograms.sum::<usize>();
         let take = |left: usize| left.checked_sub(n);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok((n > 0).then(|| Part::new(data))),
