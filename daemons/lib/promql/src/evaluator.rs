@@ -119,6 +119,7 @@ impl<'a> Evaluator<'a> {
     /// The values of a scalar expression, one for each step. Whoever evaluates something else before they are let go
     /// [holds](Self::hold) them: there can be as many as a series inside a subquery has.
     pub(crate) fn scalar(&mut self, expr: &'a Expr, steps: Steps) -> Result<Vec<f64>, EvalError> {
+        self.tick(steps.n)?;
         match &expr.kind {
             ExprKind::Number(literal) => Ok(vec![literal.value; steps.n]),
             ExprKind::Paren(inner) => self.scalar(inner, steps),
@@ -153,6 +154,8 @@ impl<'a> Evaluator<'a> {
         steps: Steps,
         sink: Sink<'_, 'a>,
     ) -> Result<(), EvalError> {
+        // Whatever a node does, it is something, also where there are no series.
+        self.tick(steps.n)?;
         if steps.n > 1 && facts::is_step_invariant(expr) {
             let once = self.stream_inside(expr, Steps { n: 1, ..steps }, &mut |evaluator, mut series| {
                 let value = series.values[0];

@@ -42,7 +42,7 @@ pub(crate) fn quantile<'a>(
     evaluator.hold(steps.n)?;
     let found = collect(evaluator, &args[1], steps)?;
     evaluator.release(steps.n);
-    push_quantiles(evaluator, &q, &args[0], found, None, &args[1], steps, sink)
+    push_quantiles(evaluator, &q, &args[0], &found, None, &args[1], steps, sink)
 }
 
 /// `histogram_quantiles(v, label, q...)`: one series per histogram and quantile; the label tells the quantile.
@@ -57,12 +57,11 @@ pub(crate) fn quantiles<'a>(
     if !is_label_name(label) {
         return Err(EvalError::Execution(format!("invalid label name in histogram_quantiles(): {label}")));
     }
+    // Once for all quantiles: calls inside of calls would be evaluated nine times as often with each level.
+    let found = collect(evaluator, &args[0], steps)?;
     for arg in &args[2..] {
         let q = evaluator.scalar(arg, steps)?;
-        evaluator.hold(steps.n)?;
-        let found = collect(evaluator, &args[0], steps)?;
-        evaluator.release(steps.n);
-        push_quantiles(evaluator, &q, arg, found, Some(label), &args[0], steps, sink)?;
+        push_quantiles(evaluator, &q, arg, &found, Some(label), &args[0], steps, sink)?;
     }
     Ok(())
 }
@@ -133,7 +132,7 @@ fn push_quantiles<'a>(
     evaluator: &mut Evaluator<'a>,
     q: &[f64],
     q_arg: &Expr,
-    found: Found,
+    found: &Found,
     label: Option<&str>,
     vector_arg: &Expr,
     steps: Steps,
@@ -151,11 +150,11 @@ fn push_quantiles<'a>(
             Arc::new(builder.build())
         }
     };
-    for histogram in found.classic {
+    for histogram in &found.classic {
         let mut repairs = Repairs::default();
         let values = (0..steps.n)
             .map(|index| {
-                let found = at_step(&histogram, index);
+                let found = at_step(histogram, index);
                 if found.is_empty() {
                     return ABSENT;
                 }
@@ -170,7 +169,7 @@ fn push_quantiles<'a>(
         if let Some(message) = repairs.message(&histogram.name) {
             evaluator.annotations.info(&message, vector_arg.span);
         }
-        all.push(Series::floats(with_label(histogram.labels), histogram.drops_name, values));
+        all.push(Series::floats(with_label(Arc::clone(&histogram.labels)), histogram.drops_name, values));
     }
     for native in &found.native {
         let quantiles = native.evaluate(evaluator, steps, vector_arg.span, |step, histogram, notes| {

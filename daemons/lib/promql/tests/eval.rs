@@ -262,6 +262,19 @@ fn what_a_subquery_holds_at_each_of_its_steps_counts_against_the_limit() {
 }
 
 #[test]
+fn quantiles_of_quantiles_are_evaluated_once() {
+    let source = Source::usual();
+    let query = format!(
+        "{}d_bucket{}",
+        "histogram_quantiles(".repeat(60),
+        ", \"q\", 0.1, 0.2, 0.3, 0.4, 0.5)".repeat(60)
+    );
+    let query = parse(&query).unwrap();
+    let answer = eval_instant(&source, &query, TimeMs(60_000), &Options::default()).unwrap();
+    assert_eq!(answer.value, Value::Vector(Vec::new()));
+}
+
+#[test]
 fn a_query_of_one_series_is_asked_whether_to_stop_while_it_computes() {
     let mut source = Source::default();
     let value = |i: i64| f64::from(i32::try_from(i * 7919 % 40_009).unwrap());
