@@ -11,6 +11,10 @@ use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{Series, Steps, merge_equal};
 
+/// Longest value that a label is given, in bytes. A call can take what another made, so that without a limit values
+/// grow without one.
+const MAX_VALUE_BYTES: usize = 64 << 10;
+
 /// `label_replace(v, dst, replacement, src, regex)`
 pub(crate) fn label_replace<'a>(
     evaluator: &mut Evaluator<'a>,
@@ -28,11 +32,15 @@ pub(crate) fn label_replace<'a>(
             "invalid destination label name in label_replace(): {target}"
         )));
     }
+    let n_groups = replacement.bytes().filter(|byte| *byte == b'$').count();
     relabel(evaluator, &call.args[0], steps, sink, target, |labels| {
-        let captures = regex.captures(labels.value(source))?;
+        let matched = labels.value(source);
+        let Some(captures) = regex.captures(matched) else { return Ok(None) };
+        // No group is longer than all that was matched.
+        check_len("label_replace", matched.len().saturating_mul(n_groups).saturating_add(replacement.len()))?;
         let mut value = String::new();
         captures.expand(replacement, &mut value);
-        Some(value)
+        Ok(Some(value))
     })
 }
 
@@ -53,9 +61,21 @@ pub(crate) fn label_join<'a>(
             "invalid destination label name in label_join(): {target}"
         )));
     }
+    let of_separators = separator.len().saturating_mul(sources.len().saturating_sub(1));
     relabel(evaluator, &call.args[0], steps, sink, target, |labels| {
-        Some(sources.iter().map(|source| labels.value(source)).collect::<Vec<_>>().join(separator))
+        let values = || sources.iter().map(|source| labels.value(source));
+        check_len("label_join", values().map(str::len).sum::<usize>().saturating_add(of_separators))?;
+        Ok(Some(values().collect::<Vec<_>>().join(separator)))
     })
+}
+
+fn check_len(function: &str, bytes: usize) -> Result<(), EvalError> {
+    if bytes > MAX_VALUE_BYTES {
+        return Err(EvalError::Execution(format!(
+            "{function}() would make a label value of up to {bytes} bytes, at most {MAX_VALUE_BYTES} are allowed"
+        )));
+    }
+    Ok(())
 }
 
 /// Sets `target` to what `value` says; `None` leaves the series alone.
@@ -65,12 +85,15 @@ fn relabel<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
     target: &str,
-    value: impl Fn(&Labels) -> Option<String>,
+    value: impl Fn(&Labels) -> Result<Option<String>, EvalError>,
 ) -> Result<(), EvalError> {
     let mut all: Vec<Series> = evaluator.collect(arg, steps)?;
     evaluator.release_series(&all);
     for series in &mut all {
-        if let Some(value) = value(&series.labels) {
+        if let Some(value) = value(&series.labels)? {
+            evaluator.tick(value.len())?;
+            // Samples of 16 bytes; for what has few the series is charged enough. Labels stay until the query ends.
+            evaluator.hold(value.len() / 16)?;
             let mut builder = series.labels.to_builder();
             builder.set(target, &value);
             series.labels = Arc::new(builder.build());

@@ -262,6 +262,36 @@ fn what_a_subquery_holds_at_each_of_its_steps_counts_against_the_limit() {
 }
 
 #[test]
+fn label_values_do_not_grow_without_limit() {
+    let source = Source::usual();
+    let eval = |query: &str, max_samples: u64| {
+        let options = Options { max_samples, ..Options::default() };
+        eval_instant(&source, &parse(query).unwrap(), TimeMs(60_000), &options)
+    };
+    let refused = |query: &str| match eval(query, 1_000_000) {
+        Err(EvalError::Execution(message)) => message,
+        other => panic!("{other:?}"),
+    };
+    let doubled = |n: usize| {
+        let tail = ", \"host\", \"$1$1\", \"host\", \"(.*)\")";
+        format!("{}load{}", "label_replace(".repeat(n), tail.repeat(n))
+    };
+    assert!(eval(&doubled(10), 1_000_000).is_ok());
+    assert_eq!(
+        refused(&doubled(40)),
+        "label_replace() would make a label value of up to 65540 bytes, at most 65536 are allowed"
+    );
+    // Three series with 2 KiB each are charged for it.
+    assert!(matches!(eval(&doubled(11), 500), Err(EvalError::TooManySamples)));
+    assert!(eval(&doubled(11), 1_500).is_ok());
+    let joined = format!("label_join(load, \"x\", \"{}\"{})", "-".repeat(1000), ", \"host\"".repeat(100));
+    assert_eq!(
+        refused(&joined),
+        "label_join() would make a label value of up to 99100 bytes, at most 65536 are allowed"
+    );
+}
+
+#[test]
 fn quantiles_of_quantiles_are_evaluated_once() {
     let source = Source::usual();
     let query = format!(
