@@ -323,3 +323,91 @@ async fn durations_are_shown_as_the_peer_shows_them() {
     }
     store.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_queries_are_refused_in_the_words_of_the_peer() {
+    let (_dir, _target, store) = running_with(&[]).await;
+    let nested = |before: &str, inside: &str, after: &str, n: usize| {
+        format!("{}{inside}{}", before.repeat(n), after.repeat(n))
+    };
+    for (query, words) in [
+        (
+            "{path=~\"(((a{1000}){1000}){1000})\"}".to_owned(),
+            "1:2: parse error: error parsing regexp: expression too large",
+        ),
+        (
+            nested("-", "app_size", "", 100_000),
+            "1:151: parse error: expression is nested deeper than 150 levels",
+        ),
+        (
+            nested("abs(", "app_size", ")", 100_000),
+            "1:601: parse error: expression is nested deeper than 150 levels",
+        ),
+        (
+            nested("", "app_size", "[1h:]", 100_000),
+            "parse error: expression is nested deeper than 150 levels",
+        ),
+        (nested("sum(", "", "", 100_000), "1:601: parse error: expression is nested deeper than 150 levels"),
+        (nested("{", "", "", 100_000), "1:2: parse error: unexpected left brace '{'"),
+        ("rate(app_size[1000y])".to_owned(), "1:15: parse error: duration out of range"),
+        ("app_size offset 1000y".to_owned(), "1:17: parse error: duration out of range"),
+        (
+            "app_size @ -1e300".to_owned(),
+            "1:12: parse error: timestamp out of bounds for @ modifier: -1000000000",
+        ),
+        ("app_size @ NaN".to_owned(), "1:12: parse error: timestamp out of bounds for @ modifier: NaN"),
+        ("# nothing".repeat(100_000), "unknown position: parse error: no expression found in input"),
+    ] {
+        let error = refused(&post(&store, "query", &[("query", &query)]).await, 400, "bad_data");
+        assert!(error.contains(words), "{words}: {error}");
+    }
+
+    let too_many = "query processing would load too many samples into memory in query execution";
+    let scalars = nested("time()+(", "time()", ")", 60);
+    for (query, words) in [
+        ("max_over_time(app_size[10y:1ms])".to_owned(), too_many),
+        (format!("max_over_time(vector({scalars})[40m:1ms])"), too_many),
+        (
+            "label_replace(app_size, \"x\", \"\", \"path\", \"((a{1000}){1000}){1000}\")".to_owned(),
+            "invalid regular expression in label_replace(): ((a{1000}){1000}){1000}",
+        ),
+        (
+            format!("label_replace(app_size, \"x\", \"{}\", \"path\", \"(.*)\")", "$1".repeat(300_000)),
+            "label_replace() would make a label value of up to ",
+        ),
+        (
+            nested("label_replace(", "app_size", ", \"path\", \"$1$1\", \"path\", \"(.*)\")", 100),
+            "label_replace() would make a label value of up to ",
+        ),
+        ("topk(1e300, app_size)".to_owned(), "Scalar value 1e+300 overflows int64"),
+    ] {
+        let error = refused(&post(&store, "query", &[("query", &query)]).await, 422, "execution");
+        assert!(error.starts_with(words), "{words}: {error}");
+    }
+
+    let steps = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+    let no_step = "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive \
+                   integer";
+    let overflow =
+        "invalid parameter \"step\": cannot parse \"1e300\" to a valid duration. It overflows int64";
+    for (end, step, words) in [
+        ("11001", "1", steps),
+        ("1e300", "9223372036", steps),
+        ("1", "0", no_step),
+        ("1", "-1", no_step),
+        ("1", "1e-9", no_step),
+        ("1", "1e300", overflow),
+    ] {
+        let pairs = [("query", "app_size"), ("start", "0"), ("end", end), ("step", step)];
+        assert_eq!(refused(&post(&store, "query_range", &pairs).await, 400, "bad_data"), words);
+    }
+    // Each step has a value of its own, so that there would be 121 million values in the result.
+    let pairs =
+        [("query", "count_values(\"v\", vector(time()))"), ("start", "0"), ("end", "10999"), ("step", "1")];
+    assert_eq!(refused(&post(&store, "query_range", &pairs).await, 422, "execution"), too_many);
+    // Nine quantiles of nine quantiles of ...: evaluated once each, though they are many.
+    let quantiles = nested("histogram_quantiles(", "app_size", ", \"q\", 1, 2, 3, 4, 5, 6, 7, 8, 9)", 100);
+    assert_eq!(post(&store, "query", &[("query", &quantiles)]).await.json()["data"]["result"], json!([]));
+    assert_eq!(store.value("sum(app_size)").await, Some(4.0));
+    store.stop().await;
+}
