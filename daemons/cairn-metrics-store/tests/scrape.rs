@@ -424,3 +424,42 @@ async fn classic_histograms_become_native_ones() {
     assert_eq!(store.value("h_count").await, None);
     store.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_target_is_never_asked_twice_at_once() {
+    let target = Target::serve(Page { hangs: true, ..Page::text("") }).await;
+    let (_dir, store) = start(&target, "").await;
+    store.until("five requests", async || (target.requests().len() >= 5).then_some(())).await;
+    // Each of them was given up at its time-out, before the next one began.
+    assert_eq!(target.most_at_once(), 1);
+    let error = last_error(&store).await;
+    assert!(error.ends_with("context deadline exceeded"), "{error}");
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_leaves_other_jobs_alone() {
+    let (kept, other) = (Target::serve(Page::text("a 1\n")).await, Target::serve(Page::text("b 1\n")).await);
+    let dir = tempfile::tempdir().unwrap();
+    let config = |label: &str| {
+        let second = format!(
+            "  - job_name: other\n    static_configs: [{{targets: ['{}'], labels: {{env: {label}}}}}]\n",
+            other.address
+        );
+        one_job(&kept, "") + &second
+    };
+    let store = Store::start_with(dir.path(), &config("one"), &["--web.enable-lifecycle"]).await;
+    store.until_value("a", 1.0).await;
+    store.until_value("b{env=\"one\"}", 1.0).await;
+    let file = dir.path().join("prometheus.yml");
+    for label in ["two", "three", "four"] {
+        std::fs::write(&file, config(label)).unwrap();
+        assert_eq!(store.post("/-/reload", "").await.status, 200);
+        store.until_value(&format!("b{{env=\"{label}\"}}"), 1.0).await;
+        assert_eq!(store.value("a").await, Some(1.0), "no marker for a job that did not change");
+    }
+    // One loop all along: a second one would have the target asked by two at once or off its grid.
+    assert_eq!(kept.most_at_once(), 1);
+    assert_eq!(store.value("min_over_time(up{job=\"app\"}[1h])").await, Some(1.0));
+    store.stop().await;
+}

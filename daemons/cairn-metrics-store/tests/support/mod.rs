@@ -206,17 +206,46 @@ pub struct Target {
     pub address: SocketAddr,
     page: Arc<Mutex<Page>>,
     requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    at_once: Arc<Mutex<AtOnce>>,
     _stop: Arc<DropGuard>,
+}
+
+/// Requests that are being answered.
+#[derive(Default)]
+struct AtOnce {
+    now: usize,
+    most: usize,
+}
+
+/// One of them. A client that gives up ends it, too.
+struct Answering(Arc<Mutex<AtOnce>>);
+
+impl Answering {
+    fn begin(all: &Arc<Mutex<AtOnce>>) -> Self {
+        let mut at_once = all.lock().unwrap();
+        at_once.now += 1;
+        at_once.most = at_once.most.max(at_once.now);
+        drop(at_once);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().now -= 1;
+    }
 }
 
 #[derive(Clone)]
 struct Server {
     page: Arc<Mutex<Page>>,
     requests: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    at_once: Arc<Mutex<AtOnce>>,
 }
 
 impl Handler for Server {
     async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        let _answering = Answering::begin(&self.at_once);
         self.requests.lock().unwrap().push((request.uri().to_string(), request.headers().clone()));
         let page = self.page.lock().unwrap().clone();
         if page.hangs {
@@ -234,12 +263,14 @@ impl Target {
     pub async fn serve(page: Page) -> Self {
         let listener = Listener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr();
-        let server = Server { page: Arc::new(Mutex::new(page)), requests: Arc::default() };
+        let server =
+            Server { page: Arc::new(Mutex::new(page)), requests: Arc::default(), at_once: Arc::default() };
         let stop = CancellationToken::new();
         let target = Self {
             address,
             page: Arc::clone(&server.page),
             requests: Arc::clone(&server.requests),
+            at_once: Arc::clone(&server.at_once),
             _stop: Arc::new(stop.clone().drop_guard()),
         };
         tokio::spawn(serve_handler(listener, server, ServeOptions::default(), stop));
@@ -248,6 +279,11 @@ impl Target {
 
     pub fn set(&self, page: Page) {
         *self.page.lock().unwrap() = page;
+    }
+
+    /// Most requests that were being answered at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.at_once.lock().unwrap().most
     }
 
     /// Path and headers of every request so far.
