@@ -83,11 +83,7 @@ pub async fn run_telling(
     let retention = args.retention(&config);
     let engine_options = args.engine_options(&config);
     let settings = settings(&args, &config, address, &data_dir, retention)?;
-    let opening = Options {
-        // What a selection may load is what its query may hold.
-        max_select_samples: usize::try_from(engine_options.max_samples).unwrap_or(usize::MAX),
-        ..open_options(&data_dir, retention, &config)
-    };
+    let opening = open_options(&data_dir, retention, &config);
     // The built-in job scrapes the port that is known only now.
     let config = settings.source.load(&settings.own_page).unwrap_or(config);
     let metrics = Metrics::new();

@@ -124,7 +124,6 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 fn check(text: &str, setting: Setting) {
-
     let _ = parse_selector(text);
     let Ok(expr) = parse(text) else { return };
     let printed = expr.to_string();

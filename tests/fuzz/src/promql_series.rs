@@ -79,6 +79,7 @@ impl SampleSource for Series {
                 values: kept.iter().map(|at| one.values[*at]).collect(),
                 starts: kept.iter().filter_map(|at| one.starts.get(*at).copied()).collect(),
                 histograms: one.histograms.iter().filter(|point| is_inside(point.time)).cloned().collect(),
+                has_no_markers: false,
             }
         });
         Ok(parts.filter(|one| one.times.len() + one.histograms.len() > 0).collect())
@@ -103,7 +104,7 @@ fn floats(name: &str, labels: &[(&str, &str)], value: impl Fn(u32) -> Option<f64
     let has_starts = name == "c";
     let starts = times.iter().map(|time| time - time % 70_000).collect();
     let starts = if has_starts { starts } else { Vec::new() };
-    SeriesData { labels: labels_of(name, labels), times, values, starts, histograms: Vec::new() }
+    SeriesData { labels: labels_of(name, labels), times, values, starts, ..SeriesData::default() }
 }
 
 /// Grows, starts again now and then; some end or have gaps.

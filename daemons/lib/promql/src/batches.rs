@@ -115,8 +115,9 @@ mod tests {
             assert_ne!(*item, 5_000, "the item that breaks");
             Ok(*item)
         };
-        let run =
-            || pool.install(|| in_batches(&items, 100, Watch::new(None), || 0u32, work, |_| Ok(())).is_ok());
+        let run = || {
+            pool.install(|| in_batches(&items, |_| 100, Watch::new(None), || 0u32, work, |_| Ok(())).is_ok())
+        };
         // Whoever holds the state when it breaks: what comes later is not held up by it.
         for _ in 0..2 {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
