@@ -46,6 +46,9 @@ struct Arguments {
     /// Samples of `ingest`; `kill` takes half of them [default: 135 million]
     #[arg(long)]
     samples: Option<u64>,
+    /// `ingest` sends each sample when it is made, one in 15 s of each series, and not as fast as they are taken
+    #[arg(long)]
+    paced: bool,
     /// cairn-metrics-store
     #[arg(long, value_name = "FILE")]
     cairn: Option<PathBuf>,
@@ -88,6 +91,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         churn_series: if small { 187_000 } else { 934_000 },
         targets: 200,
         scrape_time: Duration::from_secs(if small { 15 } else { 60 }),
+        is_paced: arguments.paced,
     };
     let fleet = Fleet::new(Template::parse(PAGE)?);
     println!("{}; {} machines of {} series.", process::machine(), size.hosts, fleet.series_per_host());

@@ -28,6 +28,8 @@ pub struct Size {
     pub targets: usize,
     /// How long `scrape` goes on.
     pub scrape_time: Duration,
+    /// `ingest` sends samples when they are made.
+    pub is_paced: bool,
 }
 
 /// Figures of one store in one mode: columns of its row.
@@ -81,8 +83,10 @@ fn now_ms() -> i64 {
 /// The store fails.
 pub fn ingest(program: &Program, dir: &Path, fleet: &Arc<Fleet>, size: Size) -> Result<Row> {
     let server = program.start(dir, "[]")?;
-    let end_ms = now_ms() - END_BEFORE_NOW_MS;
-    let plan = Plan::ending_at(fleet, size.hosts, size.samples, end_ms);
+    let mut plan = Plan::ending_at(fleet, size.hosts, size.samples, now_ms() - END_BEFORE_NOW_MS);
+    if size.is_paced {
+        (plan.is_paced, plan.start_ms) = (true, now_ms());
+    }
     let (sent, wall) = run(program, &plan, &server)?;
     let loaded = server.usage()?;
     send_one(&server.client, now_ms())?;
@@ -90,7 +94,7 @@ pub fn ingest(program: &Program, dir: &Path, fleet: &Arc<Fleet>, size: Size) -> 
     let rested = server.usage()?;
     let stored = server.stored_bytes()?;
     server.stop()?;
-    keep::set_loaded(dir, Loaded { end_ms, samples: size.samples })?;
+    keep::set_loaded(dir, Loaded { end_ms: plan.end_ms(), samples: size.samples })?;
     Ok(vec![
         program.name(),
         grouped(sent.samples),

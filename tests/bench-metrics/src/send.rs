@@ -1,8 +1,8 @@
-//! Sends a fleet's samples over remote write, as fast as they are taken.
+//! Sends a fleet's samples over remote write, as fast as they are taken or as fast as they are made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -32,6 +32,8 @@ pub struct Plan {
     pub n_steps: usize,
     /// After so many steps five machines go and five others come; 0: never.
     pub churn_steps: usize,
+    /// Samples are sent when they are made, as a fleet does, and not as fast as they are taken: `start_ms` should be now.
+    pub is_paced: bool,
 }
 
 impl Plan {
@@ -40,13 +42,25 @@ impl Plan {
         let per_step = (n_hosts * fleet.series_per_host()) as u64;
         let n_steps = usize::try_from(n_samples.div_ceil(per_step)).unwrap_or(usize::MAX);
         let start_ms = end_ms - STEP_MS * i64::try_from(n_steps).unwrap_or(i64::MAX);
-        Self { fleet: Arc::clone(fleet), n_hosts, start_ms, n_steps, churn_steps: 0 }
+        Self { fleet: Arc::clone(fleet), n_hosts, start_ms, n_steps, churn_steps: 0, is_paced: false }
+    }
+
+    /// When the last step ends, in milliseconds.
+    pub fn end_ms(&self) -> i64 {
+        self.start_ms + STEP_MS * i64::try_from(self.n_steps).unwrap_or(i64::MAX)
     }
 
     /// Machines that there were in all.
     pub fn hosts_ever(&self) -> usize {
         let n_changes = self.n_steps.saturating_sub(1).checked_div(self.churn_steps).unwrap_or(0);
         self.n_hosts + HOSTS_PER_REQUEST * n_changes
+    }
+
+    /// How long after the start a group sends its samples of a step: the groups are spread over it.
+    fn due(&self, group: usize, step: usize) -> Duration {
+        let n_groups = (self.n_hosts / HOSTS_PER_REQUEST).max(1);
+        let length = Duration::from_millis(STEP_MS.unsigned_abs());
+        length * u32::try_from(step).unwrap_or(u32::MAX) + length.mul_f64(group as f64 / n_groups as f64)
     }
 
     /// The first machine of a group (one request's worth) at a step: the groups take turns in being replaced.
@@ -139,6 +153,7 @@ impl Sender<'_> {
     ) -> Result<()> {
         let mut encoder = snap::raw::Encoder::new();
         let (mut request, mut body) = (Vec::new(), Vec::new());
+        let began = Instant::now();
         for step in 0..self.plan.n_steps {
             steps[index].store(step, Ordering::Relaxed);
             while steps
@@ -150,6 +165,10 @@ impl Sender<'_> {
             for group in &mut *groups {
                 if stop.load(Ordering::Relaxed) {
                     return Ok(());
+                }
+                if self.plan.is_paced {
+                    let due = self.plan.due(group.number, step);
+                    std::thread::sleep(due.saturating_sub(began.elapsed()));
                 }
                 if self.plan.first_host(group.number, step) != group.hosts[0].0.number {
                     self.note(group);
@@ -224,7 +243,7 @@ mod tests {
     #[test]
     fn five_machines_change_at_a_time_and_none_comes_back() {
         let fleet = Fleet::new(Template::parse("m 5\n").unwrap());
-        let plan = Plan { fleet, n_hosts: 20, start_ms: 0, n_steps: 41, churn_steps: 4 };
+        let plan = Plan { fleet, n_hosts: 20, start_ms: 0, n_steps: 41, churn_steps: 4, is_paced: false };
         let firsts = |step| (0..4).map(|group| plan.first_host(group, step)).collect::<Vec<_>>();
         assert_eq!(firsts(3), [0, 5, 10, 15]);
         assert_eq!(firsts(4), [20, 5, 10, 15]);
@@ -236,9 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_spread_over_a_step() {
+        let fleet = Fleet::new(Template::parse("m 5\n").unwrap());
+        let plan = Plan::ending_at(&fleet, 20, 300, 1_000_000);
+        let due = |group, step| plan.due(group, step).as_millis();
+        assert_eq!(
+            [due(0, 0), due(1, 0), due(3, 0), due(0, 1), due(2, 10)],
+            [0, 3750, 11_250, 15_000, 157_500]
+        );
+    }
+
+    #[test]
     fn plan_ends_when_it_should() {
         let fleet = Fleet::new(Template::parse("m 5\n").unwrap());
         let plan = Plan::ending_at(&fleet, 5, 300, 1_000_000);
-        assert_eq!((plan.n_steps, plan.start_ms), (10, 850_000));
+        assert_eq!((plan.n_steps, plan.start_ms, plan.end_ms()), (10, 850_000, 1_000_000));
     }
 }

@@ -181,7 +181,7 @@ impl ChunkBuilder {
 
     /// What the encoded samples take in memory, spare room included.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.bits.capacity()
+        self.bits.heap_bytes()
     }
 
     /// Where the next sample will be written besides the builder itself; 0 where nothing is likely to be.

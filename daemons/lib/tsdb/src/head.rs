@@ -2,12 +2,11 @@
 
 mod index;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use cairn_model::Labels;
+use hashbrown::HashTable;
 
 pub(crate) use index::HeadIndex;
 
@@ -19,32 +18,9 @@ const SHARDS: usize = 64;
 /// Series are taken out of the index in groups of this size, so that a query never waits for all of them.
 const REMOVE_GROUP: usize = 512;
 
-/// The key is a hash already.
-#[derive(Default)]
-struct HashIsKey(u64);
-
-impl Hasher for HashIsKey {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    by_hash: HashMap<u64, Arc<MemSeries>, BuildHasherDefault<HashIsKey>>,
-    /// Series whose hash another live series has: practically none, so a list does.
-    collisions: Vec<Arc<MemSeries>>,
-}
+/// Series by the hash of their labels, which each of them knows: so an entry is eight bytes. Several live series may have
+/// the same hash.
+type Shard = HashTable<Arc<MemSeries>>;
 
 /// The series that somebody appends to, with what they have outside of blocks.
 #[derive(Debug)]
@@ -83,10 +59,9 @@ impl Head {
     /// The live series with this hash of which `is_it` says so.
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&SeriesLabels) -> bool) -> Option<Arc<MemSeries>> {
         let shard = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        let first = shard.by_hash.get(&hash)?;
         let fits =
-            |series: &&Arc<MemSeries>| series.hash == hash && is_it(&series.labels) && !series.is_dropped();
-        Some(first).filter(fits).or_else(|| shard.collisions.iter().find(fits)).cloned()
+            |series: &Arc<MemSeries>| series.hash == hash && is_it(&series.labels) && !series.is_dropped();
+        shard.find(hash, fits).cloned()
     }
 
     /// Number for a series that is to be created.
@@ -104,12 +79,7 @@ impl Head {
         self.reserve_ids_below(id.saturating_add(1));
         let series = self.index.write().unwrap_or_else(PoisonError::into_inner).insert(id, hash, labels);
         let mut shard = self.shard(hash).write().unwrap_or_else(PoisonError::into_inner);
-        match shard.by_hash.get(&hash) {
-            Some(other) if !other.is_dropped() => shard.collisions.push(Arc::clone(&series)),
-            _ => {
-                shard.by_hash.insert(hash, Arc::clone(&series));
-            }
-        }
+        shard.insert_unique(hash, Arc::clone(&series), |series| series.hash);
         self.n_series.fetch_add(1, Ordering::Relaxed);
         series
     }
@@ -200,7 +170,9 @@ impl Head {
             drop(index);
             for series in group {
                 let mut shard = self.shard(series.hash).write().unwrap_or_else(PoisonError::into_inner);
-                shard.remove(series);
+                if let Ok(found) = shard.find_entry(series.hash, |other| Arc::ptr_eq(other, series)) {
+                    found.remove();
+                }
             }
         }
         self.n_series.fetch_sub(gone.len(), Ordering::Relaxed);
@@ -210,32 +182,16 @@ impl Head {
     pub(crate) fn shrink(&self) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            if shard.by_hash.capacity() > 4 * shard.by_hash.len() {
-                shard.by_hash.shrink_to_fit();
+            if shard.capacity() > 4 * shard.len() {
+                shard.shrink_to_fit(|series| series.hash);
             }
         }
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
-        // Bits from the middle: the map in a shard goes by the top and the bottom ones.
+        // Bits from the middle: the table in a shard goes by the top and the bottom ones.
         let middle_bits = usize::try_from((hash >> 32) & 0xff).expect("eight bits");
         &self.shards[middle_bits % SHARDS]
-    }
-}
-
-impl Shard {
-    fn remove(&mut self, series: &Arc<MemSeries>) {
-        match self.by_hash.get(&series.hash) {
-            Some(found) if Arc::ptr_eq(found, series) => {
-                self.by_hash.remove(&series.hash);
-                // `find` starts at the map: a collision moves up.
-                if let Some(at) = self.collisions.iter().position(|other| other.hash == series.hash) {
-                    let moved = self.collisions.swap_remove(at);
-                    self.by_hash.insert(moved.hash, moved);
-                }
-            }
-            _ => self.collisions.retain(|other| !Arc::ptr_eq(other, series)),
-        }
     }
 }
 

@@ -193,7 +193,8 @@ impl Place {
     }
 }
 
-/// What a series costs besides its samples, roughly: for the decision when to flush.
+/// What a series costs besides its samples, roughly: for the decision when to flush. An open chunk has room for its first
+/// samples in itself.
 pub(crate) const OPEN_CHUNK_BYTES: usize = size_of::<Open>() + 16;
 const SEALED_CHUNK_BYTES: usize = size_of::<Sealed>() + 32;
 
@@ -412,6 +413,13 @@ mod tests {
 
     fn ranges(chunks: &[Chunk]) -> Vec<(i64, i64)> {
         chunks.iter().map(|chunk| (chunk.min_time, chunk.max_time)).collect()
+    }
+
+    /// Of both there is one for each series: a field more is sixteen megabytes for a million of them.
+    #[test]
+    fn fit_pieces_of_the_allocator() {
+        assert!(size_of::<Open>() <= 112 - 8, "{}", size_of::<Open>());
+        assert!(2 * size_of::<usize>() + size_of::<MemSeries>() <= 112 - 8, "{}", size_of::<MemSeries>());
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! A stream of bits, filled from the most significant end of each byte.
 
-/// Buffers begin with this many bytes, which with the allocator's own eight make a line of a processor's cache...
-const FIRST_BYTES: usize = 56;
+/// So many bytes lie beside the builder's other fields: the first samples of a chunk need no buffer of their own, and where
+/// there are very many series, few chunks ever get one. With them an open chunk fits a piece of the allocator (104 bytes and
+/// its own eight).
+const INLINE_BYTES: usize = 32;
 
-/// ... and grow by this much. Doubling would leave a third of all open chunks' memory unused, and there is one for each
-/// series; a chunk is short enough for the copies not to matter. Both are multiples of [`WORD_BYTES`].
+/// A buffer begins with this many bytes...
+const FIRST_HEAP_BYTES: usize = 88;
+
+/// ... and grows by this much. Doubling would leave a third of all open chunks' memory unused, and there is one for each
+/// series; a chunk is short enough for the copies not to matter. All are multiples of [`WORD_BYTES`], and those of buffers
+/// are eight less than a piece of the allocator.
 const GROWTH_BYTES: usize = 48;
 
 const WORD_BYTES: usize = 8;
@@ -15,27 +21,66 @@ const NEARLY_FULL_BITS: u32 = 24;
 
 /// Appends bits to bytes.
 ///
-/// The last word lies beside the builder's other fields and is moved to the buffer when it is full: most samples are a few
+/// The last word lies beside the builder's other fields and is moved to the others when it is full: most samples are a few
 /// bits, and so do not touch the buffer, which is another place in memory for each series.
 #[derive(Clone, Debug)]
 pub(super) struct BitWriter {
-    /// Whole words, most significant byte first, and room for more. No `Vec`, whose length `n_bits` tells already.
-    words: Box<[u8]>,
+    words: Words,
     /// The bits behind those, from the most significant end.
     word: u64,
     /// All bits.
     n_bits: u32,
 }
 
+/// Whole words, most significant byte first, and room for more. No `Vec`, whose length the number of bits tells already.
+#[derive(Clone, Debug)]
+enum Words {
+    Inline([u8; INLINE_BYTES]),
+    Heap(Box<[u8]>),
+}
+
+impl Words {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Heap(bytes) => bytes,
+        }
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Heap(bytes) => bytes,
+        }
+    }
+
+    fn grow(&mut self) {
+        let n_bytes = match self {
+            Self::Inline(_) => FIRST_HEAP_BYTES,
+            Self::Heap(bytes) => bytes.len() + GROWTH_BYTES,
+        };
+        let mut grown = Vec::with_capacity(n_bytes);
+        grown.extend_from_slice(self.bytes());
+        grown.resize(n_bytes, 0);
+        *self = Self::Heap(grown.into_boxed_slice());
+    }
+}
+
 impl BitWriter {
     pub(super) fn with_bytes(bytes: &[u8]) -> Self {
-        let mut writer = Self { words: vec![0; FIRST_BYTES].into_boxed_slice(), word: 0, n_bits: 0 };
+        let mut writer = Self { words: Words::Inline([0; INLINE_BYTES]), word: 0, n_bits: 0 };
         bytes.iter().for_each(|byte| writer.write(u64::from(*byte), 8));
         writer
     }
 
-    pub(super) fn capacity(&self) -> usize {
-        self.words.len()
+    /// What it takes in memory besides itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match &self.words {
+            Words::Inline(_) => 0,
+            Words::Heap(bytes) => bytes.len(),
+        }
     }
 
     /// Bytes of whole words.
@@ -51,7 +96,7 @@ impl BitWriter {
     /// Appends all bytes to `out`, the last one filled with zeros.
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
         let in_words = self.n_word_bytes();
-        out.extend_from_slice(&self.words[..in_words]);
+        out.extend_from_slice(&self.words.bytes()[..in_words]);
         out.extend_from_slice(&self.word.to_be_bytes()[..self.n_bytes() - in_words]);
     }
 
@@ -63,12 +108,14 @@ impl BitWriter {
         bytes
     }
 
-    /// Where the word will be put when it is full, if that is likely to be soon; else 0.
+    /// Where the word will be put when it is full, if that is likely to be soon and elsewhere than in the writer; else 0.
     pub(super) fn end_address(&self) -> usize {
-        if self.n_bits % WORD_BITS <= WORD_BITS - NEARLY_FULL_BITS {
-            return 0;
+        match &self.words {
+            Words::Heap(bytes) if self.n_bits % WORD_BITS > WORD_BITS - NEARLY_FULL_BITS => {
+                bytes.get(self.n_word_bytes()).map_or(0, crate::prefetch::address_of)
+            }
+            Words::Heap(_) | Words::Inline(_) => 0,
         }
-        self.words.get(self.n_word_bytes()).map_or(0, crate::prefetch::address_of)
     }
 
     /// Appends the low `width` bits (at most 64) of `value`.
@@ -86,16 +133,13 @@ impl BitWriter {
         self.n_bits += width;
     }
 
-    /// Moves the full word to the buffer.
+    /// Moves the full word to the others.
     fn put_word(&mut self) {
         let at = self.n_word_bytes();
-        if at == self.words.len() {
-            let mut words = std::mem::take(&mut self.words).into_vec();
-            words.reserve_exact(GROWTH_BYTES);
-            words.resize(at + GROWTH_BYTES, 0);
-            self.words = words.into_boxed_slice();
+        if at == self.words.bytes().len() {
+            self.words.grow();
         }
-        self.words[at..at + WORD_BYTES].copy_from_slice(&self.word.to_be_bytes());
+        self.words.bytes_mut()[at..at + WORD_BYTES].copy_from_slice(&self.word.to_be_bytes());
     }
 
     pub(super) fn write_prefixed(&mut self, prefix: u64, prefix_width: u32, value: u64, width: u32) {

@@ -82,7 +82,7 @@ impl HistogramBuilder {
             CountState::Int(counts) => size_of_val(&counts[..]),
             CountState::Float(counts) => size_of_val(&counts[..]),
         };
-        self.bits.capacity() + counts
+        self.bits.heap_bytes() + counts
     }
 
     /// Appends a sample that is later than the last one. `false`: it needs a chunk of its own, nothing was done.

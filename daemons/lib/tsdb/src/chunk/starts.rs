@@ -37,7 +37,7 @@ impl StartsBuilder {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.floats.heap_bytes() + self.starts.capacity()
+        self.floats.heap_bytes() + self.starts.heap_bytes()
     }
 
     pub(super) fn snapshot(&self) -> Chunk {

@@ -48,9 +48,6 @@ const MIN_SAMPLES_PER_SERIES: u64 = 32;
 const MAX_WAL_BYTES: u64 = 96 << 20;
 const MIN_WAL_BYTES_PER_SERIES: u64 = 64;
 
-/// Appenders flush themselves when memory is over the limit so many times: the maintenance does not keep up.
-const RELIEF_FACTOR: usize = 2;
-
 /// Nothing more is appended when memory is over the limit so many times: flushing fails, and goes on failing.
 const HARD_FACTOR: usize = 4;
 
@@ -140,7 +137,7 @@ impl Inner {
             return;
         }
         self.pressure.ask();
-        if self.head.chunk_bytes() < self.max_chunk_bytes().saturating_mul(RELIEF_FACTOR) {
+        if self.head.chunk_bytes() < self.relief_bytes() {
             return;
         }
         drop(self.flush_for_appenders(now_ms));
@@ -179,6 +176,13 @@ impl Inner {
 
     fn max_chunk_bytes(&self) -> usize {
         self.options.max_head_bytes.max(self.head.n_series().saturating_mul(MIN_BYTES_PER_SERIES))
+    }
+
+    /// Beyond this much in memory appenders flush themselves, or wait for the flush that is under way: maintenance does not
+    /// keep up. Not simply a multiple of the limit, which follows the number of series: a million of them that are sent as
+    /// fast as it goes would all have a second chunk while the first ones are written.
+    fn relief_bytes(&self) -> usize {
+        self.max_chunk_bytes().saturating_add(self.options.max_head_bytes)
     }
 
     fn max_samples(&self) -> u64 {
