@@ -106,13 +106,13 @@ impl Storage {
         Ok(outcomes)
     }
 
-    /// Appends markers of staleness at the end of a target. Those of series that got newer samples meanwhile, or that left
-    /// the head, are left out.
+    /// Appends markers of staleness at the end of a target. Those of series that got newer samples meanwhile, that never
+    /// had one, or that left the head, are left out.
     ///
     /// # Errors
     /// As [`append`](Self::append).
     pub fn append_ends(&self, rows: &[Sample]) -> Result<(), AppendError> {
-        self.db.append_in_order(rows, TimeMs(now_ms()))?;
+        self.db.append_ends(rows, TimeMs(now_ms()))?;
         self.is_dirty.store(true, Ordering::Release);
         Ok(())
     }

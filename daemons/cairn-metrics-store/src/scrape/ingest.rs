@@ -132,8 +132,9 @@ impl ScrapeState {
         };
         let format = scraped.body.as_ref().map_or(Format::Text, |page| page.format);
         self.cache.begin_scrape(format);
+        let mut new = Vec::new();
         let outcome = match scraped.body {
-            Ok(page) => self.store_page(page, time, pool, target, storage, &mut counts),
+            Ok(page) => self.store_page(page, time, pool, target, storage, &mut counts, &mut new),
             Err(error) => Err(error),
         };
         let stale = match &outcome {
@@ -145,11 +146,15 @@ impl ScrapeState {
                 live
             }
         };
-        // Some of its samples may have been stored before the database failed: what ends them comes after them.
+        // Some of its samples may have been stored before the database failed: what ends them comes after them, also in
+        // series that it brought first.
         let is_partly_stored = matches!(outcome, Err(ScrapeError::Storage(_)));
         let stale_time = if is_partly_stored { time.saturating_add(1) } else { time };
-        let stale: Vec<StoredSample> =
-            stale.into_iter().map(|series| stale_row(series, stale_time)).collect();
+        let stale_rows = |series: Vec<SeriesRef>| -> Vec<StoredSample> {
+            series.into_iter().map(|series| stale_row(series, stale_time)).collect()
+        };
+        let stale = stale_rows(stale);
+        let ended = if is_partly_stored { storage.append_ends(&stale_rows(new)) } else { Ok(()) };
         let values = [
             if outcome.is_ok() { 1.0 } else { 0.0 },
             scraped.duration.as_secs_f64(),
@@ -162,7 +167,7 @@ impl ScrapeState {
         ];
         let n_reports = if pool.has_extra_metrics { REPORTS.len() } else { N_USUAL_REPORTS };
         let written = self.append_reports(stale, &values[..n_reports], time, target, storage);
-        (counts, outcome.and(written.map_err(ScrapeError::from)))
+        (counts, outcome.and(ended.and(written).map_err(ScrapeError::from)))
     }
 
     /// The target is gone for good: marks everything that it showed, and its report series, as stale.
@@ -202,6 +207,7 @@ impl ScrapeState {
         target: &Target,
         storage: &Storage,
         counts: &mut Counts,
+        new: &mut Vec<SeriesRef>,
     ) -> Result<(), ScrapeError> {
         // A page without a byte is a good one in every format, as the peer has it.
         if page.bytes.is_empty() {
@@ -212,18 +218,19 @@ impl ScrapeState {
             let reader = Reader { cache: &mut self.cache, metadata: &mut metadata, pool, target, time };
             reader.read(page, counts)?
         };
-        self.append_rows(&rows, storage, counts)
+        *new = storage.resolve_all(&rows.new_labels.iter().collect::<Vec<_>>())?;
+        self.append_rows(&rows, new, storage, counts)
     }
 
     fn append_rows(
         &mut self,
         rows: &Rows,
+        new: &[SeriesRef],
         storage: &Storage,
         counts: &mut Counts,
     ) -> Result<(), ScrapeError> {
-        let new = storage.resolve_all(&rows.new_labels.iter().collect::<Vec<_>>())?;
         let sample = |row: &Row| SampleOf {
-            series: self.series_of(row.slot, &new),
+            series: self.series_of(row.slot, new),
             time_ms: row.time,
             value: row.value,
             start_ms: row.start,
@@ -246,9 +253,9 @@ impl ScrapeState {
             }
         }
         for (row, outcome) in rows.floats.iter().zip(outcomes) {
-            self.note(row.slot, row.is_tracked, outcome, &new, counts);
+            self.note(row.slot, row.is_tracked, outcome, new, counts);
         }
-        self.append_histograms(&rows.histograms, &new, storage, counts)?;
+        self.append_histograms(&rows.histograms, new, storage, counts)?;
         self.append_exemplars(&rows.exemplars, storage, counts)
     }
 

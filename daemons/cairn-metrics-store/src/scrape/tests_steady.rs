@@ -189,3 +189,40 @@ fn what_was_stored_of_a_page_before_the_disk_failed_is_ended() {
     assert_eq!((ends.get("old"), ends.get("new"), ends.get("h")), (ended, ended, ended));
     assert_eq!(ends.get("up"), Some(&(1000, false)));
 }
+
+#[test]
+fn new_series_of_a_long_page_are_ended_wherever_the_disk_failed() {
+    /// More than go to the log at once.
+    const N: usize = 10_050;
+    let page: String = (0..N).map(|n| format!("new{n} 1\n")).collect();
+    let mut n_partly_stored = 0;
+    for nth in 1.. {
+        let fs = Arc::new(cairn_disk::TwinFs::new());
+        let mut side =
+            Side::with("scrape_configs: [{job_name: app, static_configs: [{targets: ['h:1']}]}]", {
+                Storage::on(fs.clone())
+            });
+        fs.fail_nth_write(nth);
+        let (_, error, _) = side.scrape(&page, Format::Text, super::schedule::now_ms());
+        if error.is_none() {
+            break;
+        }
+        let selection = Selection { matchers: &[], start: TimeMs::MIN, end: TimeMs::MAX };
+        let stored: Vec<Vec<bool>> = side
+            .storage
+            .db()
+            .view()
+            .select(&selection)
+            .unwrap()
+            .iter()
+            .filter(|series| series.labels.get("__name__").is_some_and(|name| name.starts_with("new")))
+            .map(|series| series.values.iter().map(|value| is_stale(*value)).collect())
+            .collect();
+        // Behind the last of them it is the report series that failed, of a page that was stored whole.
+        if stored.len() < N {
+            assert!(stored.iter().all(|ends| *ends == [false, true]), "write {nth} failed: {stored:?}");
+            n_partly_stored += usize::from(!stored.is_empty());
+        }
+    }
+    assert!(n_partly_stored > 0, "some write lies between the first batch and the second");
+}

@@ -148,13 +148,13 @@ impl Db {
         self.inner.append(samples, Keep::Good, now.0)
     }
 
-    /// As [`append`](Self::append), but what is older than the newest sample of its series is out of order, also within
-    /// the window for late samples. For markers of staleness: one that comes behind samples says nothing.
+    /// As [`append`](Self::append), for markers of staleness that end series: what is not behind a sample of its series is
+    /// out of order, also within the window for late samples, and where there is no sample at all.
     ///
     /// # Errors
     /// As there.
-    pub fn append_in_order(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
-        self.inner.append(samples, Keep::InOrder, now.0)
+    pub fn append_ends(&self, samples: &[Sample], now: TimeMs) -> Result<Vec<Outcome>, AppendError> {
+        self.inner.append(samples, Keep::Ends, now.0)
     }
 
     /// As [`append`](Self::append), for callers that keep the references themselves.

@@ -27,8 +27,8 @@ const MAX_HISTOGRAMS: usize = 1000;
 pub(super) enum Keep {
     /// What is good of it.
     Good,
-    /// As `Good`, but nothing that is late, whatever the window.
-    InOrder,
+    /// As `Good`, but only behind samples: nothing that is late, whatever the window, nor in a series without a sample.
+    Ends,
     /// All of it if all of it is good, otherwise nothing.
     Whole,
 }
@@ -124,7 +124,7 @@ impl Inner {
         let first = (outcomes.samples.len(), outcomes.histograms.len());
         let mut commit = self.commit();
         let mut times = self.accepted_times(now_ms);
-        if unit.keep == Keep::InOrder {
+        if unit.keep == Keep::Ends {
             times.late_from = None;
         }
         let n_series = self.head.n_series();
@@ -274,6 +274,8 @@ fn judge_floats<R: Row>(
         let (SeriesRef(series), time, bits) = (row.series(), row.time_ms(), normal_bits(row.value()));
         let outcome = if let Err(outcome) = times.judge(time) {
             outcome
+        } else if unit.keep == Keep::Ends && !commit.has_samples(series) {
+            Outcome::OutOfOrder
         } else if bits == STALE_NAN_BITS && commit.ends_histograms(series, time) {
             judge_marker(commit, series, time, index, times, n_series)?
         } else {

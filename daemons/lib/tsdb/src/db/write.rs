@@ -91,6 +91,12 @@ impl Commit {
         })
     }
 
+    /// Whether the series ever had a sample. That it left the head is for [`judge`](Self::judge) to say.
+    pub(super) fn has_samples(&self, series: &MemSeries) -> bool {
+        let tip = self.tips.get(series.slot as usize);
+        tip.is_none_or(|tip| tip.id != series.id || tip.time != Tip::NEVER)
+    }
+
     /// Whether a marker at this time ends a series of histograms. A late one stays a float, which may be late.
     pub(super) fn ends_histograms(&self, series: &MemSeries, time: i64) -> bool {
         let tip = self.tips.get(series.slot as usize);

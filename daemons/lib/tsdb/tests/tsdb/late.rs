@@ -19,8 +19,11 @@ fn what_must_come_in_order_is_never_late() {
     append(&db, &labels("m", 1), newest, 1.0);
     let series = db.series_ref(&labels("m", 1)).unwrap();
     let marker = |time_ms| Sample { series: series.clone(), time_ms, value: f64::NAN, start_ms: 0 };
-    let outcomes = db.append_in_order(&[marker(newest - 100), marker(newest + 100)], NOW).unwrap();
+    let outcomes = db.append_ends(&[marker(newest - 100), marker(newest + 100)], NOW).unwrap();
     assert_eq!(outcomes, [Outcome::OutOfOrder, Outcome::Stored]);
+    let empty = db.series_ref(&labels("m", 2)).unwrap();
+    let marker = Sample { series: empty, time_ms: newest, value: f64::NAN, start_ms: 0 };
+    assert_eq!(db.append_ends(&[marker], NOW).unwrap(), [Outcome::OutOfOrder], "there is nothing to end");
 }
 
 #[test]
