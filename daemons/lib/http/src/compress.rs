@@ -45,16 +45,19 @@ impl Coding {
 }
 
 /// Which coding these request headers ask for: the one with the highest weight, and of equal ones the first of
-/// [`Coding::ALL`]. A client that says `*` gets gzip, which all of them read.
+/// [`Coding::ALL`]. A client that says `*` gets gzip, which all of them read; one that gives `identity` a higher weight
+/// than all codings gets none (RFC 9110, section 12.5.3).
 pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Coding> {
     let mut weights = [None; Coding::ALL.len()];
     let mut any = None;
+    let mut plain: f32 = 0.0;
     for value in headers.get_all(ACCEPT_ENCODING) {
         for item in value.to_str().unwrap_or("").split(',') {
             let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
             let weight = weight(parameters);
             match name.trim() {
                 "*" => any = Some(weight),
+                name if name.eq_ignore_ascii_case("identity") => plain = weight,
                 name => {
                     let named = |coding: &Coding| name.eq_ignore_ascii_case(coding.name());
                     if let Some(at) = Coding::ALL.iter().position(named) {
@@ -71,7 +74,8 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<Coding> {
             best = Some((coding, weight));
         }
     }
-    best.map(|(coding, _)| coding)
+    // Of equal weights the coding wins: whoever lists it wants it.
+    best.filter(|(_, weight)| *weight >= plain).map(|(coding, _)| coding)
 }
 
 /// The weight `q` among the parameters of an item, 1 when there is none or it is no number.
@@ -258,6 +262,12 @@ mod tests {
             ("*;q=0", None),
             ("gzip;q=-1", None),
             ("identity", None),
+            ("identity;q=1, zstd;q=0.1", None),
+            ("zstd;q=0.1, Identity", None),
+            ("gzip;q=0.5, identity;q=0.7, zstd;q=0.8", Some(Coding::Zstd)),
+            ("identity;q=0.5, *;q=0.1", None),
+            ("gzip, identity", Some(Coding::Gzip)),
+            ("identity;q=0, gzip;q=0.1", Some(Coding::Gzip)),
             ("", None),
         ] {
             assert_eq!(asked(value), want, "{value}");
