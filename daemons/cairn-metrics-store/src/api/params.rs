@@ -8,7 +8,7 @@ use cairn_http::body::{self, ReadBodyError};
 use cairn_model::duration::{DurationError, parse_prometheus};
 use cairn_model::gotext::quote;
 use cairn_model::number::parse_float;
-use cairn_model::time::parse_rfc3339;
+use cairn_model::time::parse_rfc3339_ms;
 use cairn_model::{Matcher, TimeMs};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
@@ -168,15 +168,16 @@ impl Params {
     }
 }
 
-/// Seconds since the epoch with a fraction, or RFC 3339. Rounded to milliseconds.
+/// Seconds since the epoch with a fraction, or RFC 3339 from the year 0000 to 9999. (The peer takes those years too, and counts
+/// wrongly where nanoseconds in 64 bits end, before 1678 and after 2262.) Rounded to milliseconds.
 pub(crate) fn parse_time(text: &str) -> Result<TimeMs, String> {
     if let Some(seconds) = parse_float(text)
         && !seconds.is_nan()
     {
         return Ok(TimeMs(to_ms(seconds)));
     }
-    if let Some(time) = parse_rfc3339(text) {
-        return Ok(time.to_ms());
+    if let Some(time) = parse_rfc3339_ms(text) {
+        return Ok(time);
     }
     match text {
         MIN_TIME => Ok(TimeMs::MIN),
@@ -232,6 +233,8 @@ mod tests {
             ("2026-11-02T13:00:00.5+01:00", 1_793_620_800_500),
             (MAX_TIME, i64::MAX),
             ("1e30", i64::MAX),
+            ("9999-12-31T23:59:59Z", 253_402_300_799_000),
+            ("0000-01-01T00:00:00Z", -62_167_219_200_000),
         ] {
             assert_eq!(parse_time(text), Ok(TimeMs(ms)), "{text}");
         }
