@@ -217,29 +217,6 @@ fn say(report: &mut dyn Write, line: &str) {
     let _ = writeln!(report, "{line}");
 }
 
-/// `1234567` as `1.2 MiB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, next);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
-}
-
 fn interrupted() -> anyhow::Error {
     anyhow!("interrupted; run the same again to go on")
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sizes_in_words() {
-        let sizes = [0, 1023, 1024, 1_234_567, 5 << 40, u64::MAX].map(super::size);
-        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.2 MiB", "5.0 TiB", "16777216.0 TiB"]);
-    }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cairn_model::number::human_bytes;
+
 use crate::positions::Entry;
 use crate::queue::Queue;
 use crate::shipper::DestinationStatus;
@@ -76,20 +78,6 @@ fn write_bytes(out: &mut String, class: &str, bytes: u64) {
     let _ = write!(out, "<td class=\"{class}\" title=\"{bytes} bytes\">{}</td>", human_bytes(bytes));
 }
 
-/// `0 B`, `1023 B`, `1.0 KiB`, `17.3 MiB`: rounded down, so that a size never looks larger than its limit.
-fn human_bytes(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    for (unit, bits) in UNITS {
-        let whole = bytes >> bits;
-        if whole > 0 {
-            let rest = bytes - (whole << bits);
-            // Below 2^40 * 10, so nothing overflows.
-            return format!("{whole}.{} {unit}", (rest * 10) >> bits);
-        }
-    }
-    format!("{bytes} B")
-}
-
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -110,21 +98,6 @@ mod tests {
         assert_eq!(escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
         let page = render(&[], &[], &Queue::new(100, || {}));
         assert!(page.ends_with("</html>\n"));
-    }
-
-    #[test]
-    fn sizes_are_for_people_and_rounded_down() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (8 << 20, "8.0 MiB"),
-            ((8 << 20) - 1, "7.9 MiB"),
-            (5 << 30, "5.0 GiB"),
-            (u64::MAX, "16777215.9 TiB"),
-        ] {
-            assert_eq!(human_bytes(bytes), text);
-        }
     }
 
     #[test]

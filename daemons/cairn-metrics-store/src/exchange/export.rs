@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use cairn_disk::{Fs, RealFs};
 use cairn_model::TimeMs;
+use cairn_model::number::human_bytes;
 use cairn_promblock::write::remove_leftovers;
 use cairn_promblock::{BlockWriter, Sample, Written};
 use cairn_promql::source::SeriesData;
@@ -14,7 +15,7 @@ use cairn_runtime::progress::Progress;
 use cairn_tsdb::Db;
 use tokio_util::sync::CancellationToken;
 
-use super::{ExportArgs, interrupted, open, say, size};
+use super::{ExportArgs, interrupted, open, say};
 
 /// Prometheus's shortest block; longer ones are multiples of it.
 const SHORTEST_MS: i64 = 2 * 3600 * 1000;
@@ -144,7 +145,7 @@ fn line(written: &Written) -> String {
         TimeMs(meta.max_time),
         stats.num_series,
         stats.num_samples,
-        size(*bytes),
+        human_bytes(*bytes),
         if *was_there { ", was there already" } else { "" },
     )
 }
@@ -170,7 +171,7 @@ impl Sums {
         let old = if *were_there > 0 { format!(" ({were_there} were there already)") } else { String::new() };
         say(
             report,
-            &format!("{blocks} blocks{old}, {samples} samples, {} in {}", size(*bytes), out.display()),
+            &format!("{blocks} blocks{old}, {samples} samples, {} in {}", human_bytes(*bytes), out.display()),
         );
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use cairn_disk::{Fs, RealFs};
 use cairn_model::TimeMs;
+use cairn_model::number::human_bytes;
 use cairn_promblock::meta::Meta;
 use cairn_promblock::read::{Found, SeriesEntry};
 use cairn_promblock::{BlockReader, META_FILE, PromBlockError, Sample, Ulid, Value, find_blocks};
@@ -16,7 +17,7 @@ use cairn_runtime::progress::Progress;
 use cairn_tsdb::{BlockId, BlockMeta, Db};
 use tokio_util::sync::CancellationToken;
 
-use super::{ImportArgs, interrupted, open, say, size};
+use super::{ImportArgs, interrupted, open, say};
 use crate::scrape::schedule::now_ms;
 
 /// So many damaged places of one block are named; the rest is counted.
@@ -126,7 +127,11 @@ fn import(
     let old = if were_there > 0 { format!(" ({were_there} were imported before)") } else { String::new() };
     say(
         report,
-        &format!("{blocks} blocks{old}, {samples} samples, {} from {}", size(bytes), size(from_bytes)),
+        &format!(
+            "{blocks} blocks{old}, {samples} samples, {} from {}",
+            human_bytes(bytes),
+            human_bytes(from_bytes)
+        ),
     );
     if let Some(oldest) = oldest {
         let oldest = TimeMs(oldest);

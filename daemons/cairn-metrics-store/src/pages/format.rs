@@ -1,23 +1,9 @@
-//! Sizes, times and numbers for people.
+//! Times and numbers for people; sizes are `cairn_model::number::human_bytes`.
 
 use std::time::Duration;
 
 use cairn_model::TimeMs;
 use maud::{Markup, html};
-
-/// `0 B`, `1.0 KiB`, `17.3 MiB`: rounded down, so that a size never looks larger than its limit.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
-    for (unit, bits) in UNITS {
-        let whole = bytes >> bits;
-        if whole > 0 {
-            let rest = bytes - (whole << bits);
-            // Below 2^40 * 10, so nothing overflows.
-            return format!("{whole}.{} {unit}", (rest * 10) >> bits);
-        }
-    }
-    format!("{bytes} B")
-}
 
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
@@ -68,7 +54,6 @@ mod tests {
 
     #[test]
     fn for_people() {
-        assert_eq!([0, 1023, 1024, (8 << 20) - 1].map(size), ["0 B", "1023 B", "1.0 KiB", "7.9 MiB"]);
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         for (ms, want) in [
             (0, "0.0 ms"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use cairn_model::number::human_bytes;
 use maud::{Markup, html};
 
 use super::{Page, facts, format, notice, replay_notice};
@@ -46,8 +47,8 @@ pub(crate) async fn page(State(app): State<App>) -> Response {
                     (
                         "Stored",
                         html! {
-                            (format::size(counters.blocks_bytes)) " in " (format::count(counters.blocks))
-                            " blocks, " (format::size(counters.wal_bytes)) " of log"
+                            (human_bytes(counters.blocks_bytes)) " in " (format::count(counters.blocks))
+                            " blocks, " (human_bytes(counters.wal_bytes)) " of log"
                         },
                     ),
                     ("Retention", html! { (shown_retention(&app.settings().retention)) }),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use cairn_model::TimeMs;
+use cairn_model::number::human_bytes;
 use cairn_tsdb::{BlockMeta, Counters, HeadStats};
 use maud::{Markup, html};
 
@@ -114,17 +115,17 @@ fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) ->
                 ("Label pairs", html! { (format::count(head.n_label_pairs as u64)) }),
                 ("Oldest sample", time(head.min_time_ms)),
                 ("Newest sample", time(head.max_time_ms)),
-                ("Log", html! { (format::size(counters.wal_bytes)) }),
+                ("Log", html! { (human_bytes(counters.wal_bytes)) }),
             ]))
         }
         div.columns {
             (list("Series by metric", "Metric", &head.series_by_metric, plain))
             (list("Values by label", "Label", &head.values_by_label, plain))
-            (list("Memory by label", "Label", &head.bytes_by_label, format::size))
+            (list("Memory by label", "Label", &head.bytes_by_label, human_bytes))
             (list("Series by pair", "Pair", &head.series_by_pair, plain))
         }
         section {
-            h2 { "Blocks " span.count { (blocks.len()) ", " (format::size(counters.blocks_bytes)) } }
+            h2 { "Blocks " span.count { (blocks.len()) ", " (human_bytes(counters.blocks_bytes)) } }
             @if blocks.is_empty() { p.muted { "Nothing has been written to a block yet." } } @else {
                 table.wide {
                     thead {
@@ -141,7 +142,7 @@ fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) ->
                                 td { (format::time(TimeMs(block.max_time_ms))) }
                                 td.n { (format::count(block.n_series)) }
                                 td.n { (format::count(block.n_samples)) }
-                                td.n { (format::size(block.index_bytes.saturating_add(block.chunks_bytes))) }
+                                td.n { (human_bytes(block.index_bytes.saturating_add(block.chunks_bytes))) }
                                 td.n { (block.level) }
                             }
                         }

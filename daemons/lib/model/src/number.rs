@@ -1,4 +1,4 @@
-//! Floats as Go prints and parses them.
+//! Floats as Go prints and parses them; sizes for people.
 
 use std::fmt::{self, Write};
 
@@ -179,6 +179,20 @@ fn parse_hex_float(text: &str) -> Option<f64> {
     Some(value * 2f64.powi(shift)).filter(|v| v.is_finite())
 }
 
+/// A size for people: `0 B`, `1023 B`, `1.0 KiB`, `17.3 MiB`. Rounded down, so that it never looks larger than its limit.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, bits) in UNITS {
+        let whole = bytes >> bits;
+        if whole > 0 {
+            let rest = bytes - (whole << bits);
+            // Below 2^40 * 10, so nothing overflows.
+            return format!("{whole}.{} {unit}", (rest * 10) >> bits);
+        }
+    }
+    format!("{bytes} B")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +246,21 @@ mod tests {
         assert!(parse_float("nan").is_some_and(f64::is_nan));
         for bad in ["", " 1", "1 ", "0x10", "1e999", "in", "+nan", "abc", "-", "1_0"] {
             assert_eq!(parse_float(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_for_people_and_rounded_down() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (8 << 20, "8.0 MiB"),
+            ((8 << 20) - 1, "7.9 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
         }
     }
 
