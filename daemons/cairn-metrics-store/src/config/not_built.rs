@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use cairn_runtime::config::about_key;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -15,10 +16,10 @@ struct Nothing(&'static str);
 
 impl Nothing {
     fn refuse<T, E: de::Error>(self) -> Result<T, E> {
-        Err(E::custom(format_args!(
-            "{} is not supported by this version; remove it or leave it empty",
-            self.0
-        )))
+        // The place is the key's: whoever has to remove it looks for that line, not for one inside of its value.
+        let key = self.0.rsplit('.').next().unwrap_or(self.0);
+        let message = format!("{} is not supported by this version; remove it or leave it empty", self.0);
+        Err(E::custom(about_key(key, message)))
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, about_key};
 pub use listen::{ListenAddr, ListenAddrError, OptionalListen};
 pub use secret::Secret;
 pub use toml_text::parse_toml;

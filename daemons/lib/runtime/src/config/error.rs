@@ -100,6 +100,23 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Around the name of a key in the message of a serde error; see [`about_key`]. Readers of YAML escape what cannot be printed.
+const ABOUT: [char; 2] = ['⟦', '⟧'];
+
+/// A message for a serde error that is about a key as a whole and not about the part of its value that is being read: a
+/// reader of this module points at the nearest such key above that part.
+pub fn about_key(key: &str, message: impl fmt::Display) -> String {
+    let [begin, end] = ABOUT;
+    format!("{begin}{key}{end}{message}")
+}
+
+/// The key that a message is about, where [`about_key`] made it, and the message alone.
+pub(super) fn split_about(message: &str) -> (Option<&str>, &str) {
+    let [begin, end] = ABOUT;
+    let split = message.strip_prefix(begin).and_then(|rest| rest.split_once(end));
+    split.map_or((None, message), |(key, message)| (Some(key), message))
+}
+
 /// Longest line that is shown with a caret; longer ones are data, not configuration.
 const MAX_SNIPPET_CHARS: usize = 200;
 

@@ -25,6 +25,28 @@ pub(super) fn offset_of(text: &str, line: usize, column: usize) -> usize {
     in_line.map_or(text.len(), |(offset, _)| line_start + offset)
 }
 
+/// Where the nearest `key:` (YAML) or `key =`, `[key]`, `[[key]]` (TOML) begins that stands at or before byte `offset`, outside of
+/// lines that are comments.
+pub(super) fn key_before(text: &str, offset: usize, key: &str) -> Option<usize> {
+    let mut end = offset.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    // The key itself may be where the error is.
+    let end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    text[..end].rmatch_indices(key).map(|(start, _)| start).filter(|start| *start <= offset).find(|start| {
+        let line_start = text[..*start].rfind('\n').map_or(0, |newline| newline + 1);
+        let before = &text[line_start..*start];
+        let after = &text[start + key.len()..];
+        let follows = after.trim_start_matches(['"', '\'', ' ', '\t']);
+        !before.trim_start().starts_with('#')
+            && !before.ends_with(is_word)
+            && !after.starts_with(is_word)
+            && follows.starts_with([':', '=', ']'])
+    })
+}
+
 /// Whether the value of this key must not be shown.
 pub(super) fn is_secret_key(key: &str) -> bool {
     let last = key.rsplit('.').next().unwrap_or(key).to_ascii_lowercase();
@@ -99,6 +121,22 @@ mod tests {
         check(7, "scrape_configs.static_configs.targets");
         check(8, "scrape_configs.static_configs.targets");
         check(9, "scrape_configs.static_configs.labels");
+    }
+
+    #[test]
+    fn the_nearest_key_above_a_value_is_found() {
+        let text = "rule_files:\n - a_sd: [x]\n   # b_sd: y\n   b_sd:\n    - role: b_sd\n[[c.b_sd]]\nrole = 1\n";
+        let check = |at: &str, key: &str, want: Option<usize>| {
+            let found = key_before(text, text.find(at).unwrap(), key);
+            assert_eq!(found, want, "{key} above {at}");
+        };
+        check("x]", "a_sd", text.find("a_sd"));
+        check("role: b", "b_sd", text.find("b_sd:\n"));
+        check("b_sd\n[[", "b_sd", text.find("b_sd:\n"));
+        check("role = 1", "b_sd", text.find("b_sd]]"));
+        check("b_sd:\n", "b_sd", text.find("b_sd:\n"));
+        check("x]", "b_sd", None);
+        check("role = 1", "files", None);
     }
 
     #[test]

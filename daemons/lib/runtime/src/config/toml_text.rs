@@ -7,8 +7,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, split_about};
 use super::expand::{SystemValues, Values, expand};
+use super::position::key_before;
 
 /// Reads TOML text. `path` only names it in errors.
 ///
@@ -30,8 +31,13 @@ fn parse_with<T: DeserializeOwned>(text: &str, path: &Path, values: &impl Values
         return Err(ConfigError::at(path, text, span, key, message));
     }
     T::deserialize(toml::de::Deserializer::from(table)).map_err(|error| {
-        let key = error.span().map(|span| key_at(text, &span)).unwrap_or_default();
-        to_error(&error, key)
+        let (about, message) = split_about(error.message().trim_end());
+        let span = error.span().map(|span| {
+            let key = about.and_then(|key| Some((key_before(text, span.start, key)?, key.len())));
+            key.map_or(span, |(start, len)| start..start + len)
+        });
+        let key = span.as_ref().map(|span| key_at(text, span)).unwrap_or_default();
+        ConfigError::at(path, text, span.unwrap_or(0..0), key, message.to_owned())
     })
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::error::ConfigError;
-use super::position::{offset_of, yaml_key_at};
+use super::error::{ConfigError, split_about};
+use super::position::{key_before, line_column, offset_of, yaml_key_at};
 
 /// Most nodes (scalars, lists, maps) after aliases are followed: what a bomb of aliases can cost.
 const MAX_NODES: usize = 250_000;
@@ -37,15 +37,20 @@ pub fn parse_yaml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Con
     serde_saphyr::from_str_with_options(text_or_map, options).map_err(|error| {
         let bare = error.without_snippet();
         let Some(location) = bare.location().filter(|location| location.line() > 0) else {
-            return ConfigError::rule(path, "", bare.to_string());
+            let message = bare.to_string();
+            return ConfigError::rule(path, "", split_about(&message).1);
         };
         let as_index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let (line, column) = (as_index(location.line()), as_index(location.column()));
         let start = offset_of(text, line, column);
+        let message = without_location(&bare.to_string());
+        let (about, message) = split_about(&message);
+        let key = about.and_then(|key| key_before(text, start, key));
+        let start = key.unwrap_or(start);
         let word = text[start..].find([' ', '\n', ',', ']', '}']).unwrap_or(text.len() - start);
         let word = text[start..start + word].trim_end_matches(':').len();
-        let message = without_location(&bare.to_string());
-        ConfigError::at(path, text, start..start + word, yaml_key_at(text, line), message)
+        let line = key.map_or(line, |key| line_column(text, key).line);
+        ConfigError::at(path, text, start..start + word, yaml_key_at(text, line), message.to_owned())
     })
 }
 
