@@ -20,8 +20,10 @@ pub struct WebAddress {
     external_path: String,
     /// As `external_path`.
     route_prefix: String,
-    /// Port of the listener.
-    port: u16,
+    /// The listener.
+    listen: SocketAddr,
+    /// Whether scheme and authority were given.
+    is_given: bool,
 }
 
 impl WebAddress {
@@ -37,7 +39,8 @@ impl WebAddress {
     ) -> Result<Self, String> {
         let external = external_url.unwrap_or("").trim_end_matches('/');
         let own_authority = || format!("{}:{}", crate::host::name(), listen.port());
-        let (scheme, authority, path) = if external.is_empty() || external.starts_with('/') {
+        let is_given = !(external.is_empty() || external.starts_with('/'));
+        let (scheme, authority, path) = if !is_given {
             ("http".to_owned(), own_authority(), external.to_owned())
         } else {
             let wrong = |reason: &str| {
@@ -67,7 +70,7 @@ impl WebAddress {
             }
             None => (external_path.clone(), external_path),
         };
-        Ok(Self { scheme, authority, external_path, route_prefix, port: listen.port() })
+        Ok(Self { scheme, authority, external_path, route_prefix, listen, is_given })
     }
 
     /// In front of every path that a browser asks for: empty, or `/a/b`.
@@ -91,6 +94,15 @@ impl WebAddress {
         format!("{}://{}{}", self.scheme, self.authority, self.external_path)
     }
 
+    /// As [`url`](Self::url), but where no host was given the address that is listened on, unless that is every address of the
+    /// machine: a listener on loopback is not found under the machine's name.
+    pub fn reachable_url(&self) -> String {
+        if self.is_given || self.listen.ip().is_unspecified() {
+            return self.url();
+        }
+        format!("{}://{}{}", self.scheme, self.listen, self.external_path)
+    }
+
     /// The address under which others reach a target. One on this machine gets the external host; the store itself, known
     /// by its port, the external scheme and port as well.
     pub fn global_url(&self, target_url: &str) -> String {
@@ -98,7 +110,7 @@ impl WebAddress {
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let port = LOOPBACK_HOSTS.iter().find_map(|host| authority.strip_prefix(host));
         match port {
-            Some(port) if port.strip_prefix(':').is_some_and(|port| port.parse() == Ok(self.port)) => {
+            Some(port) if port.strip_prefix(':').is_some_and(|port| port.parse() == Ok(self.listen.port())) => {
                 format!("{}://{}{path}", self.scheme, self.authority)
             }
             Some(port) if port.is_empty() || port.starts_with(':') => {
@@ -164,6 +176,16 @@ mod tests {
         let here = address("/x", "").unwrap();
         assert_eq!(here.url(), format!("http://{}:9090/x", crate::host::name()));
         assert_eq!(address("https://[::1]:1/x/", "").unwrap().url(), "https://[::1]:1/x");
+        assert_eq!(here.reachable_url(), "http://127.0.0.1:9090/x");
+        for (url, listen, want) in [
+            ("https://example.org", "127.0.0.1:9090", "https://example.org".to_owned()),
+            ("", "[::1]:9", "http://[::1]:9".to_owned()),
+            ("", "10.0.0.7:9", "http://10.0.0.7:9".to_owned()),
+            ("", "[::]:9", format!("http://{}:9", crate::host::name())),
+        ] {
+            let found = WebAddress::new(Some(url), None, listen.parse().unwrap()).unwrap();
+            assert_eq!(found.reachable_url(), want);
+        }
         assert_eq!(here.below_prefix("/x/api"), Some("/api"));
         assert_eq!(here.below_prefix("/x"), Some(""));
         assert_eq!(here.below_prefix("/xy"), None);

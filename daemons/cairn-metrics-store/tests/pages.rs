@@ -89,6 +89,7 @@ async fn every_page_shows_what_it_is_about() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_show_tables_graphs_and_errors() {
     let (_dir, _target, store) = running(&[]).await;
+    good_page(&store, "/", &[&format!("<code>http://{}/api/v1/write</code>", store.address)]).await;
     let ask = |expr: &str, more: &str| {
         let form = form_urlencoded::Serializer::new(String::new()).append_pair("g0.expr", expr).finish();
         format!("/query?{form}{more}")

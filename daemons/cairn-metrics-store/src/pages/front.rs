@@ -1,6 +1,5 @@
 //! `/`: what the store is, how it is, and where everything is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -28,11 +27,8 @@ const ADDRESSES: [(&str, &str); 6] = [
 pub(crate) async fn page(State(app): State<App>) -> Response {
     let state = match app.running() {
         Ok(running) => {
-            let (storage, manager) = (Arc::clone(&running.storage), Arc::clone(&running.manager));
-            // The head is walked to be counted: too long for an async thread.
-            let counted =
-                tokio::task::spawn_blocking(move || (storage.db().head_stats(0), storage.db().counters()));
-            let view = manager.view();
+            let counters = running.storage.db().counters();
+            let view = running.manager.view();
             let targets: Vec<Health> =
                 view.iter().flat_map(|pool| &pool.targets).map(|target| target.status().health).collect();
             let n_up = targets.iter().filter(|health| **health == Health::Up).count();
@@ -40,21 +36,18 @@ pub(crate) async fn page(State(app): State<App>) -> Response {
             let shown_targets = html! {
                 a href={ (base) "/targets" } { (n_up) " of " (targets.len()) " up" }
             };
-            match counted.await {
-                Ok((head, counters)) => Ok(vec![
-                    ("Targets", shown_targets),
-                    ("Series in memory", html! { (format::count(head.n_series as u64)) }),
-                    (
-                        "Stored",
-                        html! {
-                            (human_bytes(counters.blocks_bytes)) " in " (format::count(counters.blocks))
-                            " blocks, " (human_bytes(counters.wal_bytes)) " of log"
-                        },
-                    ),
-                    ("Retention", html! { (shown_retention(&app.settings().retention)) }),
-                ]),
-                Err(_panic) => Err(notice("bad", "counting the database broke off; the log says where")),
-            }
+            Ok(vec![
+                ("Targets", shown_targets),
+                ("Series in memory", html! { (format::count(counters.head_series)) }),
+                (
+                    "Stored",
+                    html! {
+                        (human_bytes(counters.blocks_bytes)) " in " (format::count(counters.blocks))
+                        " blocks, " (human_bytes(counters.wal_bytes)) " of log"
+                    },
+                ),
+                ("Retention", html! { (shown_retention(&app.settings().retention)) }),
+            ])
         }
         Err(_) => Err(replay_notice(&app)),
     };
@@ -68,7 +61,7 @@ fn shown_retention(retention: &str) -> &str {
 /// `state`: figures of the database, or why there are none.
 fn body(app: &App, state: Result<Vec<(&'static str, Markup)>, Markup>) -> Markup {
     let settings = app.settings();
-    let (base, url) = (settings.web.external_path(), settings.web.url());
+    let (base, url) = (settings.web.external_path(), settings.web.reachable_url());
     let reload = app.reload_state();
     let now = now_ms();
     let uptime = Duration::from_millis(now.saturating_sub(app.started_ms()).max(0).unsigned_abs());
