@@ -40,12 +40,27 @@ pub struct Running {
 }
 
 /// The outcome of the last reload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReloadState {
-    /// Whether the last file that was read is in use.
-    pub is_good: bool,
-    /// When the one in use was taken, milliseconds.
+    /// When the configuration in use was taken, milliseconds.
     pub taken_ms: i64,
+    /// The file that was read after it, unless that is the one in use.
+    pub refused: Option<Refused>,
+}
+
+/// A configuration that was not taken.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What is wrong with it.
+    pub reason: Arc<str>,
+    /// When that was, milliseconds.
+    pub at_ms: i64,
+}
+
+impl ReloadState {
+    fn taken_now() -> Self {
+        Self { taken_ms: now_ms(), refused: None }
+    }
 }
 
 /// What does not change while the daemon runs.
@@ -114,7 +129,7 @@ impl std::ops::Deref for App {
 impl App {
     /// The state before the database is open.
     pub fn new(settings: Settings, config: Config, metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
-        let reload = ReloadState { is_good: true, taken_ms: now_ms() };
+        let reload = ReloadState::taken_now();
         let shared = Shared {
             settings,
             config: RwLock::new((Arc::new(config), reload)),
@@ -163,7 +178,7 @@ impl App {
             running.apply(&config).await;
         }
         *self.config.write().unwrap_or_else(PoisonError::into_inner) =
-            (Arc::new(config), ReloadState { is_good: true, taken_ms: now_ms() });
+            (Arc::new(config), ReloadState::taken_now());
         self.note_reload(true);
         tracing::info!("configuration reloaded");
         Ok(())
@@ -171,7 +186,8 @@ impl App {
 
     fn refuse(&self, reason: &str) -> String {
         tracing::error!(error = reason, "configuration not reloaded, the old one stays");
-        self.config.write().unwrap_or_else(PoisonError::into_inner).1.is_good = false;
+        self.config.write().unwrap_or_else(PoisonError::into_inner).1.refused =
+            Some(Refused { reason: reason.into(), at_ms: now_ms() });
         self.note_reload(false);
         reason.to_owned()
     }
@@ -208,7 +224,7 @@ impl Shared {
 
     /// How the last reload went.
     pub fn reload_state(&self) -> ReloadState {
-        self.config.read().unwrap_or_else(PoisonError::into_inner).1
+        self.config.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
     /// When the daemon started, milliseconds.

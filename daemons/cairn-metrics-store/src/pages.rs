@@ -33,7 +33,7 @@ use http::{HeaderValue, StatusCode};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::api::error::{ApiError, NOT_OPEN};
-use crate::app::App;
+use crate::app::{App, Refused};
 
 pub(crate) use front::page as home;
 
@@ -159,6 +159,18 @@ impl Page {
 fn replay_notice(app: &App) -> Markup {
     let (first, last, current) = app.replay();
     notice("warn", &format!("The write-ahead log is being replayed: segment {current} of {first} to {last}."))
+}
+
+/// Says which configuration was not taken, and why.
+fn refused_notice(refused: Option<&Refused>) -> Markup {
+    html! {
+        @if let Some(refused) = refused {
+            div.notice.bad role="alert" {
+                "The last reload was refused; the configuration before it is in use."
+                pre { (refused.reason) }
+            }
+        }
+    }
 }
 
 /// A box with something to be told; `kind` is `bad`, `warn` or `info`.

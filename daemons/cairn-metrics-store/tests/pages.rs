@@ -87,6 +87,25 @@ async fn every_page_shows_what_it_is_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_was_refused_shows_its_reason() {
+    let (dir, _target, store) = running(&["--web.enable-lifecycle"]).await;
+    let file = dir.path().join("prometheus.yml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "scrape_configs:\n  - job_name: a\n    <script>: 1\n").unwrap();
+    assert_eq!(store.post("/-/reload", "").await.status, 500);
+    for path in ["/", "/status"] {
+        let wanted = ["The last reload was refused", "prometheus.yml:3:5", "&lt;script&gt;"];
+        good_page(&store, path, &wanted).await;
+    }
+    std::fs::write(&file, good).unwrap();
+    assert_eq!(store.post("/-/reload", "").await.status, 200);
+    for path in ["/", "/status"] {
+        assert!(!page(&store, path).await.body.contains("refused"), "{path}");
+    }
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn queries_show_tables_graphs_and_errors() {
     let (_dir, _target, store) = running(&[]).await;
     good_page(&store, "/", &[&format!("<code>http://{}/api/v1/write</code>", store.address)]).await;

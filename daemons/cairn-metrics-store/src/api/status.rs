@@ -52,7 +52,7 @@ pub(super) async fn runtimeinfo(State(app): State<App>) -> Answered {
         "CWD": directory,
         "hostname": crate::host::name(),
         "serverTime": time(now_ms()),
-        "reloadConfigSuccess": reload.is_good,
+        "reloadConfigSuccess": reload.refused.is_none(),
         "lastConfigTime": time(reload.taken_ms),
         "corruptionCount": 0,
         "goroutineCount": tokio::runtime::Handle::current().metrics().num_alive_tasks(),

@@ -7,7 +7,7 @@ use axum::response::Response;
 use cairn_model::number::human_bytes;
 use maud::{Markup, html};
 
-use super::{Page, facts, format, notice, replay_notice};
+use super::{Page, facts, format, notice, refused_notice, replay_notice};
 use crate::app::App;
 use crate::scrape::schedule::now_ms;
 use crate::target::Health;
@@ -91,9 +91,7 @@ fn body(app: &App, state: Result<Vec<(&'static str, Markup)>, Markup>) -> Markup
             button type="submit" { "Run" }
         }
         @if let Err(reason) = app.health.check() { (notice("warn", &format!("Not ready: {reason}"))) }
-        @if !reload.is_good {
-            (notice("bad", "The last reload was refused; the configuration before it is in use. The log says why."))
-        }
+        (refused_notice(reload.refused.as_ref()))
         section {
             h2 { "State" }
             (trouble)

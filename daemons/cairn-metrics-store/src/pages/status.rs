@@ -10,7 +10,7 @@ use cairn_model::number::human_bytes;
 use cairn_tsdb::{BlockMeta, Counters, HeadStats};
 use maud::{Markup, html};
 
-use super::{Page, facts, format};
+use super::{Page, facts, format, refused_notice};
 use crate::api::error::ApiError;
 use crate::app::App;
 use crate::scrape::schedule::now_ms;
@@ -25,6 +25,7 @@ pub(super) async fn status(State(app): State<App>) -> Response {
     let uptime = Duration::from_millis(now.saturating_sub(app.started_ms()).max(0).unsigned_abs());
     let switch = |is_on: bool| html! { @if is_on { "on" } @else { span.muted { "off" } } };
     let mut body = html! {
+        (refused_notice(reload.refused.as_ref()))
         section {
             h2 { "Process" }
             (facts([
@@ -33,7 +34,12 @@ pub(super) async fn status(State(app): State<App>) -> Response {
                 ("Host", html! { (crate::host::name()) }),
                 ("Started", html! { (format::time(TimeMs(app.started_ms()))) " UTC, " (format::span(uptime)) " ago" }),
                 ("Clock", html! { (format::time(TimeMs(now))) " UTC" }),
-                ("Last reload", html! { @if reload.is_good { "good" } @else { span.bad { "refused" } } }),
+                ("Last reload", html! {
+                    @match &reload.refused {
+                        None => { "good" }
+                        Some(refused) => { span.bad { "refused" } " " (format::ago(refused.at_ms, now)) }
+                    }
+                }),
                 ("Configuration of", html! { (format::time(TimeMs(reload.taken_ms))) " UTC" }),
                 ("Retention", html! { (settings.retention) }),
             ]))
