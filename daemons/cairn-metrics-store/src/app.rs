@@ -97,6 +97,8 @@ pub struct Shared {
     /// Numbers of the log's segments: first, last, the one being replayed.
     replay: [AtomicU64; 3],
     started_ms: i64,
+    /// What the start found damaged.
+    damage: OnceLock<Vec<String>>,
     reloading: tokio::sync::Mutex<()>,
     /// Bounds write requests that are worked on.
     pub writes: Arc<Semaphore>,
@@ -136,6 +138,7 @@ impl App {
             running: OnceLock::new(),
             replay: Default::default(),
             started_ms: now_ms(),
+            damage: OnceLock::new(),
             reloading: tokio::sync::Mutex::default(),
             writes: Arc::new(Semaphore::new(remote_write::places())),
             write_bodies: Budget::new(remote_write::BODY_BYTES),
@@ -230,6 +233,17 @@ impl Shared {
     /// When the daemon started, milliseconds.
     pub fn started_ms(&self) -> i64 {
         self.started_ms
+    }
+
+    /// What the start found damaged and left out, one line each.
+    pub fn damage(&self) -> &[String] {
+        self.damage.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what the start found damaged, once.
+    pub fn set_damage(&self, damage: Vec<String>) {
+        self.metrics.damage_at_start.set(i64::try_from(damage.len()).unwrap_or(i64::MAX));
+        let _ = self.damage.set(damage);
     }
 
     /// What does not change.

@@ -168,6 +168,7 @@ fn open_options(dir: &Path, retention: Retention, config: &Config) -> Options {
 
 /// Opens the database; replays its log.
 async fn open(app: App, options: Options) -> Result<Db, Failure> {
+    let opened_for = app.clone();
     let opening = tokio::task::spawn_blocking(move || {
         let blocks = Progress::new("open blocks", "blocks");
         let head = Progress::new("read checkpoint", "series");
@@ -191,6 +192,7 @@ async fn open(app: App, options: Options) -> Result<Db, Failure> {
     for damage in &report.damage {
         tracing::error!(damage, "part of the database is damaged and left out");
     }
+    opened_for.set_damage(report.damage);
     Ok(db)
 }
 

@@ -121,6 +121,8 @@ pub struct Metrics {
     pub reload_time: Gauge<f64, AtomicU64>,
     /// 1 once the API answers.
     pub ready: Gauge,
+    /// Parts of the database that the start found damaged.
+    pub damage_at_start: Gauge,
     http: HttpMetrics,
     store: Arc<OnceLock<Shown>>,
 }
@@ -257,6 +259,12 @@ impl Metrics {
             "When a configuration was last taken",
             reload_time.clone(),
         );
+        let damage_at_start = Gauge::default();
+        registry.register(
+            "cairn_metrics_store_damage_at_start",
+            "Parts of the database that the start found damaged and left out",
+            damage_at_start.clone(),
+        );
         let store = Arc::new(OnceLock::new());
         registry.register_collector(Box::new(StoreCollector(Arc::clone(&store))));
         Arc::new(Self {
@@ -270,6 +278,7 @@ impl Metrics {
             reload_ok,
             reload_time,
             ready,
+            damage_at_start,
             http,
             store,
         })

@@ -32,6 +32,36 @@ async fn samples_outlive_a_restart() {
     store.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_stays_in_sight_until_somebody_removes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("exemplars"), "neither magic nor version").unwrap();
+    // The start that finds it, and one after it.
+    for n_found in [1, 0] {
+        let store = Store::start(dir.path(), "{}").await;
+        let (status, front) = (store.get("/status").await.body, store.get("/").await.body);
+        assert!(status.contains("exemplars.damaged</code>"), "{status}");
+        assert_eq!(status.contains("The start found these parts"), n_found > 0, "{status}");
+        assert_eq!(front.contains("damaged parts"), n_found > 0, "{front}");
+        let metrics = store.get("/metrics").await.body;
+        for wanted in [
+            format!("\ncairn_metrics_store_damage_at_start {n_found}\n"),
+            "\ncairn_metrics_store_damage_set_aside 1\n".to_owned(),
+        ] {
+            assert!(metrics.contains(&wanted), "{wanted}: {metrics}");
+        }
+        let info = store.get("/api/v1/status/runtimeinfo").await.json();
+        assert_eq!(info["data"]["corruptionCount"], n_found);
+        store.stop().await;
+    }
+    std::fs::remove_file(data.join("exemplars.damaged")).unwrap();
+    let store = Store::start(dir.path(), "{}").await;
+    assert!(!store.get("/status").await.body.contains(".damaged"));
+    store.stop().await;
+}
+
 async fn failure(dir: &std::path::Path, listen: &str) -> String {
     let data = dir.display().to_string();
     let args = Args::try_parse_from(["store", "--data-dir", &data, "--listen", listen]).unwrap();

@@ -54,7 +54,7 @@ pub(super) async fn runtimeinfo(State(app): State<App>) -> Answered {
         "serverTime": time(now_ms()),
         "reloadConfigSuccess": reload.refused.is_none(),
         "lastConfigTime": time(reload.taken_ms),
-        "corruptionCount": 0,
+        "corruptionCount": app.damage().len(),
         "goroutineCount": tokio::runtime::Handle::current().metrics().num_alive_tasks(),
         "GOMAXPROCS": cores,
         "GOMEMLIMIT": 0,

@@ -86,6 +86,13 @@ fn encode_storage(encoder: &mut DescriptorEncoder<'_>, storage: &Storage) -> fmt
     gauge("blocks_loaded", "Blocks that are served", counters.blocks as f64)?;
     gauge("storage_blocks_bytes", "Bytes of blocks on disk", counters.blocks_bytes as f64)?;
     gauge("wal_storage_size_bytes", "Bytes of the write-ahead log", counters.wal_bytes as f64)?;
+    let metric = encoder.encode_descriptor(
+        "cairn_metrics_store_damage_set_aside",
+        "Parts of the database that lie set aside as damaged, until somebody removes them",
+        None,
+        MetricType::Gauge,
+    )?;
+    ConstGauge::new(storage.db().set_aside().len() as u64).encode(metric)?;
     for (name, help, value) in [
         ("head_series_created", "Series created", counters.series_created),
         ("head_series_removed", "Series that left the head", counters.series_removed),

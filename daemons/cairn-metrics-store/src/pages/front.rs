@@ -92,6 +92,12 @@ fn body(app: &App, state: Result<Vec<(&'static str, Markup)>, Markup>) -> Markup
         }
         @if let Err(reason) = app.health.check() { (notice("warn", &format!("Not ready: {reason}"))) }
         (refused_notice(reload.refused.as_ref()))
+        @if !app.damage().is_empty() {
+            p.notice.bad role="alert" {
+                "The start found " (app.damage().len()) " damaged parts of the database and left them out: "
+                a href={ (base) "/status#damage" } { "which" } "."
+            }
+        }
         section {
             h2 { "State" }
             (trouble)

@@ -1,5 +1,6 @@
 //! `/status`, `/tsdb-status`, `/flags`, `/config`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub(super) async fn status(State(app): State<App>) -> Response {
         }
     };
     if let Ok(running) = app.running() {
+        let storage = Arc::clone(&running.storage);
+        // Reads directories.
+        let aside = tokio::task::spawn_blocking(move || storage.db().set_aside()).await.unwrap_or_default();
+        body = html! { (body) (damage(app.damage(), &aside)) };
         let queries = running.engine.active();
         body = html! {
             (body)
@@ -83,6 +88,26 @@ pub(super) async fn status(State(app): State<App>) -> Response {
         };
     }
     Page::new("Status", "/status", body).respond(&app)
+}
+
+/// What is damaged: found by this start, and set aside by any.
+fn damage(at_start: &[String], aside: &[PathBuf]) -> Markup {
+    html! {
+        section #damage {
+            h2 { "Damage" }
+            @if at_start.is_empty() { p.muted { "The start found none." } } @else {
+                p { "The start found these parts of the database damaged and left them out:" }
+                ul { @for what in at_start { li.bad { (what) } } }
+            }
+            @if !aside.is_empty() {
+                p {
+                    "Set aside, by this start or by one before it. Nothing reads them; restore what they held from a backup, "
+                    "or remove them:"
+                }
+                ul { @for path in aside { li { code { (path.display()) } } } }
+            }
+        }
+    }
 }
 
 /// `/tsdb-status`

@@ -368,6 +368,11 @@ impl Db {
         self.inner.counters()
     }
 
+    /// What lies set aside as damaged (`.damaged`) in the data directory, until somebody removes it. Reads directories.
+    pub fn set_aside(&self) -> Vec<PathBuf> {
+        open::all_set_aside(&*self.inner.options.fs, &self.inner.options.dir)
+    }
+
     /// The segments of the log: first and current.
     pub fn wal_segments(&self) -> (u64, u64) {
         let (first, current) = self.inner.wal.segment_range();

@@ -258,6 +258,25 @@ pub(super) fn set_aside(fs: &dyn Fs, path: &Path, error: &dyn fmt::Display, dama
     damage.push(what);
 }
 
+/// What lies set aside in a data directory, by this start or by one before. A directory that cannot be listed has nothing.
+pub(super) fn all_set_aside(fs: &dyn Fs, dir: &Path) -> Vec<PathBuf> {
+    let entries = |dir: &Path| fs.list(dir).unwrap_or_default();
+    let blocks_dir = place::blocks(dir);
+    let mut found = Vec::new();
+    let mut look = |dir: &Path| {
+        let names = entries(dir).into_iter().map(|entry| entry.name);
+        found.extend(names.filter(|name| name.ends_with(DAMAGED_SUFFIX)).map(|name| dir.join(name)));
+    };
+    look(dir);
+    look(&blocks_dir);
+    for block in entries(&blocks_dir).into_iter().filter(|block| !block.name.ends_with(DAMAGED_SUFFIX)) {
+        // Its list of deletions, of which nothing can be told any more.
+        look(&blocks_dir.join(block.name));
+    }
+    found.sort();
+    found
+}
+
 /// Restores the newest readable checkpoint. Answers the first log segment to replay.
 fn restore_checkpoint(
     fs: &dyn Fs,
