@@ -7,6 +7,7 @@
 //! | `front.rs` | `/`: what the store is and how it is |
 //! | `query.rs`, `table.rs`, `graph.rs` | `/query`: an expression, its result as a table or drawn |
 //! | `targets.rs` | `/targets`, `/service-discovery` |
+//! | `rules.rs` | `/rules`, `/alerts` |
 //! | `status.rs` | `/status`, `/tsdb-status`, `/flags`, `/config` |
 //! | `format.rs` | sizes, times, numbers for people |
 //! | `style.css`, `icon.svg` | what they look like, by day and by night |
@@ -18,12 +19,13 @@ mod format;
 mod front;
 mod graph;
 mod query;
+mod rules;
 mod status;
 mod table;
 mod targets;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{
@@ -45,8 +47,10 @@ const STYLE: &str = include_str!("pages/style.css");
 const ICON: &str = include_str!("pages/icon.svg");
 
 /// The pages in the order of the menu: path and name.
-const MENU: [(&str, &str); 7] = [
+const MENU: [(&str, &str); 9] = [
     ("/query", "Query"),
+    ("/alerts", "Alerts"),
+    ("/rules", "Rules"),
     ("/targets", "Targets"),
     ("/service-discovery", "Discovery"),
     ("/status", "Status"),
@@ -60,21 +64,64 @@ pub(crate) fn router() -> Router<App> {
     Router::new()
         .route("/", get(front::page))
         .route("/query", get(query::page))
-        .route("/graph", get(graph_link))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
         .route("/targets", get(targets::targets))
         .route("/service-discovery", get(targets::discovery))
         .route("/status", get(status::status))
         .route("/tsdb-status", get(status::database))
         .route("/flags", get(status::flags))
         .route("/config", get(status::config))
+        .merge(links())
         .route("/assets/style.css", get(async || asset("text/css; charset=utf-8", STYLE)))
         .route("/favicon.svg", get(async || asset("image/svg+xml", ICON)))
 }
 
-/// `/graph`, as older links have it.
-async fn graph_link(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+/// Other paths of Prometheus's pages, and the page that has what is looked for there.
+const LINKS: [(&str, &str); 7] = [
+    ("/graph", "/query"),
+    ("/alertmanager-discovery", "/status#alertmanagers"),
+    ("/agent", "/"),
+    ("/starting", "/"),
+    ("/classic", "/"),
+    ("/new", "/"),
+    ("/favicon.ico", "/favicon.svg"),
+];
+
+fn links() -> Router<App> {
+    let mut links = Router::new();
+    for (from, to) in LINKS {
+        links = links.route(from, get(async move |State(app), RawQuery(query)| link(&app, to, query)));
+    }
+    // Pages of older versions that were there twice.
+    for from in ["/classic/{*page}", "/new/{*page}"] {
+        links = links.route(
+            from,
+            get(async |State(app), Path(page): Path<String>, RawQuery(query)| {
+                let known = MENU.iter().map(|(path, _)| *path).find(|path| path[1..] == page);
+                match (known, page.as_str()) {
+                    (Some(path), _) => link(&app, path, query),
+                    (None, "graph") => link(&app, "/query", query),
+                    (None, _) => (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
+                }
+            }),
+        );
+    }
+    links
+        .route("/consoles/{*page}", get(async || (StatusCode::NOT_FOUND, NO_CONSOLES)))
+        .route("/debug/{*page}", get(async || (StatusCode::NOT_FOUND, NO_PROFILES)))
+}
+
+const NO_CONSOLES: &str = "There are no console templates here; dashboards are Grafana's.\n";
+
+const NO_PROFILES: &str = "There are no profiles here: this store is not written in Go. What it does shows at /metrics and \
+                           /status; `perf record -g -p PID` on its machine tells where its time goes.\n";
+
+/// Sends the client to a page, with what it asked for.
+fn link(app: &App, to: &str, query: Option<String>) -> Response {
+    let (path, part) = to.split_at(to.find('#').unwrap_or(to.len()));
     let query = query.map_or(String::new(), |query| format!("?{query}"));
-    let place = format!("{}/query{query}", app.settings().web.external_path());
+    let place = format!("{}{path}{query}{part}", app.settings().web.external_path());
     (StatusCode::FOUND, [(LOCATION, place)]).into_response()
 }
 

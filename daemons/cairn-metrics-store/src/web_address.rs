@@ -110,7 +110,9 @@ impl WebAddress {
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let port = LOOPBACK_HOSTS.iter().find_map(|host| authority.strip_prefix(host));
         match port {
-            Some(port) if port.strip_prefix(':').is_some_and(|port| port.parse() == Ok(self.listen.port())) => {
+            Some(port)
+                if port.strip_prefix(':').is_some_and(|port| port.parse() == Ok(self.listen.port())) =>
+            {
                 format!("{}://{}{path}", self.scheme, self.authority)
             }
             Some(port) if port.is_empty() || port.starts_with(':') => {

@@ -72,11 +72,29 @@ async fn every_page_shows_what_it_is_about() {
     let found = page(&store, &format!("/targets?search={address}")).await.body;
     assert!(found.contains(&address) && !found.contains("127.0.0.1:1/"), "{found}");
 
-    let link = store.get("/graph?g0.expr=up&g0.tab=1").await;
-    // The client followed it, or shows it.
-    assert!(
-        link.status == 302 && link.header("location") == "/x/query?g0.expr=up&g0.tab=1" || link.status == 404
-    );
+    good_page(&store, "/rules", &["No recording or alerting rules", "href=\"/x/status#alertmanagers\""])
+        .await;
+    good_page(&store, "/alerts", &["No alerts"]).await;
+    good_page(&store, "/status", &["id=\"alertmanagers\""]).await;
+    good_page(&store, "/tsdb-status", &["Newest sample", " UTC</td>", "<th class=\"n\">Series</th>"]).await;
+    for (path, place) in [
+        ("/graph?g0.expr=up&g0.tab=1", "/query?g0.expr=up&g0.tab=1"),
+        ("/classic/graph?g0.expr=up", "/query?g0.expr=up"),
+        ("/classic/targets", "/targets"),
+        ("/new/tsdb-status", "/tsdb-status"),
+        ("/alertmanager-discovery", "/status#alertmanagers"),
+    ] {
+        let link = store.get(path).await;
+        assert_eq!((link.status, link.header("location")), (302, format!("/x{place}").as_str()), "{path}");
+    }
+    for (path, text) in [
+        ("/consoles/node.html", "no console templates"),
+        ("/debug/pprof/heap", "no profiles here"),
+        ("/classic/x", "no such page"),
+    ] {
+        let answer = store.get(path).await;
+        assert!(answer.status == 404 && answer.body.contains(text), "{path}: {answer:?}");
+    }
     for (path, kind) in [("/assets/style.css", "text/css; charset=utf-8"), ("/favicon.svg", "image/svg+xml")]
     {
         let answer = store.get(path).await;

@@ -54,7 +54,7 @@ pub(super) async fn status(State(app): State<App>) -> Response {
                 ("Reload and quit over HTTP", switch(settings.has_lifecycle)),
             ]))
         }
-        section {
+        section #alertmanagers {
             h2 { "Alertmanagers" }
             @if app.config().alertmanagers.is_empty() { p.muted { "None is configured." } }
             ul { @for url in &app.config().alertmanagers { li { code { (url) } } } }
@@ -134,8 +134,11 @@ pub(super) async fn database(State(app): State<App>) -> Response {
 }
 
 fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) -> Markup {
-    let time =
-        |ms: Option<i64>| html! { @match ms { Some(ms) => { (format::time(TimeMs(ms))) } None => { "–" } } };
+    let time = |ms: Option<i64>| {
+        html! {
+            @match ms { Some(ms) => { (format::time(TimeMs(ms))) " UTC" } None => { "–" } }
+        }
+    };
     let plain = format::count;
     html! {
         section {
@@ -150,10 +153,10 @@ fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) ->
             ]))
         }
         div.columns {
-            (list("Series by metric", "Metric", &head.series_by_metric, plain))
-            (list("Values by label", "Label", &head.values_by_label, plain))
-            (list("Memory by label", "Label", &head.bytes_by_label, human_bytes))
-            (list("Series by pair", "Pair", &head.series_by_pair, plain))
+            (list("Series by metric", ["Metric", "Series"], &head.series_by_metric, plain))
+            (list("Values by label", ["Label", "Values"], &head.values_by_label, plain))
+            (list("Memory by label", ["Label", "Of values"], &head.bytes_by_label, human_bytes))
+            (list("Series by pair", ["Pair", "Series"], &head.series_by_pair, plain))
         }
         section {
             h2 { "Blocks " span.count { (blocks.len()) ", " (human_bytes(counters.blocks_bytes)) } }
@@ -161,7 +164,7 @@ fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) ->
                 table.wide {
                     thead {
                         tr {
-                            th { "Block" } th { "From" } th { "To" } th.n { "Series" } th.n { "Samples" }
+                            th { "Block" } th { "From (UTC)" } th { "To (UTC)" } th.n { "Series" } th.n { "Samples" }
                             th.n { "Size" } th.n { "Level" }
                         }
                     }
@@ -184,12 +187,17 @@ fn database_body(head: &HeadStats, counters: &Counters, blocks: &[BlockMeta]) ->
     }
 }
 
-fn list(title: &str, kind: &str, entries: &[(String, u64)], shown: impl Fn(u64) -> String) -> Markup {
+fn list(
+    title: &str,
+    [kind, number]: [&str; 2],
+    entries: &[(String, u64)],
+    shown: impl Fn(u64) -> String,
+) -> Markup {
     html! {
         section {
             h2 { (title) }
             table.wide {
-                thead { tr { th { (kind) } th.n { "" } } }
+                thead { tr { th { (kind) } th.n { (number) } } }
                 tbody {
                     @for (name, value) in entries { tr { td.url { (name) } td.n { (shown(*value)) } } }
                 }

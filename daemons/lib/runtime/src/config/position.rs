@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_nearest_key_above_a_value_is_found() {
-        let text = "rule_files:\n - a_sd: [x]\n   # b_sd: y\n   b_sd:\n    - role: b_sd\n[[c.b_sd]]\nrole = 1\n";
+        let text =
+            "rule_files:\n - a_sd: [x]\n   # b_sd: y\n   b_sd:\n    - role: b_sd\n[[c.b_sd]]\nrole = 1\n";
         let check = |at: &str, key: &str, want: Option<usize>| {
             let found = key_before(text, text.find(at).unwrap(), key);
             assert_eq!(found, want, "{key} above {at}");
