@@ -136,9 +136,9 @@ async fn queries_show_tables_graphs_and_errors() {
     good_page(&store, &ask("1 + 1", ""), &["scalar"]).await;
     good_page(&store, &ask("app_size > 99", ""), &["Nothing: no series"]).await;
     good_page(&store, &ask("quantile(2, app_size)", ""), &["notice warn", "PromQL warning"]).await;
-    let graph = ["<svg class=\"graph\"", "<path class=\"line c1\"", "&lt;img src=x", "class=\"legend\""];
+    let graph = ["<svg class=\"graph\"", "<path class=\"line c1 d0\"", "&lt;img src=x", "class=\"legend\""];
     good_page(&store, &ask("app_size", "&g0.tab=0&g0.range_input=1m&g0.step_input=1"), &graph).await;
-    good_page(&store, &ask("vector(1)", "&g0.tab=graph"), &["<path class=\"line c0\""]).await;
+    good_page(&store, &ask("vector(1)", "&g0.tab=graph"), &["<path class=\"line c0 d0\""]).await;
     for (path, status, text) in [
         (ask("sum(", ""), 400, "parse error"),
         (ask(HOSTILE, ""), 400, "&lt;img src=x"),

@@ -11,8 +11,11 @@ use super::{format, notice, table};
 
 /// Most series that are drawn: more are no picture.
 const MAX_SERIES: usize = 100;
-/// Colours of the style sheet.
-const N_COLOURS: usize = 10;
+/// Colours of the style sheet. A line that is the first of its colour is drawn through, the next ones in
+/// [patterns](N_PATTERNS) of dashes, so that no two lines look the same.
+const N_COLOURS: usize = 20;
+/// Patterns of dashes of the style sheet; the first is none.
+const N_PATTERNS: usize = MAX_SERIES.div_ceil(N_COLOURS);
 
 /// Size of the picture, and of what is around the plot.
 const WIDTH: f64 = 1120.0;
@@ -84,8 +87,8 @@ pub(super) fn draw(graph: &Graph<'_>) -> Markup {
         ul.legend {
             @for (index, one) in drawn.iter().enumerate() {
                 li {
-                    svg.swatch width="14" height="10" aria-hidden="true" {
-                        rect.(colour(index)) width="14" height="10" rx="2" {}
+                    svg.swatch width="30" height="10" aria-hidden="true" {
+                        line class=(look(index)) x1="1" x2="29" y1="5" y2="5" {}
                     }
                     " " (table::metric(&one.labels))
                     @if let Some(last) = one.points.last() { " " span.muted { (general_float(last.value)) } }
@@ -95,8 +98,9 @@ pub(super) fn draw(graph: &Graph<'_>) -> Markup {
     }
 }
 
-fn colour(index: usize) -> String {
-    format!("c{}", index % N_COLOURS)
+/// Classes of a line: colour and dashes.
+fn look(index: usize) -> String {
+    format!("c{} d{}", index % N_COLOURS, index / N_COLOURS % N_PATTERNS)
 }
 
 /// Borders of the axis and the distance of its lines: round numbers around the values.
@@ -143,7 +147,7 @@ fn picture(graph: &Graph<'_>, drawn: &[&MatrixSeries], low: f64, high: f64, step
                 text.axis x=(coordinate(scale.x(time))) y=(bottom + 20.0) text-anchor="middle" { (text) }
             }
             @for (index, one) in drawn.iter().enumerate() {
-                path.line.(colour(index)) d=(path(one, graph.step_ms, &scale)) {
+                path class={ "line " (look(index)) } d=(path(one, graph.step_ms, &scale)) {
                     title { (one.labels) }
                 }
             }
@@ -210,6 +214,7 @@ fn axis_number(value: f64, step: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use cairn_model::Labels;
@@ -261,6 +266,48 @@ mod tests {
         assert!(drawn(&[]).contains("nothing to draw"));
         let many: Vec<MatrixSeries> = (0..MAX_SERIES + 5).map(|i| series(&i.to_string(), &[1.0])).collect();
         assert!(drawn(&many).contains("5 more series are not drawn"));
+    }
+
+    #[test]
+    fn no_two_lines_look_the_same() {
+        let looks: BTreeSet<String> = (0..MAX_SERIES).map(look).collect();
+        assert_eq!(looks.len(), MAX_SERIES);
+        let style = super::super::STYLE;
+        for class in looks.iter().flat_map(|look| look.split(' ')).filter(|class| *class != "d0") {
+            assert!(style.contains(&format!(".{class} {{")), "{class} is not in the style sheet");
+        }
+    }
+
+    /// Luminance as WCAG 2 has it, of `#rrggbb` or `#rgb`.
+    fn luminance(colour: &str) -> f64 {
+        let digits: Vec<u32> = colour[1..].chars().map(|c| c.to_digit(16).unwrap()).collect();
+        let parts: Vec<f64> = match digits[..] {
+            [r, g, b] => [r, g, b].map(|digit| f64::from(digit * 17)).to_vec(),
+            _ => digits.chunks(2).map(|pair| f64::from(pair[0] * 16 + pair[1])).collect(),
+        };
+        let linear = |part: f64| {
+            let part = part / 255.0;
+            if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(parts[0]) + 0.7152 * linear(parts[1]) + 0.0722 * linear(parts[2])
+    }
+
+    #[test]
+    fn lines_stand_out_by_day_and_by_night() {
+        let style = super::super::STYLE;
+        let (day, night) = style.split_once("prefers-color-scheme: dark").unwrap();
+        for sheet in [day, night] {
+            let colour = |name: &str| {
+                let (_, rest) = sheet.split_once(&format!("--{name}: ")).unwrap_or_else(|| panic!("{name}"));
+                rest.split(';').next().unwrap()
+            };
+            let back = luminance(colour("card"));
+            for index in 0..N_COLOURS {
+                let line = luminance(colour(&format!("c{index}")));
+                let contrast = (line.max(back) + 0.05) / (line.min(back) + 0.05);
+                assert!(contrast >= 3.0, "--c{index}: {contrast}");
+            }
+        }
     }
 
     #[test]
