@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `pages.rs` | routes, headers, the frame around every page |
 //! | `front.rs` | `/`: what the store is and how it is |
-//! | `query.rs`, `table.rs`, `graph.rs` | `/query`: an expression, its result as a table or drawn |
+//! | `query.rs`, `panel.rs`, `table.rs`, `graph.rs` | `/query`: expressions with their parameters, results as tables or drawn |
 //! | `targets.rs` | `/targets`, `/service-discovery` |
 //! | `rules.rs` | `/rules`, `/alerts` |
 //! | `status.rs` | `/status`, `/tsdb-status`, `/flags`, `/config` |
@@ -18,6 +18,7 @@
 mod format;
 mod front;
 mod graph;
+mod panel;
 mod query;
 mod rules;
 mod status;

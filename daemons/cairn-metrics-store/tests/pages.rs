@@ -139,6 +139,21 @@ async fn queries_show_tables_graphs_and_errors() {
     let graph = ["<svg class=\"graph\"", "<path class=\"line c1 d0\"", "&lt;img src=x", "class=\"legend\""];
     good_page(&store, &ask("app_size", "&g0.tab=0&g0.range_input=1m&g0.step_input=1"), &graph).await;
     good_page(&store, &ask("vector(1)", "&g0.tab=graph"), &["<path class=\"line c0 d0\""]).await;
+    let panels = ask(
+        "app_size",
+        "&g0.tab=table&g0.moment_input=2001-02-03+04:05:06&g1.expr=1%2B2&g1.tab=graph&g2.expr=sum(",
+    );
+    let answer = page(&store, &panels).await;
+    assert_eq!(answer.status, 400, "{}", answer.body);
+    for text in [
+        "2001-02-03 04:05:06",
+        "Nothing: no series",
+        "name=\"g1.expr\"",
+        "<path class=\"line c0 d0\"",
+        "parse error",
+    ] {
+        assert!(answer.body.contains(text), "{text}: {}", answer.body);
+    }
     for (path, status, text) in [
         (ask("sum(", ""), 400, "parse error"),
         (ask(HOSTILE, ""), 400, "&lt;img src=x"),
