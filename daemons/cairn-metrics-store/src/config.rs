@@ -9,8 +9,10 @@
 //! | [`query`] | limits and features of queries, of file and flags |
 //! | [`resolve`] | defaults, cross-field checks, compiled rules: what the daemon runs on; `resolve_pool.rs` for a job, `resolve_discovery.rs` for service discovery, `resolve_external.rs` for external labels and Alertmanagers |
 //! | [`units`] | durations and sizes |
+//! | [`mod@check_files`] | the files that a configuration names, for `--check-config` |
 //! | [`not_built`] | keys that are known and refused because nothing serves them yet |
 
+pub mod check_files;
 pub mod file;
 pub mod file_discovery;
 pub mod file_otlp;

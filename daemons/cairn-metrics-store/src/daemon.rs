@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api;
 use crate::app::{App, Running, Settings};
 use crate::cli::{Args, Retention};
+use crate::config::check_files;
 use crate::config::resolve::Config;
 use crate::engine::{Engine, EngineOptions};
 use crate::foreign;
@@ -45,8 +46,26 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(30);
 pub fn load(args: &Args) -> Result<Config, Failure> {
     args.check()?;
     let config = args.source().load("localhost:9090")?;
+    args.listen(&config)?;
     args.web_address(&config, SocketAddr::from(([127, 0, 0, 1], 9090)))?;
+    cors_origin(args)?;
     Ok(config)
+}
+
+/// Looks at the files that a configuration names, as [`load`] does not.
+///
+/// # Errors
+/// [`Failure::Config`] with a line for each file that is missing or bad.
+pub fn check_files(config: &Config) -> Result<(), Failure> {
+    match check_files::check_files(config) {
+        wrong if wrong.is_empty() => Ok(()),
+        wrong => Err(Failure::config(anyhow::anyhow!(wrong.join("\n")))),
+    }
+}
+
+fn cors_origin(args: &Args) -> Result<regex::Regex, Failure> {
+    cairn_model::goregex::compile_anchored(&args.cors_origin)
+        .map_err(|error| Failure::config(anyhow::Error::new(error).context("--web.cors.origin")))
 }
 
 /// Runs until told to stop. `config` is what [`load`] gave for `args`.
@@ -133,8 +152,7 @@ fn settings(
     data_dir: &Path,
     retention: Retention,
 ) -> Result<Settings, Failure> {
-    let cors_origin = cairn_model::goregex::compile_anchored(&args.cors_origin)
-        .map_err(|error| Failure::config(anyhow::Error::new(error).context("--web.cors.origin")))?;
+    let cors_origin = cors_origin(args)?;
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { String::new() };
     let own_address =
         if host.is_empty() { address.to_string() } else { format!("{host}:{}", address.port()) };

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         }
         let config = daemon::load(&args)?;
         if args.common.check_config {
+            daemon::check_files(&config)?;
             config::report_good(&ConfigSource::from(args.source()));
             return Ok(());
         }

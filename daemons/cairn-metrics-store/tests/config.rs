@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
+use cairn_metrics_store::cli::Args;
 use cairn_metrics_store::config::Source;
+use cairn_metrics_store::daemon;
+use clap::Parser;
 
 fn files(kind: &str) -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/config");
@@ -62,6 +65,50 @@ fn what_is_shown_reads_back_as_the_same_configuration() {
         assert!(has_secrets || again.pools.iter().zip(&config.pools).all(|(a, b)| a.raw == b.raw));
         assert!(!config.yaml.contains("hunter2"), "{}", config.yaml);
     }
+}
+
+#[test]
+fn checking_looks_at_the_files_that_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |name: &str, text: &str, flags: &[&str]| -> Result<(), String> {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let file = path.display().to_string();
+        let words = ["store", "--config", &file].into_iter().chain(flags.iter().copied());
+        let args = Args::try_parse_from(words).unwrap();
+        daemon::load(&args).and_then(|config| daemon::check_files(&config)).map_err(|error| {
+            assert_eq!(error.code(), 78);
+            error.to_string()
+        })
+    };
+    std::fs::write(dir.path().join("good.json"), "[{\"targets\": [\"a:1\"]}]").unwrap();
+    std::fs::write(dir.path().join("bad.json"), "[{\"targets\": [\"a/1\"]}]").unwrap();
+    let good = "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [good.json, later.json]}]\n";
+    check("good.yml", good, &[]).unwrap();
+    let error = check(
+        "bad.yml",
+        "scrape_configs:\n- job_name: a\n  basic_auth: {username: u, password_file: pw}\n  tls_config: {ca_file: ca.pem}\n\
+         - job_name: b\n  bearer_token_file: /none/token\n\
+         - job_name: c\n  file_sd_configs: [{files: ['*.json']}]\n  http_sd_configs: [{url: 'http://x', tls_config: {cert_file: c, key_file: k}}]\n",
+        &[],
+    )
+    .unwrap_err();
+    let wanted = [
+        "job \"a\": read {}/pw: No such file",
+        "job \"a\": read {}/ca.pem: No such file",
+        "job \"b\": read /none/token: No such file",
+        "job \"c\": file_sd_configs[0]: {}/bad.json: ",
+        "job \"c\": http_sd_configs[0]: read {}/c: No such file",
+    ];
+    assert_eq!(error.lines().count(), wanted.len(), "{error}");
+    for want in wanted {
+        let want = want.replace("{}", &dir.path().display().to_string());
+        assert!(error.contains(&want), "{want}: {error}");
+    }
+    let error = check("good.yml", good, &["--web.cors.origin=("]).unwrap_err();
+    assert!(error.contains("--web.cors.origin"), "{error}");
+    let error = check("listen.toml", "listen = \"nowhere\"\n", &[]).unwrap_err();
+    assert!(error.contains("listen"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use cairn_runtime::config::load_yaml;
+use cairn_runtime::config::{ConfigError, load_yaml};
 
 use crate::config::file::StaticConfig;
 use crate::config::resolve::check_group;
@@ -81,12 +81,19 @@ impl FileProvider {
     }
 }
 
+/// What is wrong with the files that are there, one line each. That there is none yet is no mistake.
+pub(crate) fn check(sd: &FileSd) -> Vec<String> {
+    let paths = sd.patterns.iter().flat_map(|pattern| matching(pattern));
+    paths.filter_map(|path| read_file(path).1.err()).collect()
+}
+
 fn read_file(path: PathBuf) -> (PathBuf, Result<Vec<StaticConfig>, String>) {
     // JSON is YAML, so one reader does for both.
     let groups =
         load_yaml::<Vec<StaticConfig>>(&path).map_err(|error| error.to_string()).and_then(|groups| {
             for (index, group) in groups.iter().enumerate() {
-                check_group(group, &format!("[{index}]")).map_err(|error| error.to_string())?;
+                check_group(group, &format!("[{index}]"))
+                    .map_err(|error| ConfigError::rule(&path, &error.place, error.message).to_string())?;
             }
             Ok(groups)
         });

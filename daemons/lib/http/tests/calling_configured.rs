@@ -54,6 +54,45 @@ fn trusting(authority: &Authority) -> TlsConfig {
     TlsConfig { ca: Some(Pem::Inline(authority.pem())), ..TlsConfig::default() }
 }
 
+#[test]
+fn files_are_checked_before_they_are_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let authority = Authority::new();
+    write("ca.pem", &authority.pem());
+    write("pw", "hunter2\n");
+    write("latin1", "x");
+    std::fs::write(dir.path().join("latin1"), [0xe9]).unwrap();
+    let check = |json: &str, wanted: &[&str]| {
+        let found = configured(json, dir.path()).unwrap().check_files();
+        assert_eq!(found.len(), wanted.len(), "{json}: {found:?}");
+        for (line, text) in found.iter().zip(wanted) {
+            assert!(line.contains(text) && !line.contains("hunter2"), "{json}: {line}");
+        }
+    };
+    check("{}", &[]);
+    check(
+        r#"{"basic_auth": {"username": "a", "password_file": "pw"}, "tls_config": {"ca_file": "ca.pem"}}"#,
+        &[],
+    );
+    check(
+        r#"{"basic_auth": {"username_file": "gone", "password_file": "latin1"}}"#,
+        &["gone: No such", "not UTF-8"],
+    );
+    check(r#"{"bearer_token_file": "token"}"#, &["/token: No such file"]);
+    check(r#"{"authorization": {"credentials_file": "."}}"#, &["directory"]);
+    check(r#"{"http_headers": {"X-A": {"files": ["pw", "h"]}}}"#, &["/h: No such file"]);
+    check(
+        r#"{"tls_config": {"ca_file": "pw", "cert_file": "ca.pem", "key_file": "k"}}"#,
+        &["pw: no certificate", "/k: "],
+    );
+    check(r#"{"tls_config": {"cert_file": "c", "key_file": "pw"}}"#, &["/c: No such file"]);
+    check(
+        r#"{"oauth2": {"client_id": "a", "client_secret_file": "s", "token_url": "http://x", "tls_config": {"ca_file": "ca"}}}"#,
+        &["/s: No such file", "/ca: No such file"],
+    );
+}
+
 #[tokio::test]
 async fn certificates_are_checked() {
     let authority = Authority::new();

@@ -46,6 +46,27 @@ impl Default for ClientConfig {
     }
 }
 
+impl ClientConfig {
+    /// Reads each file of credentials and certificates once, and says what is wrong with them, one line each. Nothing is
+    /// asked for on the way: a client reads its files when it uses them, so that they may also come later. Blocking.
+    pub fn check_files(&self) -> Vec<String> {
+        let oauth2 = match &self.auth {
+            Auth::OAuth2(config) => Some(config),
+            _ => None,
+        };
+        let mut sources: Vec<&SecretSource> = self.headers.iter().map(|(_, source)| source).collect();
+        match &self.auth {
+            Auth::None => {}
+            Auth::Basic { username, password } => sources.extend([username, password]),
+            Auth::Header { credentials, .. } => sources.push(credentials),
+            Auth::OAuth2(config) => sources.push(&config.client_secret),
+        }
+        let secrets = sources.into_iter().filter_map(|source| source.read_now().err());
+        let tls = std::iter::once(&self.tls).chain(oauth2.map(|config| &config.tls));
+        secrets.chain(tls.flat_map(TlsConfig::check_files)).collect()
+    }
+}
+
 /// The header `Authorization`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Auth {

@@ -63,11 +63,21 @@ impl SecretSource {
     pub(crate) async fn read(&self) -> Result<Secret, String> {
         match self {
             Self::Inline(secret) => Ok(secret.clone()),
+            Self::File(_) => {
+                let source = self.clone();
+                let read = tokio::task::spawn_blocking(move || source.read_now()).await;
+                read.map_err(|error| error.to_string())?
+            }
+        }
+    }
+
+    /// As [`read`](Self::read), blocking.
+    pub(super) fn read_now(&self) -> Result<Secret, String> {
+        match self {
+            Self::Inline(secret) => Ok(secret.clone()),
             Self::File(path) => {
-                let path = path.clone();
-                let read = tokio::task::spawn_blocking(move || read_capped(&path)).await;
-                let bytes = read.map_err(|error| error.to_string())??;
-                let text = String::from_utf8(bytes).map_err(|_| "the credential is not UTF-8".to_owned())?;
+                let text = String::from_utf8(read_capped(path)?)
+                    .map_err(|_| format!("read {}: the credential is not UTF-8", path.display()))?;
                 Ok(Secret::new(text.trim()))
             }
         }

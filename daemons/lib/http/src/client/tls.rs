@@ -35,6 +35,14 @@ impl TlsConfig {
         files.into_iter().map(|path| (path.to_owned(), stamp(path))).collect()
     }
 
+    /// What is wrong with the files of certificates and keys, one line each.
+    pub(super) fn check_files(&self) -> Vec<String> {
+        // Whom the system trusts is not this configuration's.
+        let roots = self.ca.as_ref().and_then(|_| self.roots().err());
+        let own = Self { ca: None, skips_verification: true, ..self.clone() };
+        roots.into_iter().chain(own.build().err()).collect()
+    }
+
     /// What rustls takes. Reads the files: blocking.
     ///
     /// # Errors
