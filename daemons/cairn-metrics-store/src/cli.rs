@@ -1,4 +1,4 @@
-//! The command line: Cairn's flags, and those of Prometheus that have a meaning here.
+//! The command line: Cairn's flags, and those of Prometheus that have a meaning here; `cli_not_taken.rs` has the others.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cairn_runtime::logging::{LogFormat, LogLevel};
 use cairn_runtime::{CommonArgs, Failure, ListenAddr, args};
 
+use crate::cli_not_taken;
 use crate::cli_query::QueryArgs;
 use crate::config::Source;
 use crate::config::resolve::Config;
@@ -30,7 +31,8 @@ const DEFAULT_RETENTION: PromDuration = PromDuration::from_ms(15 * 24 * 3_600_00
     name = "cairn-metrics-store",
     version,
     about = "Metrics store with Prometheus's configuration and API",
-    args_conflicts_with_subcommands = true
+    args_conflicts_with_subcommands = true,
+    after_help = cli_not_taken::help()
 )]
 pub struct Args {
     /// What to do instead of serving.
@@ -98,7 +100,7 @@ pub struct Args {
 
 /// Reads the process's arguments; bad usage ends the process with exit code 64.
 pub fn parse() -> Args {
-    let mut args: Args = args::parse();
+    let mut args: Args = args::parse_explaining(std::env::args_os(), cli_not_taken::instead_of);
     if let Some(command) = &args.command {
         args.common = command.common();
     }

@@ -6,6 +6,7 @@
 //! Read in this order: [`daemon`] puts everything together, [`scrape`] and [`remote_write`] fill the database, [`api`] answers from it.
 
 pub mod cli;
+mod cli_not_taken;
 pub mod cli_query;
 pub mod config;
 

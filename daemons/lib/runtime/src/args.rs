@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
 use crate::config::ListenAddr;
 use crate::logging::{LogFormat, LogLevel};
 
@@ -39,7 +41,16 @@ pub fn parse<T: clap::Parser>() -> T {
 
 /// [`parse`] on given arguments, the program's name first: for daemons that translate a peer's flags beforehand.
 pub fn parse_from<T: clap::Parser>(args: impl IntoIterator<Item = OsString>) -> T {
-    match T::try_parse_from(args) {
+    parse_explaining(args, |_| None)
+}
+
+/// [`parse_from`], where `explain` may know better than a guess at similar names what an unknown flag (`--web.read-timeout`)
+/// is about: one line, which stands in the place of the guess.
+pub fn parse_explaining<T: clap::Parser>(
+    args: impl IntoIterator<Item = OsString>,
+    explain: impl FnOnce(&str) -> Option<String>,
+) -> T {
+    match T::try_parse_from(args).map_err(|error| explained(error, &mut T::command(), explain)) {
         Ok(parsed) => parsed,
         Err(error) => {
             // Help and version go to standard output, mistakes to standard error; a closed pipe is not our error.
@@ -47,6 +58,22 @@ pub fn parse_from<T: clap::Parser>(args: impl IntoIterator<Item = OsString>) -> 
             std::process::exit(if error.use_stderr() { i32::from(EXIT_USAGE) } else { 0 });
         }
     }
+}
+
+/// The error with what is known about the flag that it is about.
+fn explained(
+    error: clap::Error,
+    command: &mut clap::Command,
+    explain: impl FnOnce(&str) -> Option<String>,
+) -> clap::Error {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return error;
+    }
+    let known = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => explain(flag).map(|what| format!("{flag}: {what}")),
+        _ => None,
+    };
+    known.map_or(error, |message| command.error(ErrorKind::UnknownArgument, message))
 }
 
 /// Rewrites a peer's Go-style flags (`-config.file=x`, one dash) to `--config.file=x` so that clap can read them.
@@ -117,6 +144,20 @@ mod tests {
         assert_eq!(read(&["x", "-config.file=a.yml"]).unwrap().config_file, Some(PathBuf::from("a.yml")));
         assert_eq!(read(&["x", "-config.file", "b"]).unwrap().config_file, Some(PathBuf::from("b")));
         assert_eq!(read(&["x", "--config.file", "c"]).unwrap().config_file, Some(PathBuf::from("c")));
+    }
+
+    #[test]
+    fn an_unknown_flag_is_explained_where_something_is_known() {
+        use clap::CommandFactory;
+        let explained = |flag: &str| {
+            let error = Args::try_parse_from(["x", flag]).err().unwrap();
+            let explain = |flag: &str| (flag == "--config.fil").then(|| "gone since 1.0".to_owned());
+            explained(error, &mut Args::command(), explain).to_string()
+        };
+        let known = explained("--config.fil=3");
+        assert!(known.contains("--config.fil: gone since 1.0") && !known.contains("tip:"), "{known}");
+        let unknown = explained("--config.files");
+        assert!(unknown.contains("tip:") && unknown.contains("--config.file"), "{unknown}");
     }
 
     #[test]
