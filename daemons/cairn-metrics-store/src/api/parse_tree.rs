@@ -18,10 +18,11 @@ use super::query::parsed;
 
 /// `/api/v1/parse_query`
 pub(super) async fn parse(State(app): State<App>, params: Params) -> Result<Answered, ApiError> {
-    Ok(Answered::of(&parsed(&app, &params, |expr| tree(&expr)).await?))
+    let print = |expr: Expr| expr.with_room(|| Answered::of(&tree(&expr)));
+    parsed(&app, &params, print).await?.map_err(|error| ApiError::internal(format!("parse_query: {error}")))
 }
 
-/// A node and all below it. The depth is bounded by the parser.
+/// A node and all below it. The height is bounded by the parser.
 fn tree(expr: &Expr) -> Value {
     match &expr.kind {
         ExprKind::Number(literal) => json!({ "type": "numberLiteral", "val": plain_float(literal.value) }),
@@ -36,7 +37,7 @@ fn tree(expr: &Expr) -> Value {
         ExprKind::Subquery(subquery) => of_subquery(subquery),
         ExprKind::Call(call) => {
             let types = call.function.arg_types.iter().copied().map(ValueType::as_str);
-            json!({
+            let node = json!({
                 "type": "call",
                 "func": {
                     "name": call.function.name,
@@ -44,16 +45,25 @@ fn tree(expr: &Expr) -> Value {
                     "variadic": call.function.variadic,
                     "returnType": call.function.returns.as_str(),
                 },
-                "args": call.args.iter().map(tree).collect::<Vec<_>>(),
-            })
+            });
+            with(node, [("args", call.args.iter().map(tree).collect())])
         }
         ExprKind::Aggregate(aggregate) => of_aggregate(aggregate),
         ExprKind::Binary(binary) => of_binary(binary),
         ExprKind::Unary(unary) => {
-            json!({ "type": "unaryExpr", "op": sign(unary.is_negative), "expr": tree(&unary.expr) })
+            let node = json!({ "type": "unaryExpr", "op": sign(unary.is_negative) });
+            with(node, [("expr", tree(&unary.expr))])
         }
-        ExprKind::Paren(inner) => json!({ "type": "parenExpr", "expr": tree(inner) }),
+        ExprKind::Paren(inner) => with(json!({ "type": "parenExpr" }), [("expr", tree(inner))]),
     }
+}
+
+/// A node with what is below it. (`json!` would copy that once more at each level.)
+fn with<const N: usize>(mut node: Value, below: [(&str, Value); N]) -> Value {
+    for (key, value) in below {
+        node[key] = value;
+    }
+    node
 }
 
 fn of_selector(kind: &str, selector: &VectorSelector) -> Value {
@@ -77,9 +87,8 @@ fn of_matcher(matcher: &Matcher) -> Value {
 
 fn of_subquery(subquery: &Subquery) -> Value {
     let (timestamp, bound) = at(subquery.at);
-    json!({
+    let node = json!({
         "type": "subquery",
-        "expr": tree(&subquery.expr),
         "range": milliseconds(Some(&subquery.range)),
         "rangeExpr": computed(Some(&subquery.range)),
         "offset": milliseconds(subquery.offset.as_ref()),
@@ -88,7 +97,8 @@ fn of_subquery(subquery: &Subquery) -> Value {
         "stepExpr": computed(subquery.step.as_ref()),
         "timestamp": timestamp,
         "startOrEnd": bound,
-    })
+    });
+    with(node, [("expr", tree(&subquery.expr))])
 }
 
 fn of_aggregate(aggregate: &Aggregate) -> Value {
@@ -97,14 +107,14 @@ fn of_aggregate(aggregate: &Aggregate) -> Value {
         Grouping::By(labels) => (labels, false),
         Grouping::Without(labels) => (labels, true),
     };
-    json!({
+    let node = json!({
         "type": "aggregation",
         "op": aggregate.op.as_str(),
-        "expr": tree(&aggregate.expr),
-        "param": aggregate.param.as_deref().map(tree),
         "grouping": labels,
         "without": is_without,
-    })
+    });
+    let param = aggregate.param.as_deref().map_or(Value::Null, tree);
+    with(node, [("expr", tree(&aggregate.expr)), ("param", param)])
 }
 
 fn of_binary(binary: &Binary) -> Value {
@@ -117,14 +127,13 @@ fn of_binary(binary: &Binary) -> Value {
             "fillValues": { "lhs": matching.fill_left, "rhs": matching.fill_right },
         })
     });
-    json!({
+    let node = json!({
         "type": "binaryExpr",
         "op": binary.op.as_str(),
-        "lhs": tree(&binary.lhs),
-        "rhs": tree(&binary.rhs),
         "matching": matching,
         "bool": binary.return_bool,
-    })
+    });
+    with(node, [("lhs", tree(&binary.lhs)), ("rhs", tree(&binary.rhs))])
 }
 
 /// `timestamp` and `startOrEnd`.

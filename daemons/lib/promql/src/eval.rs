@@ -31,6 +31,22 @@ pub fn eval_instant(
     time: TimeMs,
     options: &Options<'_>,
 ) -> Result<Answer, EvalError> {
+    with_room(expr, || instant(source, expr, time, options))
+}
+
+fn with_room(
+    expr: &Expr,
+    evaluate: impl FnOnce() -> Result<Answer, EvalError> + Send,
+) -> Result<Answer, EvalError> {
+    expr.with_room(evaluate).unwrap_or_else(|error| Err(EvalError::Source(Box::new(error))))
+}
+
+fn instant(
+    source: &dyn SampleSource,
+    expr: &Expr,
+    time: TimeMs,
+    options: &Options<'_>,
+) -> Result<Answer, EvalError> {
     let steps = Steps::once(time.0);
     let mut evaluator = Evaluator::for_instant(source, options, time.0);
     eval_load::load(&mut evaluator, expr, steps)?;
@@ -88,6 +104,17 @@ pub fn eval_range(
     }
     let n = usize::try_from(n_after_first + 1).map_err(|_| EvalError::TooManySamples)?;
     let steps = Steps { start: start.0, step: step_ms, n };
+    with_room(expr, || range(source, expr, steps, end, options))
+}
+
+/// `end` need not be a step.
+fn range(
+    source: &dyn SampleSource,
+    expr: &Expr,
+    steps: Steps,
+    end: TimeMs,
+    options: &Options<'_>,
+) -> Result<Answer, EvalError> {
     let mut evaluator = Evaluator::for_range(source, options, steps, end.0);
     let series = match expr.value_type() {
         ValueType::Scalar => {

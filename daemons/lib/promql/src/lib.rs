@@ -9,6 +9,7 @@
 //! | what is in the tree, how is it printed | `ast*.rs`, `printer*.rs` |
 //! | which functions are there: arguments, properties, computation | `functions.rs` |
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
+//! | what if a tree is very tall | `tall.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
 //! | how many samples did each step look at | `eval_counts.rs` |
 //! | how do windows move over samples | `windows.rs` |
@@ -65,6 +66,7 @@ mod quantile;
 mod selector_smoothed;
 mod series;
 mod start_times;
+mod tall;
 mod watch;
 mod windows;
 

@@ -9,10 +9,14 @@ use crate::lexer;
 use crate::parser_check;
 use crate::token::{Token, TokenKind, Tokens};
 
-/// Deepest nesting of a query, in levels of the grammar and in levels of the tree (a chain `a + b + c` makes a tree
-/// as deep as it is long). Every level costs stack in the parser, the checks and the evaluation, which must do with
-/// the 2 MiB of a worker thread; real queries stay below 30.
+/// Deepest nesting of a query in levels of the grammar. Every level costs stack in the parser, the checks and the
+/// evaluation, which must do with the 2 MiB of a worker thread; real queries stay below 30.
 pub(crate) const MAX_DEPTH: usize = 150;
+
+/// Most levels of the tree. A chain `a + b + c` makes one that is as tall as the chain is long, without any nesting; programs
+/// write long ones. Reading, printing, copying and dropping such a tree costs some hundred bytes of stack a level; what costs
+/// more gets a stack of its own, see [`tall`](crate::tall).
+pub(crate) const MAX_HEIGHT: usize = 1200;
 
 /// Settings of parsing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +158,7 @@ impl<'a> Parser<'a> {
         read: impl FnOnce(&mut Self) -> Result<T, ParseError>,
     ) -> Result<T, ParseError> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.too_deep());
+            return Err(self.too_deep(MAX_DEPTH));
         }
         self.depth += 1;
         let result = read(self);
@@ -170,11 +174,11 @@ impl<'a> Parser<'a> {
     /// Records that a node was put on top of trees of at most `below` levels.
     pub(crate) fn grow(&mut self, below: usize) -> Result<(), ParseError> {
         self.height = below + 1;
-        if self.height > MAX_DEPTH { Err(self.too_deep()) } else { Ok(()) }
+        if self.height > MAX_HEIGHT { Err(self.too_deep(MAX_HEIGHT)) } else { Ok(()) }
     }
 
-    fn too_deep(&self) -> ParseError {
-        ParseError::at(self.peek().span, format!("expression is nested deeper than {MAX_DEPTH} levels"))
+    fn too_deep(&self, limit: usize) -> ParseError {
+        ParseError::at(self.peek().span, format!("expression is nested deeper than {limit} levels"))
     }
 
     fn expect_end(&self) -> Result<(), ParseError> {

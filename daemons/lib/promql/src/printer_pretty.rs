@@ -1,7 +1,7 @@
 //! Prints a tree over several lines, as Prometheus's `format_query` does: a node that is longer than a line is split, its
 //! parts indented below it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use crate::ast::{Expr, ExprKind};
 use crate::printer::{write_aggregation, write_matching, write_subquery_suffix};
@@ -14,9 +14,13 @@ const INDENT: &str = "  ";
 impl Expr {
     /// The expression with line breaks where it is long. What is printed parses again to the same tree.
     pub fn pretty(&self) -> String {
-        let mut out = String::new();
-        push(&mut out, self, 0);
-        out
+        let print = || {
+            let mut out = String::new();
+            push(&mut out, self, 0);
+            out
+        };
+        // Without a thread it is printed on one line, which needs next to no stack.
+        self.with_room(print).unwrap_or_else(|_| self.to_string())
     }
 }
 
@@ -26,21 +30,34 @@ fn indent(out: &mut String, level: usize) {
     }
 }
 
+/// A line that takes no more than [`MAX_LINE`] bytes: all of a long chain at each of its operators would be too much to print.
+struct Line(String);
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > MAX_LINE {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
 fn push(out: &mut String, expr: &Expr, level: usize) {
-    let line = expr.to_string();
-    if line.len() <= MAX_LINE {
+    let mut line = Line(String::new());
+    if write!(line, "{expr}").is_ok() {
         // The peer does not indent a short subquery; its signs stand before what is indented.
         if !matches!(expr.kind, ExprKind::Subquery(_)) {
             indent(out, level);
         }
-        out.push_str(&line);
+        out.push_str(&line.0);
         return;
     }
     // Writing to a String does not fail.
     match &expr.kind {
         ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Vector(_) | ExprKind::Matrix(_) => {
             indent(out, level);
-            out.push_str(&line);
+            let _ = write!(out, "{expr}");
         }
         ExprKind::Subquery(subquery) => {
             push(out, &subquery.expr, level);

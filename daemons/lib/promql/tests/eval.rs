@@ -351,8 +351,13 @@ fn the_deepest_trees_evaluate_on_a_worker_s_stack() {
         format!("{}load{}", "(".repeat(140), ")".repeat(140)),
         format!("{}load{}", "abs(".repeat(140), ")".repeat(140)),
         format!("{}load{}", "sum(".repeat(140), ")".repeat(140)),
-        format!("load{}", " + load".repeat(140)),
-        format!("load{}", " or load".repeat(140)),
+        format!("load{}", " + load".repeat(1190)),
+        format!("load{}", " or load".repeat(1190)),
+        format!("load{}", " * 1 / 2".repeat(590)),
+        format!("vector(1{})", " + 1".repeat(1190)),
+        format!("load{}", " unless gone".repeat(1190)),
+        format!("{}load{}", "(".repeat(140), " > 0) or load and load unless gone".repeat(140)),
+        format!("max_over_time((load{})[5m:1m])", " + load".repeat(1100)),
         format!("{}load{}", "max_over_time(".repeat(70), "[1m:1m])".repeat(70)),
         format!("{}1{}", "-(".repeat(70), ")".repeat(70)),
     ];
@@ -363,6 +368,8 @@ fn the_deepest_trees_evaluate_on_a_worker_s_stack() {
             for query in deep {
                 let expr = parse(&query).unwrap_or_else(|error| panic!("{query}: {error}"));
                 eval_instant(&source, &expr, TimeMs(900_000), &Options::default()).unwrap();
+                let (start, end) = (TimeMs(600_000), TimeMs(900_000));
+                eval_range(&source, &expr, start, end, 60_000, &Options::default()).unwrap();
             }
         })
         .unwrap()

@@ -189,7 +189,8 @@ fn hostile_nesting_is_refused_within_a_small_stack() {
         format!("x[{}1]", "(".repeat(100_000)),
         format!("x[1{}]", "+1".repeat(100_000)),
         format!("{}1{}", "(".repeat(140), ")".repeat(140)),
-        format!("x{}", "+x".repeat(140)),
+        format!("x{}", "+x".repeat(1190)),
+        format!("{}x{}", "(".repeat(140), "+x)+x+x+x+x+x+x+x".repeat(140)),
     ];
     std::thread::Builder::new()
         .stack_size(1 << 20)
@@ -197,6 +198,7 @@ fn hostile_nesting_is_refused_within_a_small_stack() {
             for query in deep {
                 if let Ok(expr) = parse(&query) {
                     let _ = expr.to_string();
+                    let _ = expr.pretty();
                     let _ = expr.clone() == expr;
                 }
             }
@@ -204,6 +206,18 @@ fn hostile_nesting_is_refused_within_a_small_stack() {
         .unwrap()
         .join()
         .unwrap();
+}
+
+#[test]
+fn a_chain_is_not_nested() {
+    let chain = |n: usize| format!("x{}", " + x".repeat(n - 1));
+    let printed = parse(&chain(1000)).unwrap().to_string();
+    assert_eq!(printed, chain(1000));
+    assert!(parse(&format!("sum(({}))[5m:1m]", chain(1000))).is_ok());
+    let error = parse(&chain(1300)).unwrap_err().to_string();
+    assert!(error.contains("nested deeper than 1200 levels"), "{error}");
+    let error = parse(&format!("x{}", "^x".repeat(200))).unwrap_err().to_string();
+    assert!(error.contains("nested deeper than 150 levels"), "{error}");
 }
 
 #[test]
