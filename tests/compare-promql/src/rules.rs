@@ -37,6 +37,12 @@ pub(crate) const RULES: &[Rule] = &[
         explains: rules_structure::unsorted,
     },
     Rule {
+        name: "fixed window in parentheses",
+        reason: "Prometheus, 3 as well, refuses a range vector whose time is fixed by @ and that stands in parentheses as a \
+                 whole query, unless each series has one sample: it takes it for an instant vector",
+        explains: rules_structure::fixed_window_in_parentheses,
+    },
+    Rule {
         name: "negation",
         reason: "2.42 refuses to negate series that are equal without their names, even when they have no step in common",
         explains: rules_structure::negation,

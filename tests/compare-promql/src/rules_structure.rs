@@ -53,6 +53,24 @@ pub(crate) fn unsorted(blamed: &Blamed) -> bool {
         && rows.is_sorted_by_key(labels)
 }
 
+/// `(x[5m] @ t)`, alone.
+pub(crate) fn fixed_window_in_parentheses(blamed: &Blamed) -> bool {
+    let refuses = matches!(
+        &blamed.asked.theirs,
+        Outcome::Error { status: 422, message, .. } if message == "unexpected number of samples"
+    );
+    let mut inside = &blamed.asked.expr;
+    while let ("()", Some(child)) = (inside.head.as_str(), inside.children().next()) {
+        inside = child;
+    }
+    refuses
+        && blamed.asked.expr.head == "()"
+        && inside.kind == Kind::Range
+        && inside.window.at_ms.is_some()
+        && matches!(blamed.asked.moment, Moment::Instant(_))
+        && matches!(blamed.asked.ours, Outcome::Series { .. })
+}
+
 /// The peer refuses a negation over several steps, since series become equal; at each one alone they agree.
 pub(crate) fn negation(blamed: &Blamed) -> bool {
     let refuses = matches!(
