@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use cairn_model::TimeMs;
 use cairn_promql::ast::ValueType;
-use cairn_promql::{
-    Answer, EvalError, Expr, Options, ParseError, ParseOptions, SampleCounts, SourceError, Stop, Value,
-};
+use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, ParseOptions, SourceError, Stop, Value};
 use cairn_tsdb::Db;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -134,8 +132,18 @@ pub struct Timings {
     pub queued: Duration,
     /// Parsing.
     pub prepared: Duration,
-    /// Evaluating.
+    /// Evaluating, without sorting.
     pub evaluated: Duration,
+    /// Sorting the result, where it was sorted.
+    pub sorted: Option<Duration>,
+}
+
+impl Timings {
+    /// Queued, prepared, evaluated, sorted, in seconds.
+    pub fn seconds(&self) -> [f64; 4] {
+        let sorted = self.sorted.unwrap_or_default();
+        [self.queued, self.prepared, self.evaluated, sorted].map(|duration| duration.as_secs_f64())
+    }
 }
 
 /// What a query cost in samples.
@@ -150,17 +158,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of an answer; what was not counted is taken to be what was read from the database.
+    /// Of an answer; where steps were not counted, what was read is what came from the database.
     pub fn of(answer: &Answer) -> Self {
         let Answer { stats, counts, .. } = answer;
-        let sum = |count: fn(&SampleCounts) -> &Vec<u64>| {
-            counts.as_ref().map_or(stats.samples_read, |counts| count(counts).iter().sum())
-        };
-        Self {
-            queryable: sum(|counts| &counts.queryable),
-            read: sum(|counts| &counts.read),
-            peak: stats.peak_samples,
-        }
+        let read = counts.as_ref().map_or(stats.samples_read, |counts| counts.read.iter().sum());
+        Self { queryable: stats.samples_queryable, read, peak: stats.peak_samples }
     }
 }
 
@@ -292,6 +294,8 @@ impl Engine {
                     None
                 }
             };
+            let evaluate = Instant::now();
+            let clock = || evaluate.elapsed();
             let options = Options {
                 lookback_ms: query.lookback_ms.unwrap_or(engine.lookback_ms),
                 max_samples: engine.max_samples,
@@ -300,10 +304,12 @@ impl Engine {
                 start_timestamps: engine.has_start_timestamps,
                 count_samples: query.count_samples || query_log.is_some(),
                 stop: Some(&stop),
+                clock: Some(&clock),
             };
-            let evaluate = Instant::now();
             let outcome = evaluate_on(&storage, &expr, query.when, &options);
-            let timings = Timings { queued, prepared, evaluated: evaluate.elapsed() };
+            let sorted = outcome.as_ref().ok().and_then(|answer| answer.stats.sorting);
+            let evaluated = clock().saturating_sub(sorted.unwrap_or_default());
+            let timings = Timings { queued, prepared, evaluated, sorted };
             metrics.lengths.query(&timings);
             if let Some(path) = query_log {
                 let outcome = outcome.as_ref().map(Cost::of).map_err(ToString::to_string);
@@ -312,7 +318,8 @@ impl Engine {
                 }
             }
             let answer = outcome.map_err(QueryError::Eval)?;
-            metrics.query.samples.inc_by(answer.stats.samples_read);
+            metrics.query.samples.inc_by(answer.stats.samples_queryable);
+            metrics.query.samples_read.inc_by(answer.stats.samples_read);
             Ok::<_, QueryError>(render(answer, timings))
         });
         work.await.map_err(|_| QueryError::Broken)?

@@ -76,8 +76,10 @@ pub struct QueryMetrics {
     pub queries: Gauge,
     /// How many may run at once.
     pub concurrent_max: Gauge,
-    /// Samples read by queries.
+    /// Samples that queries looked at, each step for itself.
     pub samples: Counter,
+    /// Samples read from the database for queries.
+    pub samples_read: Counter,
     /// 1 while queries are logged.
     pub log_enabled: Gauge,
     /// Queries that could not be logged.
@@ -239,8 +241,8 @@ impl Metrics {
                 &scrape.out_of_bounds,
             ),
             ("tsdb_wal_writes_failed", "Writes that the write-ahead log refused", &wal_writes_failed),
-            ("engine_query_samples", "Samples read by queries", &query.samples),
-            ("engine_query_samples_read", "Samples read by queries", &query.samples),
+            ("engine_query_samples", "Samples that queries looked at, each step for itself", &query.samples),
+            ("engine_query_samples_read", "Samples read for queries", &query.samples_read),
             ("engine_query_log_failures", "Queries that could not be logged", &query.log_failures),
         ] {
             registry.register(format!("prometheus_{name}"), help, counter.clone());

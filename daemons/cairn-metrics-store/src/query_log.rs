@@ -36,8 +36,7 @@ fn line(text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>
         When::Instant(time) => (time, time, 0, "/api/v1/query"),
         When::Range { start, end, step_ms } => (start, end, step_ms, "/api/v1/query_range"),
     };
-    let [queued, prepared, evaluated] =
-        [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
+    let [queued, prepared, evaluated, sorted] = timings.seconds();
     let (cost, error) = match outcome {
         Ok(cost) => (cost, None),
         Err(error) => (Cost::default(), Some(error)),
@@ -50,12 +49,12 @@ fn line(text: &str, when: When, timings: &Timings, outcome: Result<Cost, String>
         "params": { "query": text, "start": time(start), "end": time(end), "step": step_ms / 1000 },
         "stats": {
             "timings": {
-                "evalTotalTime": evaluated,
-                "resultSortTime": 0,
+                "evalTotalTime": evaluated + sorted,
+                "resultSortTime": sorted,
                 "queryPreparationTime": prepared,
                 "innerEvalTime": evaluated,
                 "execQueueTime": queued,
-                "execTotalTime": queued + prepared + evaluated,
+                "execTotalTime": queued + prepared + evaluated + sorted,
             },
             "samples": {
                 "totalQueryableSamples": cost.queryable,

@@ -231,6 +231,30 @@ async fn parameters_of_queries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn samples_are_counted_as_the_statistics_of_a_query_say() {
+    let (_dir, _target, store) = running_with(&[]).await;
+    let count = async |name: &str| -> u64 {
+        let metrics = store.get("/metrics").await.body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).unwrap();
+        line.parse().unwrap()
+    };
+    store.until_value("sum(count_over_time(app_size[1h])) >= bool 6", 1.0).await;
+    // Six steps whose windows all hold what was scraped until a second ago.
+    let end = format!("{:.3}", store.query("time()").await[0].as_f64().unwrap_or_default() - 1.0);
+    let query = format!("sum(rate(app_size[1h] @ {end})) + sum(app_size)");
+    let form = [("query", query.as_str()), ("start", &end), ("end", &end), ("step", "1"), ("stats", "true")];
+    let total = "prometheus_engine_query_samples_total";
+    let before = count(total).await;
+    let answer = post(&store, "query_range", &form).await.json();
+    let with_statistics = answer["data"]["stats"]["samples"]["totalQueryableSamples"].as_u64().unwrap();
+    assert_eq!(count(total).await - before, with_statistics);
+    assert_eq!(post(&store, "query_range", &form[..4]).await.status, 200);
+    assert_eq!(count(total).await - before, 2 * with_statistics);
+    assert!(count("prometheus_engine_query_samples_read_total").await > 0);
+    store.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn expressions_are_printed_and_taken_apart() {
     let (_dir, _target, store) = running_with(&[]).await;
     let name = "a_metric_whose_name_is_so_long_that_two_of_it_do_not_fit_on_a_line";
@@ -305,7 +329,8 @@ async fn durations_are_shown_as_the_peer_shows_them() {
     let wanted = [
         "# TYPE prometheus_engine_query_duration_seconds summary\n",
         "prometheus_engine_query_duration_seconds{slice=\"inner_eval\",quantile=\"0.9\"} 0.",
-        "prometheus_engine_query_duration_seconds_count{slice=\"result_sort\"} 0\n",
+        "prometheus_engine_query_duration_seconds{slice=\"result_sort\",quantile=\"0.9\"} ",
+        "prometheus_engine_query_duration_histogram_seconds_count{slice=\"result_sort\"} ",
         "prometheus_engine_query_duration_histogram_seconds_bucket{le=\"10.0\",slice=\"queue_time\"}",
         "prometheus_engine_query_log_enabled 0\n",
         "# TYPE prometheus_engine_query_log_failures",

@@ -89,6 +89,7 @@ impl Setting {
             delayed_name_removal: self.flags & 1 != 0,
             start_timestamps: self.flags & 2 != 0,
             count_samples: self.flags & 4 != 0,
+            clock: None,
             stop: Some(&stop),
         };
         match when {

@@ -102,12 +102,11 @@ pub(super) async fn parsed<T: Send + 'static>(
 
 /// `"stats":{...}` with a comma before it; in the peer's order.
 fn push_stats(out: &mut String, timings: &Timings, cost: &Cost, per_step: Option<&SampleCounts>, when: When) {
-    let [queued, prepared, evaluated] =
-        [timings.queued, timings.prepared, timings.evaluated].map(|duration| duration.as_secs_f64());
-    let total = queued + prepared + evaluated;
+    let [queued, prepared, evaluated, sorted] = timings.seconds();
+    let (evaluation, total) = (evaluated + sorted, queued + prepared + evaluated + sorted);
     let _ = write!(
         out,
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\"queryPreparationTime\":{prepared},\
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluation},\"resultSortTime\":{sorted},\"queryPreparationTime\":{prepared},\
          \"innerEvalTime\":{evaluated},\"execQueueTime\":{queued},\"execTotalTime\":{total}}},\"samples\":{{"
     );
     if let Some(counts) = per_step {

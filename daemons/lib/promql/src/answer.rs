@@ -1,6 +1,7 @@
 //! What evaluation gives: values, annotations, errors, and the options it takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cairn_model::{FloatHistogram, Labels, TimeMs};
 
@@ -17,6 +18,9 @@ pub enum Stop {
 
 /// Tells whether the query must stop. The engine has no clock: the caller compares with its deadline.
 pub type StopCheck<'a> = &'a (dyn Fn() -> Option<Stop> + Sync);
+
+/// Tells the time: the engine has no clock of its own.
+pub type Clock<'a> = &'a (dyn Fn() -> Duration + Sync);
 
 /// Settings of an evaluation.
 #[derive(Clone, Copy)]
@@ -37,6 +41,8 @@ pub struct Options<'a> {
     pub count_samples: bool,
     /// Polled every few thousand samples.
     pub stop: Option<StopCheck<'a>>,
+    /// Time since any fixed moment, for [`Stats::sorting`].
+    pub clock: Option<Clock<'a>>,
 }
 
 impl Default for Options<'_> {
@@ -50,6 +56,7 @@ impl Default for Options<'_> {
             start_timestamps: false,
             count_samples: false,
             stop: None,
+            clock: None,
         }
     }
 }
@@ -64,6 +71,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("start_timestamps", &self.start_timestamps)
             .field("count_samples", &self.count_samples)
             .field("stop", &self.stop.is_some())
+            .field("clock", &self.clock.is_some())
             .finish()
     }
 }
@@ -133,6 +141,10 @@ pub enum Value {
 /// What the evaluation cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// How long sorting the result took; `None` where nothing was sorted, or without [`Options::clock`].
+    pub sorting: Option<Duration>,
+    /// What all steps would look at together, each for itself: Prometheus's total of queryable samples.
+    pub samples_queryable: u64,
     /// Samples decoded from the source.
     pub samples_read: u64,
     /// Most samples held at once.

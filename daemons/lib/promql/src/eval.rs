@@ -65,7 +65,7 @@ fn instant(
             if has_own_order(expr) {
                 refuse_equal(&mut series.clone())?;
             } else {
-                refuse_equal(&mut series)?;
+                evaluator.sorting(|| refuse_equal(&mut series))?;
             }
             let sample =
                 |one: Series| one.at(0).map(|value| VectorSample { labels: one.labels, time, value });
@@ -134,7 +134,7 @@ fn range(
         }
     };
     let mut series = finish_names(series)?;
-    refuse_equal(&mut series)?;
+    evaluator.sorting(|| refuse_equal(&mut series))?;
     let matrix = series.into_iter().filter_map(|one| matrix_series(one, steps)).collect();
     Ok(answer(evaluator, Value::Matrix(matrix)))
 }
@@ -144,8 +144,13 @@ fn answer(evaluator: Evaluator<'_>, value: Value) -> Answer {
         value,
         warnings: evaluator.annotations.warnings.into_iter().collect(),
         infos: evaluator.annotations.infos.into_iter().collect(),
-        counts: evaluator.counts.map(|counts| (*counts).into()),
-        stats: Stats { samples_read: evaluator.samples_read, peak_samples: evaluator.peak },
+        stats: Stats {
+            sorting: evaluator.sorting,
+            samples_queryable: evaluator.counts.total(),
+            samples_read: evaluator.samples_read,
+            peak_samples: evaluator.peak,
+        },
+        counts: evaluator.counts.by_step(),
     }
 }
 
@@ -230,7 +235,7 @@ fn stored_samples<'a>(
     if matches!(expr.unwrap_parens().kind, ExprKind::Subquery(_)) {
         evaluator.count_bare_subquery();
     }
-    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    evaluator.sorting(|| matrix.sort_by(|a, b| a.labels.cmp(&b.labels)));
     if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
         return Err(same_labelset());
     }

@@ -1,4 +1,4 @@
-//! Samples that each step of a query looks at, for whoever asks what a query costs.
+//! Samples that a query looks at: all steps together always, each step alone for whoever asks what a query costs.
 //!
 //! Two numbers, as Prometheus has them. *Queryable*: what the step would look at if it were evaluated alone, so that a
 //! sample counts in every window that it lies in. *Read*: of a range vector's windows only what the step before did not
@@ -20,40 +20,53 @@ use crate::windows::{Placement, Windows};
 #[derive(Clone, Debug)]
 pub(crate) struct Counts {
     steps: Steps,
-    /// One for each step; for an evaluation inside of another one for all of them.
+    /// One for each step; for an evaluation inside of another, and where nobody asks for steps, one for all of them.
     queryable: Vec<u64>,
-    /// One for each step.
+    /// One for each step; none where nobody asks for them.
     read: Vec<u64>,
     /// Of `queryable`'s kind: of the subqueries inside.
     of_subqueries: u64,
 }
 
 impl Counts {
-    /// Nothing yet; `None` when nobody wants to know.
-    pub(crate) fn wanted(options: &Options<'_>, steps: Steps) -> Option<Box<Self>> {
-        options.count_samples.then(|| {
-            let zeros = vec![0; steps.n];
-            Box::new(Self { steps, queryable: zeros.clone(), read: zeros, of_subqueries: 0 })
-        })
+    /// Nothing yet, for each step or for all together.
+    pub(crate) fn wanted(options: &Options<'_>, steps: Steps) -> Self {
+        let n = if options.count_samples { steps.n } else { 0 };
+        Self { steps, queryable: vec![0; n.max(1)], read: vec![0; n], of_subqueries: 0 }
     }
 
-    fn inside(steps: Steps) -> Self {
-        Self { steps, queryable: vec![0], read: vec![0; steps.n], of_subqueries: 0 }
+    fn inside(steps: Steps, has_steps: bool) -> Self {
+        let read = vec![0; if has_steps { steps.n } else { 0 }];
+        Self { steps, queryable: vec![0], read, of_subqueries: 0 }
+    }
+
+    /// Whether each step counts for itself.
+    fn has_steps(&self) -> bool {
+        !self.read.is_empty()
     }
 
     fn add(&mut self, step: usize, queryable: usize, read: usize) {
         let of_all = self.queryable.len() - 1;
         self.queryable[step.min(of_all)] += queryable as u64;
-        self.read[step] += read as u64;
+        if let Some(of_step) = self.read.get_mut(step) {
+            *of_step += read as u64;
+        }
+    }
+
+    /// What all steps look at together.
+    pub(crate) fn total(&self) -> u64 {
+        self.queryable.iter().sum()
     }
 
     /// Adds what was evaluated once because it is the same at each step.
     pub(crate) fn absorb_invariant(&mut self, inner: &Self) {
-        let queryable: u64 = inner.queryable.iter().sum();
+        let queryable = inner.total();
         let of_all = self.queryable.len() == 1;
         let n_times = if of_all { self.steps.n as u64 } else { 1 };
         self.queryable.iter_mut().for_each(|count| *count += queryable * n_times);
-        self.read[0] += inner.read.iter().sum::<u64>();
+        if let Some(first) = self.read.first_mut() {
+            *first += inner.read.iter().sum::<u64>();
+        }
     }
 
     /// Adds what a subquery read, each of its steps to the first step of this evaluation that uses it. One that lies
@@ -73,18 +86,23 @@ impl Counts {
     }
 }
 
-impl From<Counts> for SampleCounts {
-    fn from(counts: Counts) -> Self {
-        Self { queryable: counts.queryable, read: counts.read }
+impl Counts {
+    /// What each step looked at, where that was asked for.
+    pub(crate) fn by_step(self) -> Option<SampleCounts> {
+        self.has_steps().then_some(SampleCounts { queryable: self.queryable, read: self.read })
     }
 }
 
 impl<'a> Evaluator<'a> {
     /// Counts the samples of a selected series, one for each step that has one.
     pub(crate) fn count_picked(&mut self, series: &Series) {
-        let Some(counts) = &mut self.counts else { return };
-        for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
-            counts.add(step, 1, 1);
+        let counts = &mut self.counts;
+        if counts.has_steps() {
+            for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
+                counts.add(step, 1, 1);
+            }
+        } else {
+            counts.add(0, series.values.iter().filter(|value| !is_absent(**value)).count(), 0);
         }
         for (step, histogram) in series.histograms.iter() {
             counts.add(step, histogram.n_samples(), histogram.n_samples());
@@ -93,20 +111,27 @@ impl<'a> Evaluator<'a> {
 
     /// Counts a sample for each step that has one.
     pub(crate) fn count_present(&mut self, present: impl Iterator<Item = bool>) {
-        let Some(counts) = &mut self.counts else { return };
+        let counts = &mut self.counts;
         for (step, _) in present.enumerate().filter(|(_, is_present)| *is_present) {
             counts.add(step, 1, 1);
         }
     }
 
-    /// Counts the windows of all series of a range selector.
+    /// Counts what the windows of a range selector hold together, where nobody asks for steps.
+    pub(crate) fn count_range_total(&mut self, selector: &VectorSelector, n_samples: u64) {
+        if !self.counts.has_steps() && selector.extension == Extension::None {
+            self.counts.queryable[0] += n_samples;
+        }
+    }
+
+    /// Counts the windows of all series of a range selector, where somebody asks for steps or neighbours of windows count.
     pub(crate) fn count_ranges(
         &mut self,
         selector: &VectorSelector,
         placement: &Placement,
         loaded: &Loaded,
     ) -> Result<(), EvalError> {
-        if self.counts.is_none() {
+        if !self.counts.has_steps() && selector.extension == Extension::None {
             return Ok(());
         }
         let mut buffers = Buffers::default();
@@ -143,7 +168,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn count_windows_of(&mut self, windows: Windows<'_>, series: &RangeSeries<'_>, is_read: bool) {
-        let Some(counts) = &mut self.counts else { return };
+        let counts = &mut self.counts;
         let mut before = 0;
         for window in windows.iter() {
             let new = window.hi - before.max(window.lo).min(window.hi);
@@ -164,20 +189,18 @@ impl<'a> Evaluator<'a> {
 
     /// A subquery that is a whole query counts what is looked at inside, since nothing looks at its windows.
     pub(crate) fn count_bare_subquery(&mut self) {
-        if let Some(counts) = &mut self.counts {
-            counts.queryable[0] = counts.of_subqueries;
-        }
+        self.counts.queryable[0] = self.counts.of_subqueries;
     }
 
-    /// [`stream`](Self::stream) at steps of its own, with counts of its own; `None` when nobody wants to know.
+    /// [`stream`](Self::stream) at steps of its own, with counts of its own.
     pub(crate) fn stream_inside(
         &mut self,
         expr: &'a Expr,
         steps: Steps,
         sink: Sink<'_, 'a>,
-    ) -> Result<Option<Box<Counts>>, EvalError> {
-        let mut others = self.counts.take();
-        self.counts = others.is_some().then(|| Box::new(Counts::inside(steps)));
+    ) -> Result<Counts, EvalError> {
+        let own = Counts::inside(steps, self.counts.has_steps());
+        let mut others = std::mem::replace(&mut self.counts, own);
         let streamed = self.stream(expr, steps, &mut |evaluator, series| {
             // Who takes the series counts at the steps outside.
             std::mem::swap(&mut evaluator.counts, &mut others);

@@ -1,6 +1,7 @@
 //! Range vectors: hands each series' samples and windows to a function.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cairn_model::histogram::ResetHint;
 use cairn_model::{FloatHistogram, Labels};
@@ -24,11 +25,21 @@ pub(crate) struct RangeSeries<'s> {
     /// The numbers.
     pub(crate) column: Column<'s>,
     pub(crate) windows: Windows<'s>,
+    /// Numbers of all windows together, each window for itself.
+    n_floats: u64,
     /// The native histograms, with windows of their own.
     pub(crate) histograms: HistogramColumn<'s>,
 }
 
 impl RangeSeries<'_> {
+    /// Samples of all windows together, each window for itself; a native histogram counts as several.
+    fn n_in_windows(&self) -> u64 {
+        let histograms = self.histograms.windows().iter().flat_map(|window| {
+            self.histograms.column.values[window.lo..window.hi].iter().map(|one| one.n_samples())
+        });
+        self.n_floats + histograms.sum::<usize>() as u64
+    }
+
     /// Whether the window of a step holds any sample.
     pub(crate) fn has_samples(&self, index: usize) -> bool {
         self.windows.get(index).is_some_and(|window| window.len() > 0)
@@ -52,6 +63,7 @@ impl<'a> Evaluator<'a> {
                 let placement = self.placement(&matrix.selector, range, steps)?;
                 let loaded = self.loaded_series(&matrix.selector);
                 self.count_ranges(&matrix.selector, &placement, &loaded)?;
+                let n_samples = AtomicU64::new(0);
                 in_batches(
                     &loaded.series,
                     |one| weight(one, steps.n),
@@ -60,10 +72,14 @@ impl<'a> Evaluator<'a> {
                     |one, buffers, watch| {
                         let (floats, histograms) = (one.floats.column(), one.histograms.column());
                         watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
-                        work(&buffers.place(&one.labels, false, floats, histograms, &placement), watch)
+                        let placed = buffers.place(&one.labels, false, floats, histograms, &placement);
+                        n_samples.fetch_add(placed.n_in_windows(), Ordering::Relaxed);
+                        work(&placed, watch)
                     },
                     |made| sink(self, made),
-                )
+                )?;
+                self.count_range_total(&matrix.selector, n_samples.into_inner());
+                Ok(())
             }
             ExprKind::Subquery(subquery) => {
                 let placement = crate::eval_subquery::placement(self, subquery, steps)?;
@@ -103,9 +119,7 @@ impl<'a> Evaluator<'a> {
                     evaluator.release(n_samples);
                     Ok(())
                 })?;
-                if let (Some(counts), Some(counted)) = (&mut self.counts, counted) {
-                    counts.absorb_subquery(&counted, placement.offset, placement.range);
-                }
+                self.counts.absorb_subquery(&counted, placement.offset, placement.range);
                 Ok(())
             }
             _ => Err(EvalError::Execution(format!(
@@ -142,6 +156,8 @@ pub(crate) struct Buffers<'i> {
 struct Known<'i> {
     times: &'i [i64],
     borders: Vec<Borders>,
+    /// Samples of all windows together.
+    n_samples: u64,
 }
 
 /// Where a column is remembered: one of [`N_KNOWN`] places.
@@ -173,14 +189,17 @@ impl<'i> Buffers<'i> {
         if known.as_ref().is_none_or(|known| known.times != column.times) {
             let mut borders = known.take().map_or_else(Vec::new, |known| known.borders);
             placement.borders(column.times, &mut borders);
-            *known = Some(Known { times: column.times, borders });
+            let n_samples = borders.iter().map(|(lo, hi)| u64::from(hi - lo)).sum();
+            *known = Some(Known { times: column.times, borders, n_samples });
         }
-        let borders = known.as_ref().map_or(&[][..], |known| &known.borders);
+        let (borders, n_floats) =
+            known.as_ref().map_or((&[][..], 0), |known| (&known.borders, known.n_samples));
         RangeSeries {
             labels,
             drops_name,
             column,
             windows: Windows::new(*placement, borders),
+            n_floats,
             histograms: HistogramColumn::new(histograms, Windows::new(*placement, &self.histograms)),
         }
     }

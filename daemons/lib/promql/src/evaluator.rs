@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::annotations::Annotations;
 use crate::answer::{EvalError, Options};
@@ -40,9 +41,11 @@ pub(crate) struct Evaluator<'a> {
     held: u64,
     pub(crate) peak: u64,
     pub(crate) samples_read: u64,
+    /// How long sorting took.
+    pub(crate) sorting: Option<Duration>,
     pub(crate) watch: Watch<'a>,
-    /// Samples by step, when somebody wants to know.
-    pub(crate) counts: Option<Box<Counts>>,
+    /// Samples that were looked at.
+    pub(crate) counts: Counts,
 }
 
 impl<'a> Evaluator<'a> {
@@ -60,6 +63,7 @@ impl<'a> Evaluator<'a> {
             held: 0,
             peak: 0,
             samples_read: 0,
+            sorting: None,
             watch: Watch::new(options.stop),
             counts: Counts::wanted(options, Steps::once(time)),
         }
@@ -109,6 +113,16 @@ impl<'a> Evaluator<'a> {
     /// Counts samples as let go.
     pub(crate) fn release(&mut self, n: usize) {
         self.held = self.held.saturating_sub(n as u64);
+    }
+
+    /// Runs what sorts a result, with a look at the clock.
+    pub(crate) fn sorting<T>(&mut self, sort: impl FnOnce() -> T) -> T {
+        let began = self.options.clock.map(|clock| clock());
+        let sorted = sort();
+        if let (Some(clock), Some(began)) = (self.options.clock, began) {
+            *self.sorting.get_or_insert_default() += clock().saturating_sub(began);
+        }
+        sorted
     }
 
     /// Counts work, and now and then asks whether to stop.
@@ -168,9 +182,7 @@ impl<'a> Evaluator<'a> {
                 }
                 sink(evaluator, series)
             })?;
-            if let (Some(counts), Some(once)) = (&mut self.counts, once) {
-                counts.absorb_invariant(&once);
-            }
+            self.counts.absorb_invariant(&once);
             return Ok(());
         }
         match &expr.kind {

@@ -100,8 +100,8 @@ mod func_sort;
 mod func_timestamp;
 
 pub use answer::{
-    Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Sample, SampleCounts, Stats, Stop,
-    StopCheck, Value, VectorSample,
+    Answer, Clock, EvalError, HistogramSample, MatrixSeries, Options, Point, Sample, SampleCounts, Stats,
+    Stop, StopCheck, Value, VectorSample,
 };
 pub use ast::Expr;
 pub use error::ParseError;

@@ -480,8 +480,17 @@ proptest! {
         source.series.extend(histograms().series);
         source.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         let options = Options { delayed_name_removal, ..Options::default() };
-        let _ = eval_instant(&source, &expr, TimeMs(900_000), &options);
+        let counting = Options { count_samples: true, ..options };
+        if let Ok(answer) = eval_instant(&source, &expr, TimeMs(900_000), &options) {
+            let counted = eval_instant(&source, &expr, TimeMs(900_000), &counting).unwrap();
+            let total: u64 = counted.counts.unwrap().queryable.iter().sum();
+            prop_assert_eq!(answer.stats.samples_queryable, total, "{}", query);
+        }
         if let Ok(answer) = eval_range(&source, &expr, TimeMs(0), TimeMs(900_000), 61_000, &options) {
+            let counted =
+                eval_range(&source, &expr, TimeMs(0), TimeMs(900_000), 61_000, &counting).unwrap();
+            let total: u64 = counted.counts.unwrap().queryable.iter().sum();
+            prop_assert_eq!(answer.stats.samples_queryable, total, "{}", query);
             let Value::Matrix(matrix) = answer.value else { panic!("{query}") };
             for series in &matrix {
                 prop_assert!(series.points.iter().all(|p| !cairn_promql::source::is_stale(p.value)), "{}", query);

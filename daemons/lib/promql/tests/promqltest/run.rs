@@ -19,6 +19,7 @@ pub(crate) const SUITE: Options<'static> = Options {
     delayed_name_removal: true,
     start_timestamps: true,
     count_samples: false,
+    clock: None,
     stop: None,
 };
 
