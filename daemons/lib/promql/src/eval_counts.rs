@@ -94,15 +94,15 @@ impl Counts {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Counts the samples of a selected series, one for each step that has one.
-    pub(crate) fn count_picked(&mut self, series: &Series) {
+    /// Counts the samples of a selected series, one for each step that has one; `n_floats` of its steps have a number.
+    pub(crate) fn count_picked(&mut self, series: &Series, n_floats: usize) {
         let counts = &mut self.counts;
         if counts.has_steps() {
             for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
                 counts.add(step, 1, 1);
             }
         } else {
-            counts.add(0, series.values.iter().filter(|value| !is_absent(**value)).count(), 0);
+            counts.add(0, n_floats, 0);
         }
         for (step, histogram) in series.histograms.iter() {
             counts.add(step, histogram.n_samples(), histogram.n_samples());
