@@ -11,13 +11,13 @@ use crate::answer::{EvalError, Sample};
 use crate::ast::{Aggregate, AggregateOp};
 use crate::evaluator::{Evaluator, Sink};
 use crate::histogram_sum::{HistogramMean, HistogramSum};
-use crate::kahan::{Mean, Sum};
+use crate::kahan::{Mean, Sums};
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Histograms, Series, Steps, is_absent};
 
-/// Columns of a group, one cell per step. `None` until the first value.
+/// Columns of a group, one cell per step; `None`, or [`ABSENT`], until the first value.
 enum Fold {
-    Sum(Vec<Option<Sum>>),
+    Sum(Sums),
     Avg(Vec<Option<Mean>>),
     /// `min`, `max`, `count`, `group`: one number is enough.
     Plain(AggregateOp, Vec<f64>),
@@ -36,7 +36,7 @@ struct Welford {
 impl Fold {
     fn new(op: AggregateOp, n: usize) -> Self {
         match op {
-            AggregateOp::Sum => Self::Sum(vec![None; n]),
+            AggregateOp::Sum => Self::Sum(Sums::new(n)),
             AggregateOp::Avg => Self::Avg(vec![None; n]),
             AggregateOp::StdDev => Self::Variance(true, vec![Welford::default(); n]),
             AggregateOp::StdVar => Self::Variance(false, vec![Welford::default(); n]),
@@ -46,10 +46,7 @@ impl Fold {
 
     fn add(&mut self, values: &[f64]) {
         match self {
-            Self::Sum(cells) => each_present(cells, values, |cell, value| match cell {
-                Some(sum) => sum.add(value),
-                None => *cell = Some(Sum::of(value)),
-            }),
+            Self::Sum(sums) => sums.add(values),
             Self::Avg(cells) => each_present(cells, values, |cell, value| match cell {
                 Some(mean) => mean.add(value),
                 None => *cell = Some(Mean::of(value)),
@@ -84,7 +81,7 @@ impl Fold {
 
     fn finish(self) -> Vec<f64> {
         match self {
-            Self::Sum(cells) => cells.into_iter().map(|sum| sum.map_or(ABSENT, Sum::total)).collect(),
+            Self::Sum(sums) => sums.totals(),
             Self::Avg(cells) => cells.into_iter().map(|mean| mean.map_or(ABSENT, Mean::value)).collect(),
             Self::Plain(_, cells) => cells,
             Self::Variance(is_root, cells) => cells

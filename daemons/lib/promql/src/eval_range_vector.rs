@@ -15,6 +15,7 @@ use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
 use crate::watch::Watch;
+use crate::window_runs::Runs;
 use crate::windows::{Borders, Column, Placement, Windows};
 
 /// One series of a range vector.
@@ -140,14 +141,17 @@ fn weight(series: &LoadedSeries, n_steps: usize) -> usize {
     series.floats.times.len() + n_steps + of_histograms
 }
 
-/// Columns whose borders are remembered. A target's series have the same times, and a query has series of so many targets
-/// often enough.
-const N_KNOWN: usize = 128;
+/// Most columns whose borders are remembered, a power of two. A target's series have the same times, and they do not always
+/// come one after the other: a query has series of so many targets often enough.
+const MAX_KNOWN: usize = 512;
+
+/// The borders of all columns that are remembered are no more than this: eight megabytes.
+const MAX_KNOWN_BORDERS: usize = 1 << 20;
 
 /// Memory for windows, kept from series to series.
 #[derive(Default)]
 pub(crate) struct Buffers<'i> {
-    /// By [`slot`].
+    /// Places in pairs; a column can be in either of its [`pair`].
     known: Vec<Option<Known<'i>>>,
     histograms: Vec<Borders>,
 }
@@ -158,14 +162,43 @@ struct Known<'i> {
     borders: Vec<Borders>,
     /// Samples of all windows together.
     n_samples: u64,
+    runs: Runs,
 }
 
-/// Where a column is remembered: one of [`N_KNOWN`] places.
-fn slot(times: &[i64]) -> usize {
+/// The first of the two places, of `n_places`, where a column can be remembered.
+fn pair(times: &[i64], n_places: usize) -> usize {
     let first = times.first().copied().unwrap_or(0).unsigned_abs();
     // Fibonacci hashing: the first times of targets differ by a few seconds in milliseconds.
     let mixed = (first ^ times.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 57).unwrap_or(0) % N_KNOWN
+    (usize::try_from(mixed >> 32).unwrap_or(0) % n_places) & !1
+}
+
+/// Where the windows over a column lie: as remembered, or found now.
+fn known<'s, 'i>(
+    places: &'s mut Vec<Option<Known<'i>>>,
+    times: &'i [i64],
+    placement: &Placement,
+) -> &'s Known<'i> {
+    if places.is_empty() {
+        let most = (MAX_KNOWN_BORDERS / placement.steps.n.max(1)).clamp(2, MAX_KNOWN);
+        places.resize_with(1 << most.ilog2(), || None);
+    }
+    let first = pair(times, places.len());
+    let is_it = |known: &Option<Known<'i>>| known.as_ref().is_some_and(|known| known.times == times);
+    let (at, is_known) = match &places[first..first + 2] {
+        [one, _] if is_it(one) => (first, true),
+        [_, other] if is_it(other) => (first + 1, true),
+        [Some(_), None] => (first + 1, false),
+        _ => (first, false),
+    };
+    let place = &mut places[at];
+    let other = if is_known { None } else { place.take() };
+    place.get_or_insert_with(|| {
+        let mut borders = other.map_or_else(Vec::new, |other| other.borders);
+        placement.borders(times, &mut borders);
+        let n_samples = borders.iter().map(|(lo, hi)| u64::from(hi - lo)).sum();
+        Known { times, borders, n_samples, runs: Runs::new() }
+    })
 }
 
 impl<'i> Buffers<'i> {
@@ -182,25 +215,15 @@ impl<'i> Buffers<'i> {
         if !histograms.times.is_empty() {
             placement.borders(histograms.times, &mut self.histograms);
         }
-        if self.known.is_empty() {
-            self.known.resize_with(N_KNOWN, || None);
-        }
-        let known = &mut self.known[slot(column.times)];
-        if known.as_ref().is_none_or(|known| known.times != column.times) {
-            let mut borders = known.take().map_or_else(Vec::new, |known| known.borders);
-            placement.borders(column.times, &mut borders);
-            let n_samples = borders.iter().map(|(lo, hi)| u64::from(hi - lo)).sum();
-            *known = Some(Known { times: column.times, borders, n_samples });
-        }
-        let (borders, n_floats) =
-            known.as_ref().map_or((&[][..], 0), |known| (&known.borders, known.n_samples));
+        let Known { borders, runs, n_samples: n_floats, .. } = known(&mut self.known, column.times, placement);
+        let of_histograms = Windows::new(*placement, &self.histograms);
         RangeSeries {
             labels,
             drops_name,
             column,
-            windows: Windows::new(*placement, borders),
-            n_floats,
-            histograms: HistogramColumn::new(histograms, Windows::new(*placement, &self.histograms)),
+            windows: Windows::new(*placement, borders).with_runs(runs),
+            n_floats: *n_floats,
+            histograms: HistogramColumn::new(histograms, of_histograms),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `rate`, `increase`, `delta` (extrapolated to the window's borders) and `irate`, `idelta` (last two samples).
 
 use crate::func_range::{Borders, Fill, RangeFunction, WithHistograms};
+use crate::func_rate_fill::fill;
 use crate::histogram_rate;
 use crate::series::{ABSENT, seconds};
-use crate::windows::{Column, Window, Windows};
+use crate::windows::{Column, Window};
 
 /// What is made of the difference between a window's ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,135 +83,9 @@ const fn extrapolated(difference: Difference, fill: Fill) -> RangeFunction {
     }
 }
 
-/// Up to this many counter resets in a window are added one by one, in the order of the samples, which gives
-/// Prometheus's result to the last digit; beyond, prefix sums keep the cost of a window constant.
-const FEW_RESETS: usize = 16;
-
-/// A summand this many times larger than the result has rounded too much of it away.
-const MAX_SHARE: f64 = (1 << 20) as f64;
-
-/// Drops of a counter: where they are and what they took away.
-struct Resets {
-    /// Samples that are lower than the one before, ascending.
-    at: Vec<usize>,
-    /// Sum of the values before the first `i` drops.
-    before: Vec<f64>,
-}
-
-impl Resets {
-    fn of(column: Column<'_>) -> Self {
-        let has_starts = !column.starts.is_empty();
-        let mut resets = Self { at: Vec::new(), before: vec![0.0] };
-        let mut sum = 0.0;
-        for (index, pair) in column.values.windows(2).enumerate() {
-            if pair[1] < pair[0] || (has_starts && column.is_restarted(index + 1)) {
-                sum += pair[0];
-                resets.at.push(index + 1);
-                resets.before.push(sum);
-            }
-        }
-        resets
-    }
-
-    /// Adds to `result` what drops inside the window took away.
-    fn correct(&self, mut result: f64, window: &Window, values: &[f64], cursor: &mut usize) -> f64 {
-        // A drop at the window's first sample happened outside.
-        while self.at.get(*cursor).is_some_and(|at| *at <= window.lo) {
-            *cursor += 1;
-        }
-        let inside = match self.at.get(*cursor) {
-            Some(at) if *at < window.hi => self.at[*cursor..].partition_point(|at| *at < window.hi),
-            // Nearly always.
-            _ => return result,
-        };
-        if inside > FEW_RESETS {
-            let until = self.before[*cursor + inside];
-            let corrected = result + (until - self.before[*cursor]);
-            let largest = until.abs().max(result.abs());
-            if corrected.is_finite() && largest <= corrected.abs() * MAX_SHARE {
-                return corrected;
-            }
-        }
-        for at in &self.at[*cursor..*cursor + inside] {
-            result += values[at - 1];
-        }
-        result
-    }
-}
-
-/// Fills in `rate`, `increase` or `delta`; `range` is the window's length in seconds.
-fn fill(difference: Difference, range: f64, column: Column<'_>, windows: Windows<'_>, out: &mut [f64]) {
-    let is_counter = difference != Difference::Delta;
-    let resets = if is_counter { Resets::of(column) } else { Resets::of(Column::new(&[], &[])) };
-    let has_starts = is_counter && !column.starts.is_empty();
-    let mut cursor = 0;
-    let mut regular = Regular::default();
-    for (window, out) in windows.iter().zip(out) {
-        let window = &window;
-        let zero_at = if has_starts { column.start_inside(window) } else { None };
-        if window.len() < 2 && zero_at.is_none() {
-            *out = ABSENT;
-            continue;
-        }
-        let (first, last) = (window.lo, window.hi - 1);
-        let mut result = column.values[last] - column.values[first];
-        if is_counter {
-            result = resets.correct(result, window, column.values, &mut cursor);
-            if zero_at.is_some() {
-                result += column.values[first];
-            }
-        }
-        let samples = covered(column, window, zero_at, result);
-        let per = if difference == Difference::Rate { range } else { 1.0 };
-        let factor = match regular.factor(&samples, window, is_counter, per) {
-            Some(factor) => factor,
-            None => extrapolation(&samples, window, is_counter) / per,
-        };
-        *out = result * factor;
-    }
-}
-
-/// The last factor that was worked out. It has six divisions in it, and most windows of a series differ from the one before in
-/// their values only, which mostly do not matter for it.
-#[derive(Default)]
-struct Regular {
-    /// Milliseconds from the window's start to its first sample, to its last one, to its end; samples in it.
-    shape: Option<(i64, i64, i64, usize)>,
-    /// Seconds between first and last sample, and how many of them it goes on before, if it was not zero by then.
-    between: f64,
-    to_start: f64,
-    factor: f64,
-}
-
-impl Regular {
-    /// The factor of [`extrapolation`], divided by `per`, where the values do not matter for it.
-    #[inline]
-    fn factor(&mut self, samples: &Covered, window: &Window, is_counter: bool, per: f64) -> Option<f64> {
-        if samples.zero_at.is_some() {
-            return None;
-        }
-        let to = |time: i64| time.wrapping_sub(window.start);
-        let shape = Some((to(samples.first), to(samples.last), to(window.end), samples.n));
-        if shape != self.shape {
-            let unlimited = Extent::of(samples, window);
-            self.shape = shape;
-            self.between = unlimited.covered;
-            self.to_start = unlimited.to_start;
-            self.factor = unlimited.factor() / per;
-        }
-        if is_counter && samples.growth > 0.0 && samples.first_value >= 0.0 {
-            // By rearranging, the counter was not zero since the window's start; not so near that rounding could matter.
-            let (left, right) = (self.between * samples.first_value, self.to_start * samples.growth);
-            if !(left > right * 1.000_001 && left > 1e-290) {
-                return None;
-            }
-        }
-        Some(self.factor)
-    }
-}
-
+/// A window with samples, and the growth in it.
 #[inline]
-fn covered(column: Column<'_>, window: &Window, zero_at: Option<i64>, growth: f64) -> Covered {
+pub(crate) fn covered(column: Column<'_>, window: &Window, zero_at: Option<i64>, growth: f64) -> Covered {
     let (first, last) = (window.lo, window.hi - 1);
     Covered {
         first: column.times[first],
@@ -239,16 +114,16 @@ pub(crate) struct Covered {
 }
 
 /// How far a series goes on beyond the samples of a window, seconds.
-struct Extent {
-    covered: f64,
-    to_start: f64,
+pub(crate) struct Extent {
+    pub(crate) covered: f64,
+    pub(crate) to_start: f64,
     to_end: f64,
 }
 
 impl Extent {
     /// As far as the series can be assumed to go on, whatever its values are.
     #[inline]
-    fn of(samples: &Covered, window: &Window) -> Self {
+    pub(crate) fn of(samples: &Covered, window: &Window) -> Self {
         let between = seconds(samples.last - samples.first);
         let covered = samples.zero_at.map_or(between, |zero| seconds(samples.last - zero));
         let mut to_end = seconds(window.end - samples.last);
@@ -270,7 +145,7 @@ impl Extent {
     }
 
     #[inline]
-    fn factor(&self) -> f64 {
+    pub(crate) fn factor(&self) -> f64 {
         (self.covered + self.to_start + self.to_end) / self.covered
     }
 }
@@ -300,82 +175,4 @@ fn last_two(column: Column<'_>, window: &Window, f: impl Fn(f64, f64, f64) -> f6
         return ABSENT;
     }
     f(column.values[before], column.values[last], seconds(distance))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::series::Steps;
-    use crate::windows::Placement;
-    use proptest::prelude::*;
-
-    /// The definition, window by window: the oracle.
-    fn plain(difference: Difference, range: f64, column: Column<'_>, window: &Window) -> f64 {
-        if window.len() < 2 {
-            return ABSENT;
-        }
-        let values = &column.values[window.lo..window.hi];
-        let mut result = values[values.len() - 1] - values[0];
-        if difference != Difference::Delta {
-            for pair in values.windows(2) {
-                if pair[1] < pair[0] {
-                    result += pair[0];
-                }
-            }
-        }
-        let is_counter = difference != Difference::Delta;
-        let factor = extrapolation(&covered(column, window, None, result), window, is_counter);
-        result * if difference == Difference::Rate { factor / range } else { factor }
-    }
-
-    #[test]
-    fn far_values_before_a_window_do_not_matter_in_it() {
-        for far in [1e300, f64::INFINITY, 1.7e308] {
-            let values: Vec<f64> =
-                [far, 0.0, far].into_iter().chain((0..200).map(|at| f64::from(at % 2 * 5))).collect();
-            let times: Vec<i64> = (0..203).map(|at| at * 1000).collect();
-            let column = Column::new(&times, &values);
-            let placement = Placement {
-                steps: Steps { start: 0, step: 1000, n: 210 },
-                range: 60_000,
-                offset: 0,
-                at: None,
-            };
-            let mut borders = Vec::new();
-            placement.borders(&times, &mut borders);
-            let windows = Windows::new(placement, &borders);
-            let mut out = vec![0.0; 210];
-            fill(Difference::Increase, 60.0, column, windows, &mut out);
-            for (window, got) in windows.iter().zip(&out) {
-                let want = plain(Difference::Increase, 60.0, column, &window);
-                let is_same = got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan());
-                assert!(is_same, "at {}: {got} for {want}", window.end);
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn incremental_is_plain(
-            gaps in proptest::collection::vec(1i64..30_000, 0..150),
-            values in proptest::collection::vec(0u32..50, 150),
-            start in 0i64..1_000_000, step in 1i64..60_000, range in 1i64..600_000, n in 1usize..40,
-        ) {
-            let times: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
-            let values: Vec<f64> = values[..times.len()].iter().map(|v| f64::from(*v)).collect();
-            let column = Column::new(&times, &values);
-            let placement = Placement { steps: Steps { start, step, n }, range, offset: 0, at: None };
-            let mut borders = Vec::new();
-            placement.borders(&times, &mut borders);
-            let windows = Windows::new(placement, &borders);
-            for difference in [Difference::Rate, Difference::Increase, Difference::Delta] {
-                let mut out = vec![0.0; n];
-                fill(difference, seconds(range), column, windows, &mut out);
-                for (window, got) in windows.iter().zip(&out) {
-                    let want = plain(difference, seconds(range), column, &window);
-                    prop_assert_eq!(got.to_bits(), want.to_bits(), "{:?} at {}: {} for {}", difference, window.end, got, want);
-                }
-            }
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! Sums that keep what plain addition would round away (Neumaier's variant of Kahan's summation), in the order of
 //! operations that Prometheus uses, so that results agree to the last digit.
 
+use crate::series::{ABSENT, is_absent};
+
 /// A running sum: the total is `sum + compensation`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
@@ -39,6 +41,48 @@ impl Sum {
     /// The total.
     pub(crate) fn total(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.compensation }
+    }
+}
+
+/// Running sums side by side, one for each step.
+#[derive(Clone, Debug)]
+pub(crate) struct Sums {
+    /// [`ABSENT`] where nothing was added.
+    sums: Vec<f64>,
+    compensations: Vec<f64>,
+}
+
+impl Sums {
+    /// For `n` steps.
+    pub(crate) fn new(n: usize) -> Self {
+        Self { sums: vec![ABSENT; n], compensations: vec![0.0; n] }
+    }
+
+    /// Adds one value to each sum, as [`Sum::add`] does, where there is one. Without branches, several at once.
+    pub(crate) fn add(&mut self, values: &[f64]) {
+        for ((sum, compensation), value) in self.sums.iter_mut().zip(&mut self.compensations).zip(values) {
+            let (before, value) = (*sum, *value);
+            let total = before + value;
+            let is_before_larger = before.abs() >= value.abs();
+            let (larger, smaller) = if is_before_larger { (before, value) } else { (value, before) };
+            let grown = *compensation + ((larger - total) + smaller);
+            let (is_first, is_nothing) = (is_absent(before), is_absent(value));
+            let next = if is_first { value } else { total };
+            let kept = if is_first | total.is_infinite() { 0.0 } else { grown };
+            *sum = if is_nothing { before } else { next };
+            *compensation = if is_nothing { *compensation } else { kept };
+        }
+    }
+
+    /// The totals; [`ABSENT`] where nothing was added.
+    pub(crate) fn totals(self) -> Vec<f64> {
+        let Self { mut sums, compensations } = self;
+        for (sum, compensation) in sums.iter_mut().zip(compensations) {
+            if !is_absent(*sum) {
+                *sum = Sum { sum: *sum, compensation }.total();
+            }
+        }
+        sums
     }
 }
 
@@ -130,6 +174,41 @@ impl Variance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn sums_side_by_side_are_each_its_sum(
+            columns in proptest::collection::vec(proptest::collection::vec(prop_oneof![
+                6 => any::<f64>().prop_filter("no marker", |value| !is_absent(*value)),
+                6 => -1e3f64..1e3,
+                4 => Just(ABSENT),
+                1 => Just(f64::NAN),
+                1 => Just(f64::INFINITY),
+                1 => Just(f64::NEG_INFINITY),
+                1 => Just(f64::MAX),
+                1 => Just(-0.0),
+            ], 13), 0..12),
+        ) {
+            let mut sums = Sums::new(13);
+            let mut alone: Vec<Option<Sum>> = vec![None; 13];
+            for column in &columns {
+                sums.add(column);
+                for (sum, value) in alone.iter_mut().zip(column).filter(|(_, value)| !is_absent(**value)) {
+                    match sum {
+                        Some(sum) => sum.add(*value),
+                        None => *sum = Some(Sum::of(*value)),
+                    }
+                }
+            }
+            for (total, alone) in sums.totals().into_iter().zip(alone) {
+                let want = alone.map_or(ABSENT, Sum::total);
+                prop_assert_eq!(is_absent(total), is_absent(want));
+                let is_same = total.to_bits() == want.to_bits() || (total.is_nan() && want.is_nan());
+                prop_assert!(is_same, "{} for {}", total, want);
+            }
+        }
+    }
 
     #[test]
     fn small_values_survive_large_ones() {

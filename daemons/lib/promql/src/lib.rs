@@ -68,6 +68,7 @@ mod series;
 mod start_times;
 mod tall;
 mod watch;
+mod window_runs;
 mod windows;
 
 mod agg;
@@ -93,6 +94,7 @@ mod func_math;
 mod func_over_time;
 mod func_range;
 mod func_rate;
+mod func_rate_fill;
 mod func_regression;
 mod func_scalar;
 mod func_smoothing;

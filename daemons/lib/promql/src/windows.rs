@@ -5,6 +5,7 @@
 //! window is (two stacks: suffix summaries of the older part, one running summary of the newer).
 
 use crate::series::{ABSENT, Steps};
+use crate::window_runs::{self, Run, Runs};
 
 /// Samples of one series and one kind, ascending by time, without staleness markers.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub(crate) struct Windows<'s> {
     borders: &'s [Borders],
     /// Whether no time is so far away that it could overflow.
     is_near: bool,
+    /// Where their runs are kept, if anywhere.
+    runs: Option<&'s Runs>,
 }
 
 impl<'s> Windows<'s> {
@@ -74,7 +77,26 @@ impl<'s> Windows<'s> {
         let Placement { steps, range, offset, at } = placement;
         let is_small = |ms: i64| ms.unsigned_abs() < 1 << 60;
         let is_near = [steps.start, steps.end(), range, offset, at.unwrap_or(0)].into_iter().all(is_small);
-        Self { placement, borders, is_near }
+        Self { placement, borders, is_near, runs: None }
+    }
+
+    /// The same, with a place for [`runs`](Self::runs). It belongs to these windows, and to their column's times.
+    pub(crate) fn with_runs(self, runs: &'s Runs) -> Self {
+        Self { runs: Some(runs), ..self }
+    }
+
+    /// The runs of windows that look alike, in order, all windows in one of them; none when there is no place for them, or
+    /// most windows differ from the ones beside. `times` are the column's.
+    pub(crate) fn runs(&self, times: &[i64]) -> &'s [Run] {
+        match self.runs {
+            Some(runs) if self.is_near => runs.get_or_init(|| window_runs::find(*self, times)),
+            _ => &[],
+        }
+    }
+
+    /// How many steps.
+    pub(crate) fn len(&self) -> usize {
+        self.borders.len()
     }
 
     /// Whether there is no step.
