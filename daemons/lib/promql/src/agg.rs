@@ -3,6 +3,7 @@
 //! | file | operators |
 //! |---|---|
 //! | `agg_fold.rs` | `sum avg min max count group stddev stdvar`: folded as series arrive |
+//! | `agg_stored.rs` | the same over stored series, each group on one core |
 //! | `agg_select.rs` | `topk bottomk limitk limit_ratio`: keep whole elements |
 //! | `agg_values.rs` | `quantile count_values`: need all values of a step |
 
@@ -51,13 +52,16 @@ pub(crate) fn ignore_histograms(
     true
 }
 
-/// The labels of the group that a series belongs to.
-pub(crate) fn group_labels(grouping: &Grouping, labels: &Labels) -> Labels {
+/// The labels of the group that a series belongs to. `has_identity` says whether the series still is the metric that its
+/// labels name.
+pub(crate) fn group_labels(grouping: &Grouping, labels: &Labels, has_identity: bool) -> Labels {
     match grouping {
         Grouping::All => Labels::empty(),
-        Grouping::By(names) => {
-            labels.iter().filter(|(name, _)| names.iter().any(|kept| kept == name)).collect()
-        }
+        Grouping::By(names) => labels
+            .iter()
+            .filter(|(name, _)| names.iter().any(|kept| kept == name))
+            .filter(|(name, _)| has_identity || !is_identity_label(name))
+            .collect(),
         Grouping::Without(names) => labels
             .iter()
             .filter(|(name, _)| !is_identity_label(name) && !names.iter().any(|dropped| dropped == name))
@@ -91,7 +95,7 @@ impl<T> Groups<T> {
         series: &Series,
         new: impl FnOnce() -> Result<T, EvalError>,
     ) -> Result<&mut Group<T>, EvalError> {
-        let labels = group_labels(grouping, &series.labels);
+        let labels = group_labels(grouping, &series.labels, true);
         let at = match self.index_of.get(&labels) {
             Some(at) => *at,
             None => {

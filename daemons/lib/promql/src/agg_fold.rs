@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use cairn_model::FloatHistogram;
+use cairn_model::{FloatHistogram, Labels};
 
 use crate::agg::{self, Groups};
+use crate::agg_stored::Grouped;
 use crate::annotations::{Note, Notes};
 use crate::answer::{EvalError, Sample};
 use crate::ast::{Aggregate, AggregateOp};
@@ -145,14 +146,20 @@ impl HistogramFold {
 }
 
 /// State of a group.
-struct State {
+pub(crate) struct State {
     numbers: Fold,
     /// Only of `sum` and `avg`, once there is a histogram.
     histograms: Option<HistogramFold>,
 }
 
 impl State {
-    fn add(&mut self, op: AggregateOp, series: &Series, notes: &mut Notes) {
+    /// Of a group without series; `n` steps.
+    pub(crate) fn new(op: AggregateOp, n: usize) -> Self {
+        Self { numbers: Fold::new(op, n), histograms: None }
+    }
+
+    /// Takes a series in.
+    pub(crate) fn add(&mut self, op: AggregateOp, series: &Series, notes: &mut Notes) {
         self.numbers.add(&series.values);
         if series.histograms.is_none() {
             return;
@@ -175,6 +182,19 @@ impl State {
             }
         }
     }
+    /// The group's values.
+    pub(crate) fn finish(self, labels: Arc<Labels>, drops_name: bool, notes: &mut Notes) -> Series {
+        let mut series = Series::floats(labels, drops_name, self.numbers.finish());
+        if let Some(histograms) = self.histograms {
+            histograms.finish(&mut series, notes);
+        }
+        series
+    }
+}
+
+/// Whether native histograms count.
+pub(crate) fn takes_histograms(op: AggregateOp) -> bool {
+    matches!(op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group)
 }
 
 /// Pushes one series per group.
@@ -184,20 +204,31 @@ pub(crate) fn stream<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
+    match Grouped::of(evaluator, aggregate, steps) {
+        Some(grouped) if grouped.is_even() => grouped.stream(evaluator, aggregate, steps, sink),
+        _ => stream_any(evaluator, aggregate, steps, sink),
+    }
+}
+
+/// The same, as the series come, whatever they are of.
+pub(crate) fn stream_any<'a>(
+    evaluator: &mut Evaluator<'a>,
+    aggregate: &'a Aggregate,
+    steps: Steps,
+    sink: Sink<'_, 'a>,
+) -> Result<(), EvalError> {
     let op = aggregate.op;
-    let takes_histograms =
-        matches!(op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group);
     let span = aggregate.expr.span;
     let mut groups: Groups<State> = Groups::new();
     let mut notes = Notes::default();
     evaluator.stream(&aggregate.expr, steps, &mut |evaluator, mut series| {
         evaluator.tick(steps.n)?;
-        if !takes_histograms && !agg::ignore_histograms(evaluator, aggregate, &mut series) {
+        if !takes_histograms(op) && !agg::ignore_histograms(evaluator, aggregate, &mut series) {
             return Ok(());
         }
         let group = groups.of(&aggregate.grouping, &series, || {
             evaluator.hold(steps.n)?;
-            Ok(State { numbers: Fold::new(op, steps.n), histograms: None })
+            Ok(State::new(op, steps.n))
         })?;
         group.state.add(op, &series, &mut notes);
         for note in notes.drain() {
@@ -207,12 +238,9 @@ pub(crate) fn stream<'a>(
     })?;
     for group in groups.all {
         evaluator.release(steps.n);
-        let mut series = Series::floats(group.labels, group.drops_name, group.state.numbers.finish());
-        if let Some(histograms) = group.state.histograms {
-            histograms.finish(&mut series, &mut notes);
-            for note in notes.drain() {
-                evaluator.annotations.note(note, "", span);
-            }
+        let series = group.state.finish(group.labels, group.drops_name, &mut notes);
+        for note in notes.drain() {
+            evaluator.annotations.note(note, "", span);
         }
         if !series.is_empty() {
             sink(evaluator, series)?;

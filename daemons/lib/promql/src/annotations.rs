@@ -156,6 +156,14 @@ impl Annotations {
         if note.is_warning() { self.warn(&message, span) } else { self.info(&message, span) }
     }
 
+    /// Adds what was collected elsewhere.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (all, more) in [(&mut self.warnings, other.warnings), (&mut self.infos, other.infos)] {
+            let room = MAX_KEPT.saturating_sub(all.len());
+            all.extend(more.into_iter().take(room));
+        }
+    }
+
     /// Adds `PromQL warning: MESSAGE (line:col)`.
     pub(crate) fn warn(&mut self, message: &str, span: Span) {
         if self.warnings.len() < MAX_KEPT {

@@ -22,6 +22,43 @@ const MIN_VALUES: usize = 1 << 12;
 /// Values that one core works on in a row.
 const VALUES_IN_A_ROW: usize = 1 << 13;
 
+/// What each thread of the pool keeps from item to item.
+pub(crate) struct PerThread<S>(Vec<Mutex<S>>);
+
+impl<S> PerThread<S> {
+    /// One for each thread, as `state` makes them.
+    pub(crate) fn new(state: impl Fn() -> S) -> Self {
+        Self((0..rayon::current_num_threads()).map(|_| Mutex::new(state())).collect())
+    }
+
+    /// Works with what the running thread keeps. Whatever `work` does, it must not wait for other work of the pool.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut S) -> R) -> R {
+        let thread = rayon::current_thread_index().unwrap_or(0) % self.0.len();
+        // Each is only ever used by its own thread. One that broke holds up nobody.
+        work(&mut self.0[thread].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What all of them kept.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = S> {
+        self.0.into_iter().map(|state| state.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The results of `work` on each item, in order, or any error of one. All cores share the items, which together have `weight`
+/// values; each item is worked on by one.
+pub(crate) fn map_each<T: Sync, R: Send>(
+    items: &[T],
+    weight: usize,
+    work: impl Fn(&T) -> Result<R, EvalError> + Send + Sync,
+) -> Result<Vec<R>, EvalError> {
+    if items.len() < 2 || weight < MIN_VALUES {
+        return items.iter().map(work).collect();
+    }
+    // No more in a row than that either, so that no core has the heavy ones all to itself.
+    let in_a_row = (VALUES_IN_A_ROW / (weight / items.len()).max(1)).max(1);
+    items.par_iter().with_min_len(in_a_row).with_max_len(in_a_row).map(work).collect()
+}
+
 /// Hands the result of `work` for each item to `take`, in order. `weigh` says about how many values the work on an item handles,
 /// or its result holds, whichever is more. `state` makes what each core keeps from item to item.
 pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
@@ -33,9 +70,7 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
     mut take: impl FnMut(R) -> Result<(), EvalError>,
 ) -> Result<(), EvalError> {
     let n_threads = rayon::current_num_threads();
-    // One for each thread of the pool, each only ever used by its own.
-    let mut states: Vec<Mutex<(S, Watch<'w>)>> =
-        (0..n_threads).map(|_| Mutex::new((state(), watch))).collect();
+    let states = PerThread::new(|| (state(), watch));
     let mut rest = items;
     while !rest.is_empty() {
         let (mut n, mut weight) = (0, 0usize);
@@ -50,9 +85,8 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
         let (batch, behind) = rest.split_at(n);
         rest = behind;
         if n == 1 || n_threads == 1 || weight < MIN_VALUES {
-            let (state, watch) = states[0].get_mut().unwrap_or_else(PoisonError::into_inner);
             for item in batch {
-                take(work(item, state, watch)?)?;
+                take(states.with(|(state, watch)| work(item, state, watch))?)?;
             }
             continue;
         }
@@ -60,12 +94,7 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
         let results: Vec<Result<R, EvalError>> = batch
             .par_iter()
             .with_min_len(in_a_row)
-            .map(|item| {
-                let thread = rayon::current_thread_index().unwrap_or(0) % states.len();
-                let mut state = states[thread].lock().unwrap_or_else(PoisonError::into_inner);
-                let (state, watch) = &mut *state;
-                work(item, state, watch)
-            })
+            .map(|item| states.with(|(state, watch)| work(item, state, watch)))
             .collect();
         watch.check_stop()?;
         // Of several errors the first one counts, as if one core had done it all.

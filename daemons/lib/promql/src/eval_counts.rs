@@ -135,7 +135,7 @@ impl<'a> Evaluator<'a> {
             return Ok(());
         }
         let mut buffers = Buffers::default();
-        for one in &loaded.series {
+        for one in loaded.iter() {
             let (floats, histograms) = (one.floats.column(), one.histograms.column());
             let series = buffers.place(&one.labels, false, floats, histograms, placement);
             self.count_windows(selector, placement, &series);

@@ -1,8 +1,8 @@
 //! Reads every selector's samples before evaluation starts. Selectors with equal matchers whose times overlap share
-//! one read.
+//! one read; one that has more matchers than another one, and looks at no other times, takes its series from that one's.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,10 +22,48 @@ use crate::{func_info, histogram_hints};
 /// Series that one core converts in a row.
 const SERIES_IN_A_ROW: usize = 64;
 
-/// The series of one read.
-#[derive(Debug)]
+/// The series of one read, or some of them.
+#[derive(Debug, Default)]
 pub(crate) struct Loaded {
-    pub(crate) series: Vec<LoadedSeries>,
+    read: Arc<Vec<LoadedSeries>>,
+    /// Which ones, ascending, if not all.
+    picked: Option<Vec<usize>>,
+}
+
+impl Loaded {
+    fn all(read: Vec<LoadedSeries>) -> Self {
+        Self { read: Arc::new(read), picked: None }
+    }
+
+    /// Those that match.
+    fn pick(&self, matchers: &[Matcher]) -> Self {
+        let is_match = |at: &usize| matchers.iter().all(|one| one.matches_labels(&self.read[*at].labels));
+        let picked = match &self.picked {
+            Some(picked) => picked.iter().copied().filter(is_match).collect(),
+            None => (0..self.read.len()).filter(is_match).collect(),
+        };
+        Self { read: Arc::clone(&self.read), picked: Some(picked) }
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> usize {
+        self.picked.as_ref().map_or(self.read.len(), Vec::len)
+    }
+
+    /// A series by its number.
+    pub(crate) fn at(&self, number: usize) -> &LoadedSeries {
+        &self.read[self.picked.as_ref().map_or(number, |picked| picked[number])]
+    }
+
+    /// All of them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LoadedSeries> {
+        (0..self.len()).map(|number| self.at(number))
+    }
+
+    /// The same as a list, for whoever takes it to pieces.
+    pub(crate) fn list(&self) -> Vec<&LoadedSeries> {
+        self.iter().collect()
+    }
 }
 
 /// One series as read.
@@ -137,42 +175,80 @@ pub(crate) fn load<'a>(evaluator: &mut Evaluator<'a>, expr: &'a Expr, steps: Ste
         need.wants_hints =
             matches!(need.reader, Reader::Selector(selector) if with_hints.contains(&selector));
     }
-    let mut by_matchers: BTreeMap<String, Vec<Need<'a>>> = BTreeMap::new();
+    let mut by_matchers: BTreeMap<(BTreeSet<String>, bool), Vec<Need<'a>>> = BTreeMap::new();
     for need in needs {
-        let matchers: String = need.matchers.iter().map(|matcher| format!("{matcher},")).collect();
-        let key = format!("{matchers}{}", need.wants_hints);
-        by_matchers.entry(key).or_default().push(need);
+        let matchers = need.matchers.iter().map(Matcher::to_string).collect();
+        by_matchers.entry((matchers, need.wants_hints)).or_default().push(need);
     }
-    for (_, mut needs) in by_matchers {
+    let mut reads: Vec<Read<'a>> = Vec::new();
+    for ((matchers, _), mut needs) in by_matchers {
         needs.sort_by_key(|need| need.start);
-        let mut group: Vec<Need<'a>> = Vec::new();
-        let mut group_end = i64::MIN;
+        let n_before = reads.len();
         for need in needs {
-            if !group.is_empty() && need.start > group_end {
-                read_group(evaluator, &std::mem::take(&mut group), group_end)?;
+            match reads[n_before..].last_mut() {
+                Some(read) if need.start <= read.end => {
+                    read.end = read.end.max(need.end);
+                    read.needs.push(need);
+                }
+                _ => reads.push(Read {
+                    matchers: matchers.clone(),
+                    start: need.start,
+                    end: need.end,
+                    needs: vec![need],
+                    loaded: Arc::default(),
+                }),
             }
-            group_end = if group.is_empty() { need.end } else { group_end.max(need.end) };
-            group.push(need);
         }
-        read_group(evaluator, &group, group_end)?;
+    }
+    // Whatever another read has in it has more matchers than that one.
+    reads.sort_by_key(|read| read.matchers.len());
+    for at in 0..reads.len() {
+        evaluator.watch.check_stop()?;
+        let (earlier, rest) = reads.split_at_mut(at);
+        let Some(read) = rest.first_mut() else { break };
+        let wider = earlier[..at.min(MAX_WIDER)].iter().find(|wider| wider.has(read));
+        read.loaded = Arc::new(match wider {
+            Some(wider) => wider.loaded.pick(&read.needs[0].matchers),
+            None => read_from_source(evaluator, read)?,
+        });
+        for need in &read.needs {
+            evaluator.loaded.insert(need.reader, Arc::clone(&read.loaded));
+        }
     }
     Ok(())
 }
 
-fn read_group(evaluator: &mut Evaluator<'_>, group: &[Need<'_>], end: i64) -> Result<(), EvalError> {
-    let Some(first) = group.first() else { return Ok(()) };
-    evaluator.watch.check_stop()?;
-    let mut loaded = read(evaluator, &first.matchers, first.start, end)?;
+/// Reads that one is compared with, at most: there can be thousands in a query.
+const MAX_WIDER: usize = 64;
+
+/// What one or several readers need, none of which is empty.
+struct Read<'a> {
+    /// As text, each once.
+    matchers: BTreeSet<String>,
+    start: i64,
+    end: i64,
+    needs: Vec<Need<'a>>,
+    loaded: Arc<Loaded>,
+}
+
+impl Read<'_> {
+    /// Whether all samples of another read are among those of this one.
+    fn has(&self, other: &Self) -> bool {
+        let is_wider = self.matchers.len() < other.matchers.len() && self.matchers.is_subset(&other.matchers);
+        let has_times = other.start < other.end && self.start <= other.start && self.end >= other.end;
+        is_wider && has_times && self.needs[0].wants_hints == other.needs[0].wants_hints
+    }
+}
+
+fn read_from_source(evaluator: &mut Evaluator<'_>, wanted: &Read<'_>) -> Result<Loaded, EvalError> {
+    let first = &wanted.needs[0];
+    let mut series = read(evaluator, &first.matchers, wanted.start, wanted.end)?;
     if first.wants_hints {
-        for series in &mut loaded.series {
-            histogram_hints::work_out(&mut series.histograms, &series.floats.times);
+        for one in &mut series {
+            histogram_hints::work_out(&mut one.histograms, &one.floats.times);
         }
     }
-    let loaded = Arc::new(loaded);
-    for need in group {
-        evaluator.loaded.insert(need.reader, Arc::clone(&loaded));
-    }
-    Ok(())
+    Ok(Loaded::all(series))
 }
 
 fn read(
@@ -180,9 +256,9 @@ fn read(
     matchers: &[Matcher],
     start: i64,
     end: i64,
-) -> Result<Loaded, EvalError> {
+) -> Result<Vec<LoadedSeries>, EvalError> {
     if start >= end {
-        return Ok(Loaded { series: Vec::new() });
+        return Ok(Vec::new());
     }
     let selection = Selection { matchers, start: TimeMs(start.saturating_add(1)), end: TimeMs(end) };
     let found = evaluator.source.select(&selection).map_err(|error| match error.downcast_ref() {
@@ -212,7 +288,7 @@ fn read(
         evaluator.samples_read += (one.floats.times.len() + one.histograms.times.len()) as u64;
     }
     evaluator.hold(usize::try_from(loaded.into_inner()).unwrap_or(usize::MAX))?;
-    Ok(Loaded { series })
+    Ok(series)
 }
 
 fn loaded_series(data: SeriesData, wants_starts: bool) -> LoadedSeries {

@@ -66,11 +66,12 @@ impl<'a> Evaluator<'a> {
                 self.count_ranges(&matrix.selector, &placement, &loaded)?;
                 let n_samples = AtomicU64::new(0);
                 in_batches(
-                    &loaded.series,
+                    &loaded.list(),
                     |one| weight(one, steps.n),
                     self.watch,
                     Buffers::default,
                     |one, buffers, watch| {
+                        let one: &LoadedSeries = one;
                         let (floats, histograms) = (one.floats.column(), one.histograms.column());
                         watch.tick(floats.times.len() + histograms.times.len() + steps.n)?;
                         let placed = buffers.place(&one.labels, false, floats, histograms, &placement);
@@ -134,7 +135,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Samples that are looked at, and values that may come of it; a histogram counts as so many as it has buckets.
-fn weight(series: &LoadedSeries, n_steps: usize) -> usize {
+pub(crate) fn weight(series: &LoadedSeries, n_steps: usize) -> usize {
     let histograms = &series.histograms.values;
     let of_histograms =
         histograms.first().map_or(0, |first| first.n_samples()) * (histograms.len() + n_steps);

@@ -58,22 +58,8 @@ impl<'a> Evaluator<'a> {
         sink: Sink<'_, 'a>,
     ) -> Result<(), EvalError> {
         let placement = self.placement(selector, self.options.lookback_ms, steps)?;
-        if selector.extension == Extension::Smoothed {
-            return self.stream_picked(selector, span, steps, sink, |from, to, notes| {
-                selector_smoothed::fill(from, &placement, to, notes);
-            });
-        }
-        self.stream_picked(selector, span, steps, sink, |from, to, _| {
-            if from.histograms.times.is_empty() {
-                pick_newest_float(&from.floats, &placement, &mut to.values);
-                return;
-            }
-            pick_newest(from, &placement, |step, newest| match newest {
-                Newest::Float(at) => to.values[step] = from.floats.values[at],
-                Newest::Histogram(at) => {
-                    to.put(step, Sample::Histogram(Arc::clone(&from.histograms.values[at])))
-                }
-            });
+        self.stream_picked(selector, span, steps, sink, |from, to, notes| {
+            pick_values(selector.extension, from, &placement, to, notes);
         })
     }
 
@@ -132,7 +118,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<(), EvalError> {
         let loaded = self.loaded_series(selector);
         let watch = self.watch;
-        let work = |one: &LoadedSeries, (): &mut (), watch: &mut Watch<'a>| {
+        let work = |one: &&LoadedSeries, (): &mut (), watch: &mut Watch<'a>| {
             let mut series = Series::floats(Arc::clone(&one.labels), false, vec![ABSENT; steps.n]);
             let mut notes = Notes::default();
             pick(one, &mut series, &mut notes);
@@ -141,7 +127,7 @@ impl<'a> Evaluator<'a> {
             Ok((series, notes, n_floats))
         };
         in_batches(
-            &loaded.series,
+            &loaded.list(),
             |_| steps.n,
             watch,
             || (),
@@ -168,6 +154,26 @@ impl LoadedSeries {
             });
         });
         times
+    }
+}
+
+/// Fills in a selected series, which has nothing yet.
+pub(crate) fn pick_values(
+    extension: Extension,
+    from: &LoadedSeries,
+    placement: &Placement,
+    to: &mut Series,
+    notes: &mut Notes,
+) {
+    if extension == Extension::Smoothed {
+        selector_smoothed::fill(from, placement, to, notes);
+    } else if from.histograms.times.is_empty() {
+        pick_newest_float(&from.floats, placement, &mut to.values);
+    } else {
+        pick_newest(from, placement, |step, newest| match newest {
+            Newest::Float(at) => to.values[step] = from.floats.values[at],
+            Newest::Histogram(at) => to.put(step, Sample::Histogram(Arc::clone(&from.histograms.values[at]))),
+        });
     }
 }
 

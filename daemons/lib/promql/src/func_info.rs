@@ -87,7 +87,7 @@ struct InfoSeries {
 
 impl InfoSeries {
     fn labels(&self, at: usize) -> &Labels {
-        &self.loaded.series[at].labels
+        &self.loaded.at(at).labels
     }
 
     /// The info series that count for a base series at a step, at most one of each name: the one with the newest sample.
@@ -168,14 +168,14 @@ pub(crate) fn info<'a>(
 
 fn info_series(evaluator: &Evaluator<'_>, call: &Call, steps: Steps) -> Result<InfoSeries, EvalError> {
     let Some(selector) = time_selector(&call.args[0]) else {
-        let loaded = Arc::new(Loaded { series: Vec::new() });
+        let loaded = Arc::default();
         return Ok(InfoSeries { loaded, times: Vec::new(), by_name: BTreeMap::new() });
     };
     let loaded = evaluator.loaded_infos(call);
     let placement = evaluator.placement(selector, evaluator.options.lookback_ms, steps)?;
-    let times = loaded.series.iter().map(|series| series.newest_times(&placement)).collect();
+    let times = loaded.iter().map(|series| series.newest_times(&placement)).collect();
     let mut by_name: BTreeMap<String, HashMap<Labels, Vec<usize>>> = BTreeMap::new();
-    for (at, series) in loaded.series.iter().enumerate() {
+    for (at, series) in loaded.iter().enumerate() {
         let by_identity = by_name.entry(series.labels.value(METRIC_NAME).to_owned()).or_default();
         by_identity.entry(identity(&series.labels)).or_default().push(at);
     }

@@ -55,6 +55,11 @@ impl RangeFunction {
     pub(crate) const fn with_histograms(fill: Fill, histograms: WithHistograms) -> Self {
         Self { histograms, ..Self::plain(fill) }
     }
+
+    /// Whether it takes a metric of this name for a counter, which the name does not say it is.
+    pub(crate) fn doubts(&self, name: &str) -> bool {
+        self.wants_counter && !is_name_of_counter(name)
+    }
 }
 
 /// What becomes of a window with native histograms in it.
@@ -115,6 +120,7 @@ pub(crate) struct RangeCall {
     /// Scalar arguments in order, one value per step each.
     pub(crate) params: Vec<Vec<f64>>,
     /// Length of the window.
+    pub(crate) range_ms: i64,
     pub(crate) range_seconds: f64,
     pub(crate) extension: Extension,
     pub(crate) lookback: i64,
@@ -134,6 +140,38 @@ pub(crate) fn stream<'a>(
     steps: Steps,
     sink: Sink<'_, 'a>,
 ) -> Result<(), EvalError> {
+    let (range_arg, range_call) = prepare(evaluator, call, function, steps)?;
+    let mut non_counter = None;
+    let work = |series: &RangeSeries<'_>, watch: &mut Watch<'a>| {
+        let labels = Arc::clone(series.labels);
+        let mut out = Series::floats(labels, series.drops_name, vec![ABSENT; steps.n]);
+        let mut notes = Notes::default();
+        fill(watch, &range_call, function, series, &mut out, &mut notes)?;
+        let has_numbers = !out.values.iter().all(|value| is_absent(*value));
+        Ok((out, has_numbers, notes))
+    };
+    evaluator.map_ranges(range_arg, steps, work, |evaluator, (out, has_numbers, mut notes)| {
+        let name = out.labels.value(METRIC_NAME);
+        for note in notes.drain() {
+            evaluator.annotations.note(note, name, range_arg.span);
+        }
+        if has_numbers && function.doubts(name) {
+            non_counter = Some(name.to_owned());
+        }
+        if has_numbers || !out.histograms.is_empty() { sink(evaluator, out) } else { Ok(()) }
+    })?;
+    finish(evaluator, range_arg, &range_call, non_counter.as_deref());
+    Ok(())
+}
+
+/// Evaluates what a call has besides its range vector, which comes with it; the scalars are held until
+/// [`finish`].
+pub(crate) fn prepare<'a>(
+    evaluator: &mut Evaluator<'a>,
+    call: &'a Call,
+    function: &RangeFunction,
+    steps: Steps,
+) -> Result<(&'a Expr, RangeCall), EvalError> {
     let name = call.function.name;
     let mut params = Vec::new();
     let mut range_arg: Option<&'a Expr> = None;
@@ -159,29 +197,20 @@ pub(crate) fn stream<'a>(
     func_extended::check(call, function, extension)?;
     let range = crate::eval_duration::positive_ms(range, evaluator.lengths)?;
     let lookback = evaluator.options.lookback_ms;
-    let range_call = RangeCall { params, range_seconds: seconds(range), extension, lookback };
-    let mut non_counter = None;
-    let work = |series: &RangeSeries<'_>, watch: &mut Watch<'a>| {
-        let labels = Arc::clone(series.labels);
-        let mut out = Series::floats(labels, series.drops_name, vec![ABSENT; steps.n]);
-        let mut notes = Notes::default();
-        fill(watch, &range_call, function, series, &mut out, &mut notes)?;
-        let has_numbers = !out.values.iter().all(|value| is_absent(*value));
-        Ok((out, has_numbers, notes))
-    };
-    evaluator.map_ranges(range_arg, steps, work, |evaluator, (out, has_numbers, mut notes)| {
-        let name = out.labels.value(METRIC_NAME);
-        for note in notes.drain() {
-            evaluator.annotations.note(note, name, range_arg.span);
-        }
-        if function.wants_counter && has_numbers && !is_name_of_counter(name) {
-            non_counter = Some(name.to_owned());
-        }
-        if has_numbers || !out.histograms.is_empty() { sink(evaluator, out) } else { Ok(()) }
-    })?;
-    evaluator.release(steps.n * range_call.params.len());
+    Ok((range_arg, RangeCall { params, range_ms: range, range_seconds: seconds(range), extension, lookback }))
+}
+
+/// Ends a call: `non_counter` is the name of a metric that was taken for a counter though it may be none.
+pub(crate) fn finish(
+    evaluator: &mut Evaluator<'_>,
+    range_arg: &Expr,
+    range_call: &RangeCall,
+    non_counter: Option<&str>,
+) {
+    let n_held: usize = range_call.params.iter().map(Vec::len).sum();
+    evaluator.release(n_held);
     if let Some(name) = non_counter {
-        let name = cairn_model::gotext::quote(&name);
+        let name = cairn_model::gotext::quote(name);
         evaluator.annotations.info(
             &format!(
                 "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}"
@@ -189,7 +218,6 @@ pub(crate) fn stream<'a>(
             range_arg.span,
         );
     }
-    Ok(())
 }
 
 /// Rates make sense for counters only, and those have telling names. What has no name any more may be one.
@@ -197,8 +225,8 @@ fn is_name_of_counter(name: &str) -> bool {
     name.is_empty() || ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// Fills in `out`, one number or histogram per step.
-fn fill(
+/// Fills in `out`, which has nothing yet, with one number or histogram per step.
+pub(crate) fn fill(
     watch: &mut Watch<'_>,
     call: &RangeCall,
     function: &RangeFunction,

@@ -92,7 +92,7 @@ impl SampleSource for Broken {
     }
 }
 
-const QUERIES: [&str; 44] = [
+const QUERIES: [&str; 45] = [
     "requests_total",
     "requests_total offset 3m",
     "load @ 600",
@@ -101,6 +101,7 @@ const QUERIES: [&str; 44] = [
     "irate(requests_total[1m])",
     "sum by (host) (rate(requests_total[5m]))",
     "sum(rate(requests_total[5m])) / count(requests_total)",
+    "sum by (host) (rate(requests_total{host!=\"a\"}[5m])) / sum by (host) (rate(requests_total[5m]))",
     "avg without (host) (load)",
     "stddev(load)",
     "max(load) - min(load)",
@@ -196,6 +197,31 @@ fn a_selector_that_occurs_twice_is_read_once() {
     let query = parse("rate(requests_total[5m]) / requests_total + requests_total offset 1m").unwrap();
     eval_range(&source, &query, TimeMs(600_000), TimeMs(900_000), 15_000, &Options::default()).unwrap();
     assert_eq!(source.n_reads.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_selector_that_is_a_part_of_another_one_is_read_with_it() {
+    for (query, n_reads, want) in [
+        (
+            "sum by (host) (rate(requests_total{host!=\"a\"}[5m])) / sum by (host) (rate(requests_total[5m]))",
+            1,
+            2,
+        ),
+        ("requests_total{host=\"b\", job=\"x\"} + requests_total{job=\"x\"} + requests_total", 1, 1),
+        ("requests_total{host=\"b\", job=\"x\"} + requests_total{job=\"x\", host=\"b\"}", 1, 1),
+        ("requests_total{host=\"a\"} + ignoring (host) requests_total{host=\"b\"}", 2, 1),
+        // It looks further back than the other one.
+        ("rate(requests_total{host=\"a\"}[10m]) / rate(requests_total[5m])", 2, 1),
+        ("rate(requests_total{host=\"a\"}[5m]) / rate(requests_total[10m])", 1, 1),
+    ] {
+        let source = Source::usual();
+        let expr = parse(query).unwrap();
+        let (start, end) = (TimeMs(900_000), TimeMs(1_500_000));
+        let answer = eval_range(&source, &expr, start, end, 15_000, &Options::default()).unwrap();
+        let Value::Matrix(matrix) = answer.value else { panic!("{query}") };
+        assert_eq!((source.n_reads.into_inner(), matrix.len()), (n_reads, want), "{query}");
+        assert!(matrix.iter().all(|series| series.points.len() == 41), "{query}");
+    }
 }
 
 #[test]
