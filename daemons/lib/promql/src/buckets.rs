@@ -31,8 +31,9 @@ impl Forced {
     }
 }
 
-/// The `q`-quantile, interpolated linearly inside its bucket. `buckets` ascend by bound and are not empty.
-pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>) -> (f64, Option<Forced>) {
+/// The `q`-quantile, interpolated linearly inside its bucket. `buckets` ascend by bound and are not empty; what they are left
+/// like says nothing.
+pub(crate) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Forced>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }
@@ -45,8 +46,8 @@ pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>) -> (f64, Option<Forced>) {
     if buckets.last().is_none_or(|last| last.bound != f64::INFINITY) {
         return (f64::NAN, None);
     }
-    let mut buckets = join_equal_bounds(buckets);
-    let forced = make_monotonic(&mut buckets);
+    join_equal_bounds(buckets);
+    let forced = make_monotonic(buckets);
     if buckets.len() < 2 {
         return (f64::NAN, forced);
     }
@@ -74,13 +75,14 @@ pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>) -> (f64, Option<Forced>) {
     (start + (end - start) * ((rank - below) / inside), forced)
 }
 
-/// The share of observations between `lower` and `upper`. `buckets` ascend by bound and are not empty.
-pub(crate) fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
+/// The share of observations between `lower` and `upper`. `buckets` ascend by bound and are not empty; what they are left like
+/// says nothing.
+pub(crate) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if buckets.last().is_none_or(|last| last.bound != f64::INFINITY) {
         return f64::NAN;
     }
-    let mut buckets = join_equal_bounds(buckets);
-    make_monotonic(&mut buckets);
+    join_equal_bounds(buckets);
+    make_monotonic(buckets);
     let total = buckets.last().map_or(0.0, |last| last.count);
     if total == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;
@@ -88,7 +90,7 @@ pub(crate) fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
     if lower >= upper {
         return 0.0;
     }
-    (rank_of(upper, &buckets, total) - rank_of(lower, &buckets, total)) / total
+    (rank_of(upper, buckets, total) - rank_of(lower, buckets, total)) / total
 }
 
 /// How many observations lie below `value`.
@@ -115,15 +117,14 @@ fn rank_of(value: f64, buckets: &[Bucket], total: f64) -> f64 {
     total
 }
 
-fn join_equal_bounds(buckets: Vec<Bucket>) -> Vec<Bucket> {
-    let mut joined: Vec<Bucket> = Vec::with_capacity(buckets.len());
-    for bucket in buckets {
-        match joined.last_mut() {
-            Some(last) if last.bound == bucket.bound => last.count += bucket.count,
-            _ => joined.push(bucket),
+fn join_equal_bounds(buckets: &mut Vec<Bucket>) {
+    buckets.dedup_by(|bucket, before| {
+        let is_equal = before.bound == bucket.bound;
+        if is_equal {
+            before.count += bucket.count;
         }
-    }
-    joined
+        is_equal
+    });
 }
 
 /// Lifts counts that fall. Says so unless rounding explains it.
@@ -172,15 +173,15 @@ mod tests {
     fn quantile_edges() {
         let inf = f64::INFINITY;
         let usual = of(&[(1.0, 2.0), (2.0, 4.0), (inf, 5.0)]);
-        assert_eq!(quantile(0.4, usual.clone()).0, 1.0);
-        assert_eq!(quantile(0.6, usual.clone()).0, 1.5);
-        assert_eq!(quantile(0.99, usual.clone()).0, 2.0);
-        assert_eq!(quantile(0.0, usual.clone()).0, 0.0);
-        assert!(quantile(0.5, of(&[(1.0, 2.0), (2.0, 4.0)])).0.is_nan());
-        assert!(quantile(0.5, of(&[(inf, 4.0)])).0.is_nan());
-        assert!(quantile(0.5, of(&[(1.0, 0.0), (inf, 0.0)])).0.is_nan());
-        assert_eq!(quantile(0.1, of(&[(-1.0, 2.0), (inf, 4.0)])).0, -1.0);
-        let (value, forced) = quantile(0.5, of(&[(1.0, 4.0), (2.0, 3.0), (inf, 4.0)]));
+        assert_eq!(quantile(0.4, &mut usual.clone()).0, 1.0);
+        assert_eq!(quantile(0.6, &mut usual.clone()).0, 1.5);
+        assert_eq!(quantile(0.99, &mut usual.clone()).0, 2.0);
+        assert_eq!(quantile(0.0, &mut usual.clone()).0, 0.0);
+        assert!(quantile(0.5, &mut of(&[(1.0, 2.0), (2.0, 4.0)])).0.is_nan());
+        assert!(quantile(0.5, &mut of(&[(inf, 4.0)])).0.is_nan());
+        assert!(quantile(0.5, &mut of(&[(1.0, 0.0), (inf, 0.0)])).0.is_nan());
+        assert_eq!(quantile(0.1, &mut of(&[(-1.0, 2.0), (inf, 4.0)])).0, -1.0);
+        let (value, forced) = quantile(0.5, &mut of(&[(1.0, 4.0), (2.0, 3.0), (inf, 4.0)]));
         assert_eq!(value, 0.5);
         assert_eq!(forced, Some(Forced { lowest: 2.0, highest: 2.0, largest_drop: 1.0 }));
     }
@@ -188,11 +189,11 @@ mod tests {
     #[test]
     fn fraction_interpolates() {
         let buckets = of(&[(1.0, 2.0), (2.0, 4.0), (f64::INFINITY, 4.0)]);
-        assert_eq!(fraction(0.5, 1.5, buckets.clone()), 0.5);
-        assert_eq!(fraction(1.0, 1.0, buckets.clone()), 0.0);
-        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, buckets), 1.0);
+        assert_eq!(fraction(0.5, 1.5, &mut buckets.clone()), 0.5);
+        assert_eq!(fraction(1.0, 1.0, &mut buckets.clone()), 0.0);
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &mut buckets.clone()), 1.0);
         let negative = of(&[(-1.0, 2.0), (1.0, 4.0), (f64::INFINITY, 4.0)]);
-        assert_eq!(fraction(f64::NEG_INFINITY, -5.0, negative.clone()), 0.5);
-        assert_eq!(fraction(-5.0, 0.0, negative), 0.25);
+        assert_eq!(fraction(f64::NEG_INFINITY, -5.0, &mut negative.clone()), 0.5);
+        assert_eq!(fraction(-5.0, 0.0, &mut negative.clone()), 0.25);
     }
 }

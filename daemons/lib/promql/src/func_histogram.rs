@@ -9,6 +9,7 @@ use cairn_model::{FloatHistogram, Labels, TimeMs};
 use crate::annotations::{Note, Notes, for_metric};
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, Span};
+use crate::batches::map_each;
 use crate::buckets::{self, Bucket, Forced};
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::{is_label_name, text};
@@ -17,6 +18,7 @@ use crate::parser_selector::METRIC_NAME;
 use crate::series::{
     ABSENT, Histograms, Series, Steps, is_absent, is_identity_label, merge_equal, without_name,
 };
+use crate::watch::Watch;
 
 /// The label that holds a bucket's upper bound.
 const BOUND: &str = "le";
@@ -80,17 +82,12 @@ pub(crate) fn fraction<'a>(
     evaluator.hold(steps.n)?;
     let found = collect(evaluator, &args[2], steps)?;
     evaluator.release(2 * steps.n);
-    let mut all = Vec::new();
-    for histogram in found.classic {
-        let values = (0..steps.n)
-            .map(|index| match at_step(&histogram, index) {
-                buckets if buckets.is_empty() => ABSENT,
-                buckets => buckets::fraction(lower[index], upper[index], buckets),
-            })
-            .collect();
-        evaluator.tick(steps.n * histogram.buckets.len())?;
-        all.push(Series::floats(histogram.labels, histogram.drops_name, values));
-    }
+    let watch = evaluator.watch;
+    let mut all = map_each(&found.classic, found.n_counts(steps), |histogram| {
+        histogram.at_each_step(steps, &mut { watch }, |step, buckets| {
+            buckets::fraction(lower[step], upper[step], buckets)
+        })
+    })?;
     for native in &found.native {
         all.push(native.evaluate(evaluator, steps, args[2].span, |step, histogram, notes| {
             histogram_buckets::fraction(lower[step], upper[step], histogram, notes)
@@ -150,26 +147,24 @@ fn push_quantiles<'a>(
             Arc::new(builder.build())
         }
     };
-    for histogram in &found.classic {
+    let watch = evaluator.watch;
+    let classic = map_each(&found.classic, found.n_counts(steps), |histogram| {
         let mut repairs = Repairs::default();
-        let values = (0..steps.n)
-            .map(|index| {
-                let found = at_step(histogram, index);
-                if found.is_empty() {
-                    return ABSENT;
-                }
-                let (value, forced) = buckets::quantile(q[index], found);
-                if let Some(forced) = forced {
-                    repairs.add(forced, steps.time(index));
-                }
-                value
-            })
-            .collect();
-        evaluator.tick(steps.n * histogram.buckets.len())?;
-        if let Some(message) = repairs.message(&histogram.name) {
+        let series = histogram.at_each_step(steps, &mut { watch }, |step, buckets| {
+            let (value, forced) = buckets::quantile(q[step], buckets);
+            if let Some(forced) = forced {
+                repairs.add(forced, steps.time(step));
+            }
+            value
+        })?;
+        Ok((series, repairs.message(&histogram.name)))
+    })?;
+    for (series, message) in classic {
+        evaluator.tick(steps.n)?;
+        if let Some(message) = message {
             evaluator.annotations.info(&message, vector_arg.span);
         }
-        all.push(Series::floats(with_label(Arc::clone(&histogram.labels)), histogram.drops_name, values));
+        all.push(Series { labels: with_label(Arc::clone(&series.labels)), ..series });
     }
     for native in &found.native {
         let quantiles = native.evaluate(evaluator, steps, vector_arg.span, |step, histogram, notes| {
@@ -299,14 +294,34 @@ fn take_common_steps(classic: &mut Histogram, native: &mut Native, steps: Steps)
     has_common
 }
 
-/// The buckets that exist at one step.
-fn at_step(histogram: &Histogram, index: usize) -> Vec<Bucket> {
-    histogram
-        .buckets
-        .iter()
-        .filter(|(_, counts)| !is_absent(counts[index]))
-        .map(|(bound, counts)| Bucket { bound: *bound, count: counts[index] })
-        .collect()
+impl Histogram {
+    /// What `f` makes of the buckets that exist at each step.
+    fn at_each_step(
+        &self,
+        steps: Steps,
+        watch: &mut Watch<'_>,
+        mut f: impl FnMut(usize, &mut Vec<Bucket>) -> f64,
+    ) -> Result<Series, EvalError> {
+        let mut found = Vec::with_capacity(self.buckets.len());
+        let mut values = vec![ABSENT; steps.n];
+        for (step, value) in values.iter_mut().enumerate() {
+            watch.tick(self.buckets.len())?;
+            let present = self.buckets.iter().filter(|(_, counts)| !is_absent(counts[step]));
+            found.clear();
+            found.extend(present.map(|(bound, counts)| Bucket { bound: *bound, count: counts[step] }));
+            if !found.is_empty() {
+                *value = f(step, &mut found);
+            }
+        }
+        Ok(Series::floats(Arc::clone(&self.labels), self.drops_name, values))
+    }
+}
+
+impl Found {
+    /// Counts of all classic histograms.
+    fn n_counts(&self, steps: Steps) -> usize {
+        self.classic.iter().map(|one| one.buckets.len()).sum::<usize>().saturating_mul(steps.n)
+    }
 }
 
 /// Buckets that had to be made monotonic, over all steps of one histogram.

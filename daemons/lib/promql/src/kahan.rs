@@ -58,19 +58,15 @@ impl Sums {
         Self { sums: vec![ABSENT; n], compensations: vec![0.0; n] }
     }
 
-    /// Adds one value to each sum, as [`Sum::add`] does, where there is one. Without branches, several at once.
+    /// Adds one value to each sum, as [`Sum::add`] does, where there is one.
     pub(crate) fn add(&mut self, values: &[f64]) {
-        for ((sum, compensation), value) in self.sums.iter_mut().zip(&mut self.compensations).zip(values) {
-            let (before, value) = (*sum, *value);
-            let total = before + value;
-            let is_before_larger = before.abs() >= value.abs();
-            let (larger, smaller) = if is_before_larger { (before, value) } else { (value, before) };
-            let grown = *compensation + ((larger - total) + smaller);
-            let (is_first, is_nothing) = (is_absent(before), is_absent(value));
-            let next = if is_first { value } else { total };
-            let kept = if is_first | total.is_infinite() { 0.0 } else { grown };
-            *sum = if is_nothing { before } else { next };
-            *compensation = if is_nothing { *compensation } else { kept };
+        let sums = self.sums.chunks_mut(TOGETHER).zip(self.compensations.chunks_mut(TOGETHER));
+        for ((sums, compensations), values) in sums.zip(values.chunks(TOGETHER)) {
+            if are_usual(sums) & are_usual(values) {
+                add_usual(sums, compensations, values);
+            } else {
+                add_any(sums, compensations, values);
+            }
         }
     }
 
@@ -83,6 +79,41 @@ impl Sums {
             }
         }
         sums
+    }
+}
+
+/// Values that are added together, as long as nothing is special about any of them.
+const TOGETHER: usize = 64;
+
+/// Whether there is a number everywhere, none so large that a sum of two could overflow.
+fn are_usual(values: &[f64]) -> bool {
+    // As one comparison it is done several values at once.
+    values.iter().fold(true, |all, value| all & (value.abs() < f64::MAX / 4.0))
+}
+
+/// What rounds away is found without asking which summand is the larger one (Knuth's TwoSum): it is exact either way, and this
+/// way several values are added at once.
+fn add_usual(sums: &mut [f64], compensations: &mut [f64], values: &[f64]) {
+    for ((sum, compensation), value) in sums.iter_mut().zip(compensations).zip(values) {
+        let total = *sum + value;
+        let added = total - *sum;
+        *compensation += (*sum - (total - added)) + (value - added);
+        *sum = total;
+    }
+}
+
+fn add_any(sums: &mut [f64], compensations: &mut [f64], values: &[f64]) {
+    for ((sum, compensation), value) in sums.iter_mut().zip(compensations).zip(values) {
+        if is_absent(*value) {
+            continue;
+        }
+        let mut running = Sum { sum: *sum, compensation: *compensation };
+        if is_absent(*sum) {
+            running = Sum::of(*value);
+        } else {
+            running.add(*value);
+        }
+        (*sum, *compensation) = (running.sum, running.compensation);
     }
 }
 
@@ -188,10 +219,14 @@ mod tests {
                 1 => Just(f64::NEG_INFINITY),
                 1 => Just(f64::MAX),
                 1 => Just(-0.0),
-            ], 13), 0..12),
+            ], 70), 0..12),
+            plain in proptest::collection::vec(proptest::collection::vec(prop_oneof![
+                6 => -1e3f64..1e3, 3 => -1e20f64..1e20, 1 => Just(f64::MAX / 5.0), 1 => Just(1e-310), 1 => Just(-0.0),
+            ], 70), 0..12),
         ) {
-            let mut sums = Sums::new(13);
-            let mut alone: Vec<Option<Sum>> = vec![None; 13];
+            let columns = if plain.len() % 2 == 0 { plain } else { columns };
+            let mut sums = Sums::new(70);
+            let mut alone: Vec<Option<Sum>> = vec![None; 70];
             for column in &columns {
                 sums.add(column);
                 for (sum, value) in alone.iter_mut().zip(column).filter(|(_, value)| !is_absent(**value)) {

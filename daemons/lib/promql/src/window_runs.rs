@@ -22,8 +22,9 @@ pub(crate) type Runs = OnceCell<Vec<Run>>;
 /// Runs that are shorter than this on average are not worth the name.
 const MIN_MEAN: usize = 4;
 
-/// So many runs are looked at before the average counts.
-const MIN_TRIED: usize = 16;
+/// So many runs are looked at before the average counts: where a series begins, each window has one sample more than the one
+/// before, and each side of a gap is like that.
+const MIN_TRIED: usize = 64;
 
 /// What has to be the same: how many samples, and milliseconds from the window's start to the first and the last of them.
 #[derive(PartialEq, Eq)]
@@ -98,6 +99,9 @@ mod tests {
         });
         placed(&regular, 600_000, 60_000, 300_000, 80, |_, runs| {
             assert_eq!(runs, [Run { first: 0, n: 80, stride: 4 }]);
+        });
+        placed(&regular, 0, 15_000, 600_000, 300, |_, runs| {
+            assert_eq!(runs[runs.len() - 1], Run { first: 40, n: 260, stride: 1 });
         });
         placed(&gap, 600_000, 15_000, 300_000, 300, |_, runs| {
             assert_eq!((runs[0].n, runs.iter().map(|run| run.n).sum::<usize>()), (161, 300));
