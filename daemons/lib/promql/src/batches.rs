@@ -1,7 +1,8 @@
 //! Work on many series, spread over the cores.
 //!
-//! A node's series are worked on a batch at a time: all cores share a batch, then its results are pushed into the node
-//! above, in order. So results are what one core would give, and no more of them are in memory than a batch has.
+//! A node's series are worked on a batch at a time: all cores share a batch, and its results are pushed into the node above, in
+//! order, while the cores work on the next one. So results are what one core would give, and no more of them are in memory than
+//! two batches have.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,8 +14,8 @@ use crate::watch::Watch;
 /// Values of a batch's results, about: two megabytes.
 const BATCH_VALUES: usize = 1 << 18;
 
-/// Most values of a batch's results, unless a single result has more: 64 megabytes.
-const MAX_BATCH_VALUES: usize = 1 << 23;
+/// Most values of a batch's results, unless a single result has more: 32 megabytes.
+const MAX_BATCH_VALUES: usize = 1 << 22;
 
 /// Values below which other cores are not asked: waking them takes longer.
 const MIN_VALUES: usize = 1 << 12;
@@ -71,36 +72,44 @@ pub(crate) fn in_batches<'i, 'w, T: Sync, S: Send, R: Send>(
 ) -> Result<(), EvalError> {
     let n_threads = rayon::current_num_threads();
     let states = PerThread::new(|| (state(), watch));
+    let work_on = |item: &'i T| states.with(|(state, watch)| work(item, state, watch));
     let mut rest = items;
+    let mut before: Vec<Result<R, EvalError>> = Vec::new();
     while !rest.is_empty() {
-        let (mut n, mut weight) = (0, 0usize);
-        for item in rest {
-            let more = weight.saturating_add(weigh(item).max(1));
-            let most = if n < n_threads { MAX_BATCH_VALUES } else { BATCH_VALUES };
-            if n > 0 && more > most {
-                break;
-            }
-            (n, weight) = (n + 1, more);
-        }
+        let (n, weight) = measure(rest, &weigh, n_threads);
         let (batch, behind) = rest.split_at(n);
         rest = behind;
         if n == 1 || n_threads == 1 || weight < MIN_VALUES {
-            for item in batch {
-                take(states.with(|(state, watch)| work(item, state, watch))?)?;
-            }
+            std::mem::take(&mut before).into_iter().try_for_each(|result| take(result?))?;
+            batch.iter().try_for_each(|item| take(work_on(item)?))?;
             continue;
         }
         let in_a_row = (VALUES_IN_A_ROW / (weight / n)).max(1);
-        let results: Vec<Result<R, EvalError>> = batch
-            .par_iter()
-            .with_min_len(in_a_row)
-            .map(|item| states.with(|(state, watch)| work(item, state, watch)))
-            .collect();
+        let mut results = Vec::new();
+        let taken = rayon::in_place_scope(|scope| {
+            scope.spawn(|_| results = batch.par_iter().with_min_len(in_a_row).map(work_on).collect());
+            // Of several errors the first one counts, as if one core had done it all.
+            std::mem::take(&mut before).into_iter().try_for_each(|result| take(result?))
+        });
         watch.check_stop()?;
-        // Of several errors the first one counts, as if one core had done it all.
-        results.into_iter().try_for_each(|result| take(result?))?;
+        taken?;
+        before = results;
     }
-    Ok(())
+    before.into_iter().try_for_each(|result| take(result?))
+}
+
+/// How many items make the next batch, and how many values they have.
+fn measure<T>(items: &[T], weigh: impl Fn(&T) -> usize, n_threads: usize) -> (usize, usize) {
+    let (mut n, mut weight) = (0, 0usize);
+    for item in items {
+        let more = weight.saturating_add(weigh(item).max(1));
+        let most = if n < n_threads { MAX_BATCH_VALUES } else { BATCH_VALUES };
+        if n > 0 && more > most {
+            break;
+        }
+        (n, weight) = (n + 1, more);
+    }
+    (n, weight)
 }
 
 #[cfg(test)]
@@ -169,7 +178,32 @@ mod tests {
         let items: Vec<u32> = (0..100).collect();
         pool.install(|| in_batches(&items, |_| MAX_BATCH_VALUES / 3, Watch::new(None), || (), work, take))
             .unwrap();
-        assert_eq!((n_now.into_inner(), most.into_inner()), (0, 3));
+        assert_eq!(n_now.into_inner(), 0);
+        assert!((3..=6).contains(&most.into_inner()), "three are being worked on, three are being taken");
+    }
+
+    #[test]
+    fn results_are_taken_while_others_are_worked_on() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let (n_done, n_taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let items: Vec<u32> = (0..40).collect();
+        // The first result of a batch waits until one of the batch behind has been worked on, were it the last item.
+        let work = |_: &u32, (): &mut (), _: &mut Watch<'_>| Ok(n_done.fetch_add(1, Ordering::Relaxed));
+        let take = |_| {
+            let taken = n_taken.fetch_add(1, Ordering::Relaxed);
+            let began = std::time::Instant::now();
+            while taken % 4 == 0 && taken + 4 < 40 && n_done.load(Ordering::Relaxed) <= taken + 4 {
+                assert!(
+                    began.elapsed() < std::time::Duration::from_secs(60),
+                    "nobody works while results are taken"
+                );
+                std::thread::yield_now();
+            }
+            Ok(())
+        };
+        pool.install(|| in_batches(&items, |_| BATCH_VALUES / 4, Watch::new(None), || (), work, take))
+            .unwrap();
+        assert_eq!(n_taken.into_inner(), 40);
     }
 
     #[test]
