@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cairn_model::{Labels, TimeMs};
+use rayon::prelude::*;
 
 use crate::answer::{
     Answer, EvalError, HistogramSample, MatrixSeries, Options, Point, Stats, Value, VectorSample,
@@ -17,6 +18,9 @@ use crate::watch::Watch;
 
 /// Most steps of a range query that are evaluated at all; the HTTP API allows far fewer.
 const MAX_STEPS: u64 = 1_000_000;
+
+/// Points of a range query's result that one core makes in a row.
+const POINTS_IN_A_ROW: usize = 1 << 14;
 
 /// Evaluates `expr` at one instant.
 ///
@@ -135,7 +139,9 @@ fn range(
     };
     let mut series = finish_names(series)?;
     evaluator.sorting(|| refuse_equal(&mut series))?;
-    let matrix = series.into_iter().filter_map(|one| matrix_series(one, steps)).collect();
+    let min_len = (POINTS_IN_A_ROW / steps.n).max(1);
+    let matrix =
+        series.into_par_iter().with_min_len(min_len).filter_map(|one| matrix_series(one, steps)).collect();
     Ok(answer(evaluator, Value::Matrix(matrix)))
 }
 
@@ -177,13 +183,16 @@ fn refuse_equal(series: &mut [Series]) -> Result<(), EvalError> {
 }
 
 fn matrix_series(series: Series, steps: Steps) -> Option<MatrixSeries> {
-    let points: Vec<Point> = series
-        .values
-        .iter()
-        .enumerate()
-        .filter(|(_, value)| !is_absent(**value))
-        .map(|(index, value)| Point { time: TimeMs(steps.time(index)), value: *value })
-        .collect();
+    let n_points = series.values.iter().filter(|value| !is_absent(**value)).count();
+    let mut points = Vec::with_capacity(n_points);
+    points.extend(
+        series
+            .values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| !is_absent(**value))
+            .map(|(index, value)| Point { time: TimeMs(steps.time(index)), value: *value }),
+    );
     let histograms: Vec<HistogramSample> = series
         .histograms
         .iter()

@@ -12,8 +12,8 @@
 //! | what if a tree is very tall | `tall.rs` |
 //! | when and how are samples read | `eval_load.rs`, `source.rs` |
 //! | how many samples did each step look at | `eval_counts.rs` |
-//! | how do windows move over samples | `windows.rs` |
-//! | what is done on several cores | `batches.rs` |
+//! | how do windows move over samples, which look alike | `windows.rs`, `window_runs.rs` |
+//! | what is done on several cores | `batches.rs`; `stored_vector.rs` for whoever knows which core needs which series |
 //! | which families of functions are there, how is a call of each evaluated | `func.rs`, `func_range.rs` |
 //! | what does a function, an aggregation, an operator compute | `func_*.rs`, `agg*.rs`, `binop*.rs` |
 //! | the same for native histograms | `histogram_*.rs`; arithmetic itself in `cairn_model::float_histogram` |
