@@ -29,6 +29,9 @@ use crate::scrape::ScrapeManager;
 use crate::scrape::schedule::now_ms;
 use crate::storage::Storage;
 
+/// What a query of a panel had, for the next one. Upkeep gives it back.
+const KEPT_FREE_BYTES: usize = 8 << 20;
+
 /// All of stopping. The unit's `TimeoutStopSec` is above it.
 const STOP_DEADLINE: Duration = Duration::from_secs(40);
 
@@ -73,6 +76,7 @@ fn cors_origin(args: &Args) -> Result<regex::Regex, Failure> {
 /// # Errors
 /// [`Failure`] when the daemon cannot start or cannot stop in order.
 pub async fn run(lifecycle: Lifecycle, args: Args, config: Config) -> Result<(), Failure> {
+    memory::keep_free(KEPT_FREE_BYTES);
     run_telling(lifecycle, args, config, |_| {}).await
 }
 
