@@ -15,7 +15,7 @@ use crate::eval_duration;
 use crate::evaluator::Evaluator;
 use crate::facts;
 use crate::series::Steps;
-use crate::source::{HistogramPoint, Selection, SeriesData, TooManySamples, is_stale};
+use crate::source::{HistogramPoint, Selection, SeriesData, Times, TooManySamples, is_stale};
 use crate::windows::Column;
 use crate::{func_info, histogram_hints};
 
@@ -79,7 +79,7 @@ pub(crate) struct LoadedSeries {
 #[derive(Debug)]
 pub(crate) struct Samples<T> {
     /// Milliseconds.
-    pub(crate) times: Vec<i64>,
+    pub(crate) times: Times,
     pub(crate) values: Vec<T>,
     /// Start timestamps, milliseconds, 0 where none is known; empty when they are not wanted.
     pub(crate) starts: Vec<i64>,
@@ -105,12 +105,12 @@ impl MaybeMarker for Arc<FloatHistogram> {
 }
 
 impl<T: MaybeMarker> Samples<T> {
-    fn new(times: Vec<i64>, values: Vec<T>, starts: Vec<i64>) -> Self {
+    fn new(times: Times, values: Vec<T>, starts: Vec<i64>) -> Self {
         Self::checked(times, values, starts, false)
     }
 
     /// With `has_no_markers` there is nothing to look for.
-    fn checked(times: Vec<i64>, values: Vec<T>, starts: Vec<i64>, has_no_markers: bool) -> Self {
+    fn checked(times: Times, values: Vec<T>, starts: Vec<i64>, has_no_markers: bool) -> Self {
         // Most series have none, and looking at some values at a time is done several values at once.
         let has_markers = !has_no_markers
             && values

@@ -14,6 +14,7 @@ use crate::eval_load::LoadedSeries;
 use crate::evaluator::Evaluator;
 use crate::histogram_column::HistogramColumn;
 use crate::series::{Steps, is_absent};
+use crate::times::are_equal;
 use crate::watch::Watch;
 use crate::window_runs::Runs;
 use crate::windows::{Borders, Column, Placement, Windows};
@@ -185,7 +186,7 @@ fn known<'s, 'i>(
         places.resize_with(1 << most.ilog2(), || None);
     }
     let first = pair(times, places.len());
-    let is_it = |known: &Option<Known<'i>>| known.as_ref().is_some_and(|known| known.times == times);
+    let is_it = |known: &Option<Known<'i>>| known.as_ref().is_some_and(|known| are_equal(known.times, times));
     let (at, is_known) = match &places[first..first + 2] {
         [one, _] if is_it(one) => (first, true),
         [_, other] if is_it(other) => (first + 1, true),

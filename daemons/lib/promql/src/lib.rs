@@ -40,6 +40,7 @@ mod parser_postfix;
 mod parser_selector;
 mod printer;
 mod printer_pretty;
+mod times;
 mod token;
 
 mod annotations;

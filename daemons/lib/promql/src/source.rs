@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use cairn_model::{Histogram, Labels, Matcher, TimeMs};
 
+pub use crate::times::Times;
+
 /// Which samples a query needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
@@ -23,7 +25,7 @@ pub struct SeriesData {
     /// The series.
     pub labels: Arc<Labels>,
     /// Times of float samples in milliseconds since the epoch.
-    pub times: Vec<i64>,
+    pub times: Times,
     /// Values, one for each of `times`.
     pub values: Vec<f64>,
     /// Start timestamps, one for each of `times`, 0 where none is known; or empty when none is known for any.

@@ -37,7 +37,7 @@ impl SampleSource for Source {
             },
             _ => SeriesData {
                 labels: Arc::new(labels),
-                times: times.clone(),
+                times: times.clone().into(),
                 values: vec![1.0; times.len()],
                 ..SeriesData::default()
             },

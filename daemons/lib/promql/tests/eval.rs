@@ -65,7 +65,7 @@ impl SampleSource for Source {
                 let n = s.times.iter().filter(inside).count();
                 SeriesData {
                     labels: Arc::clone(&s.labels),
-                    times: s.times[lo..lo + n].to_vec(),
+                    times: s.times[lo..lo + n].to_vec().into(),
                     values: s.values[lo..lo + n].to_vec(),
                     histograms: s.histograms.iter().filter(|point| inside(&&point.time)).cloned().collect(),
                     ..SeriesData::default()

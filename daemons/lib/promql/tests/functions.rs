@@ -35,7 +35,7 @@ impl SampleSource for Source {
                     let values = times.iter().map(value).collect();
                     found.push(SeriesData {
                         labels: Arc::new(labels),
-                        times,
+                        times: times.into(),
                         values,
                         ..SeriesData::default()
                     });

@@ -63,7 +63,7 @@ fn version_1_is_read() {
     let times: Vec<i64> = (0..300).map(|n| n * 3).collect();
     for (instance, (_, data)) in (0..2).zip(&found) {
         let values: Vec<f64> = (0..300).map(|n| f64::from(n * instance) / 4.0).collect();
-        assert_eq!((&data.times, &data.values), (&times, &values));
+        assert_eq!((&*data.times, &data.values), (&times, &values));
     }
     assert_eq!(found[2].1.times, [500]);
     assert_eq!(found[2].1.values[0].to_bits(), cairn_promql::source::STALE_NAN_BITS);
@@ -97,7 +97,7 @@ fn large(fs: &TwinFs) -> Vec<(Labels, SeriesData)> {
             })
             .collect();
         let starts = if series % 5 == 0 { vec![series + 1; 500] } else { Vec::new() };
-        let data = SeriesData { times, values, starts, ..SeriesData::default() };
+        let data = SeriesData { times: times.into(), values, starts, ..SeriesData::default() };
         let labels = labels("noise", &format!("host-{series:03}"));
         writer.add_samples(labels.iter(), &data).unwrap();
         written.push((labels, data));

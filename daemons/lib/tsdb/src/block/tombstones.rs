@@ -246,7 +246,7 @@ mod tests {
                 let hidden = |time| model.get(&series).is_some_and(|times| times.contains(&time));
                 let times: Vec<i64> = (-40..40).collect();
                 let values = times.iter().map(|&time| f64::from(i32::try_from(time).unwrap())).collect();
-                let mut part = SeriesData { times: times.clone(), values, ..SeriesData::default() };
+                let mut part = SeriesData { times: times.clone().into(), values, ..SeriesData::default() };
                 let deleted = read_back.of(series);
                 deleted.cut(&mut part);
                 let want: Vec<i64> = times.iter().copied().filter(|&time| !hidden(time)).collect();

@@ -173,7 +173,7 @@ pub(super) fn visit_matching(
 }
 
 fn empty(labels: Arc<Labels>) -> SeriesData {
-    SeriesData { labels, times: Vec::new(), values: Vec::new(), ..SeriesData::default() }
+    SeriesData { labels, ..SeriesData::default() }
 }
 
 /// Leaves the samples of the newest time, which may be several where some came late: who wins is decided by joining.
@@ -184,7 +184,7 @@ fn keep_newest(part: &mut SeriesData) {
     fn kept<T: Copy>(values: &[T], is_newest: &[bool]) -> Vec<T> {
         values.iter().zip(is_newest).filter(|(_, is_newest)| **is_newest).map(|(value, _)| *value).collect()
     }
-    part.times = kept(&part.times, &is_newest);
+    part.times = kept(&part.times, &is_newest).into();
     part.values = kept(&part.values, &is_newest);
     part.starts = kept(&part.starts, &is_newest);
     part.histograms.retain(|point| point.time == newest);

@@ -177,7 +177,7 @@ mod tests {
             chunk.decode_range(i64::MIN, i64::MAX, &mut all).unwrap();
         }
         all.times.sort_unstable();
-        all.times
+        all.times.to_vec()
     }
 
     #[test]

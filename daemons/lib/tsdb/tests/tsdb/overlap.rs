@@ -17,7 +17,7 @@ fn import(db: &Db, id: u128, times: &[i64], value: f64) {
     let mut import = db.import(BlockId(id)).unwrap();
     let series = SeriesData {
         labels: Arc::new(labels("m", 1)),
-        times: times.to_vec(),
+        times: times.to_vec().into(),
         values: vec![value; times.len()],
         ..SeriesData::default()
     };
