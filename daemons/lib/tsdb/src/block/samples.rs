@@ -1,7 +1,8 @@
 //! Reading the samples of a block, series after series: pages and time columns that neighbours share are read once.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cairn_disk::record_file::read_record_at;
@@ -11,7 +12,8 @@ use super::index::TimesPage;
 use super::pages::{Page, TAG_CHUNKS, TAG_TIMES};
 use super::read::{Block, BlockError};
 use super::{ChunkAt, ChunkPlace};
-use crate::chunk::{Chunk, ENCODING_COLUMNS, Encoding, column};
+use crate::chunk::column::FloatDecoder;
+use crate::chunk::{Chunk, ENCODING_COLUMNS, Encoding};
 use crate::codec::Malformed;
 
 /// Decoded time columns are kept up to so many samples (2 MiB); beyond, all are forgotten.
@@ -52,12 +54,16 @@ pub(crate) struct SampleReader<'a> {
     page: Option<(u32, Page)>,
     times_page: Option<(usize, Page)>,
     times: Arc<TimeColumns>,
-    ints: Vec<i64>,
+}
+
+thread_local! {
+    /// Its tables are larger than most of what it reads.
+    static DECODER: RefCell<FloatDecoder> = RefCell::default();
 }
 
 impl<'a> SampleReader<'a> {
     pub(super) fn new(block: &'a Block, times: Arc<TimeColumns>) -> Self {
-        Self { block, page: None, times_page: None, times, ints: Vec::new() }
+        Self { block, page: None, times_page: None, times }
     }
 
     /// Appends the samples of a chunk in `start..=end`. Damage is noted and left out.
@@ -120,9 +126,16 @@ impl<'a> SampleReader<'a> {
         };
         let offset = self.load_page(page)?;
         let (_, page) = self.page.as_ref().expect("loaded above");
-        let decoded = page.piece(slot).and_then(|piece| match times {
-            None => decode_piece(piece, place, start, end, into),
-            Some(times) => decode_columns(piece, &times, start..=end, into, &mut self.ints),
+        let decoded = page.piece(slot).and_then(|piece| {
+            let Some(times) = times else { return decode_piece(piece, place, start, end, into) };
+            let from = times.partition_point(|time| *time < start);
+            let until = times.partition_point(|time| *time <= end);
+            let wanted = from..until.max(from);
+            DECODER.with_borrow_mut(|decoder| {
+                decode_columns(piece, times.len(), wanted.clone(), into, decoder)
+            })?;
+            into.times.extend_from_slice(&times[wanted]);
+            Ok(())
         });
         decoded.map_err(|source| block.malformed_chunks(offset, source))
     }
@@ -145,7 +158,11 @@ impl<'a> SampleReader<'a> {
         Ok(place.offset)
     }
 
-    fn times(&mut self, id: u32, n: usize) -> Result<Arc<[i64]>, BlockError> {
+    /// The column of times with this number, which has `n` of them.
+    ///
+    /// # Errors
+    /// [`BlockError`]: that is not there, nor is its copy.
+    pub(crate) fn times(&mut self, id: u32, n: usize) -> Result<Arc<[i64]>, BlockError> {
         if let Some(times) = self.times.get(id).filter(|times| times.len() == n) {
             return Ok(times);
         }
@@ -164,7 +181,9 @@ impl<'a> SampleReader<'a> {
         let mut times = Vec::new();
         let decoded = page
             .piece(id - first)
-            .and_then(|piece| column::decode_ints(piece, n, 0..n, &mut times))
+            .and_then(|piece| {
+                DECODER.with_borrow_mut(|decoder| decoder.of_ints().decode(piece, n, 0..n, &mut times))
+            })
             .map_err(malformed);
         self.times_page = Some((at, page));
         decoded?;
@@ -215,36 +234,30 @@ fn decode_piece(
     chunk.decode_range(start, end, into)
 }
 
-/// A chunk of columns: encoding byte, values, and start timestamps if there are any.
+/// What is wanted of a chunk of `n` samples in columns: encoding byte, values, and start timestamps if there are any.
 fn decode_columns(
     piece: &[u8],
-    times: &[i64],
-    range: RangeInclusive<i64>,
+    n: usize,
+    wanted: Range<usize>,
     into: &mut SeriesData,
-    ints: &mut Vec<i64>,
+    decoder: &mut FloatDecoder,
 ) -> Result<(), Malformed> {
     let (&encoding, data) = piece.split_first().ok_or(BAD)?;
     if encoding != ENCODING_COLUMNS {
         return Err(Malformed("chunk of an unknown encoding"));
     }
-    let n = times.len();
-    let from = times.partition_point(|time| time < range.start());
-    let until = times.partition_point(|time| time <= range.end());
-    if from >= until {
+    if wanted.is_empty() {
         return Ok(());
     }
-    let n_before = into.times.len();
-    let decoded = column::decode_floats(data, n, from..until, ints, &mut into.values)?;
+    let n_before = into.values.len();
+    let decoded = decoder.decode(data, n, wanted.clone(), &mut into.values)?;
     into.has_no_markers = decoded.has_no_markers && (n_before == 0 || into.has_no_markers);
-    into.times.extend_from_slice(&times[from..until]);
     let starts = &data[decoded.n_bytes..];
     if !starts.is_empty() {
-        ints.clear();
-        column::decode_ints(starts, n, from..until, ints)?;
         into.starts.resize(n_before, 0);
-        into.starts.extend_from_slice(ints);
+        decoder.of_ints().decode(starts, n, wanted, &mut into.starts)?;
     } else if !into.starts.is_empty() {
-        into.starts.resize(into.times.len(), 0);
+        into.starts.resize(into.values.len(), 0);
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ mod huffman;
 mod ints;
 mod marks;
 
-pub use floats::{FloatEncoder, decode as decode_floats};
-pub use ints::{IntEncoder, decode as decode_ints};
+pub use floats::{FloatDecoder, FloatEncoder};
+pub use ints::{IntDecoder, IntEncoder};
 
 #[cfg(test)]
 mod tests;

@@ -56,7 +56,7 @@ impl<'a> BitWriter<'a> {
 pub(super) const PEEKED_BITS: u32 = 57;
 
 /// Takes bits from bytes. Reads zeros behind the end; [`is_within`](Self::is_within) tells afterwards.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -112,6 +112,11 @@ impl<'a> BitReader<'a> {
     /// Whether all that was taken was there.
     pub(super) fn is_within(&self) -> bool {
         self.at <= self.bytes.len() * 8
+    }
+
+    /// Bits that were taken or skipped.
+    pub(super) fn position(&self) -> usize {
+        self.at
     }
 
     /// Bytes that were begun.

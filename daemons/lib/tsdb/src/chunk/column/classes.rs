@@ -5,6 +5,7 @@
 //! closer and make the table longer. The same split of numbers into a modelled and a plain part is in JPEG (precision
 //! 0), in HDR histograms and in pcodec's bins.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use super::bits::{BitReader, BitWriter, PEEKED_BITS};
@@ -22,6 +23,16 @@ const SYMBOL_BITS: u32 = 9;
 
 /// Width of a code's length in a table's head.
 const LEN_BITS: u32 = 4;
+
+/// So many lengths are taken from what was read at once.
+const LENS_AT_ONCE: usize = (PEEKED_BITS / LEN_BITS) as usize;
+
+/// Places from which numbers are read at the same time. With two, the processor still waits; more of them do not fit into
+/// its registers.
+pub(super) const LANES: usize = 4;
+
+/// So many numbers are read from each of them: what lies between two marks.
+pub(super) const LANE: usize = super::marks::EVERY;
 
 const BAD: Malformed = Malformed("table of symbols");
 
@@ -221,18 +232,60 @@ fn fixed_width(n_symbols: usize) -> u8 {
     (usize::BITS - (n_symbols - 1).leading_zeros()) as u8
 }
 
-/// Reads numbers.
-#[derive(Debug)]
+/// Reads numbers. It is made once and reads table after table.
 pub(super) struct ClassReader {
-    precision: u32,
-    /// By the next bits: the symbol, shifted by `LEN_BITS`, and the length of its code.
-    table: Vec<u16>,
+    /// By the next bits, of which there are as many as `mask` has; what is behind is of other columns.
+    table: Box<[Entry; huffman::TABLE_ENTRIES]>,
     mask: u64,
+    /// Bits of the longest number, its code included.
+    longest: u32,
+}
+
+impl Default for ClassReader {
+    fn default() -> Self {
+        Self { table: Box::new([0; huffman::TABLE_ENTRIES]), mask: 0, longest: 0 }
+    }
+}
+
+impl fmt::Debug for ClassReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClassReader").finish_non_exhaustive()
+    }
+}
+
+/// What a code says: bits of the whole number (at 0), of its code ([`LEN_AT`]) and behind that ([`EXTRA_AT`]), and the number
+/// without those ([`TOP_AT`]). The first of them is what the next number has to wait for.
+type Entry = u32;
+
+const LEN_AT: u32 = 8;
+const EXTRA_AT: u32 = 12;
+const TOP_AT: u32 = 18;
+
+#[expect(clippy::cast_possible_truncation, reason = "a symbol has nine bits, what is made of it has fewer")]
+fn entry(symbol: usize, precision: u32, len: u8) -> Entry {
+    let n_extra = extra_bits(symbol, precision);
+    let low = symbol & ((1 << precision) - 1);
+    let top = if symbol >> precision == 0 { symbol } else { low | 1 << precision };
+    let len = u32::from(len);
+    (len + n_extra) | len << LEN_AT | n_extra << EXTRA_AT | (top as u32) << TOP_AT
+}
+
+/// Bits of a number, of its code, and behind that; and the number without those.
+#[inline]
+fn fields(entry: Entry) -> (u32, u32, u32, u64) {
+    (entry & 0xff, entry >> LEN_AT & 0xf, entry >> EXTRA_AT & 0x3f, u64::from(entry >> TOP_AT))
+}
+
+/// A number whose bits are all in the window.
+#[inline]
+fn number(window: u64, entry: Entry) -> u64 {
+    let (_, len, n_extra, top) = fields(entry);
+    (top << n_extra) | ((window >> len) & ((1 << n_extra) - 1))
 }
 
 impl ClassReader {
     /// Reads the table.
-    pub(super) fn new(bits: &mut BitReader<'_>) -> Result<Self, Malformed> {
+    pub(super) fn read_table(&mut self, bits: &mut BitReader<'_>) -> Result<(), Malformed> {
         let mut field = |width| usize::try_from(bits.take(width)).expect("a few bits");
         #[expect(clippy::cast_possible_truncation, reason = "two bits")]
         let precision = field(2) as u32;
@@ -241,71 +294,145 @@ impl ClassReader {
         if first + n > n_symbols(precision) {
             return Err(BAD);
         }
-        let mut table;
-        if is_huffman {
-            let lens: Vec<u8> = (0..n).map(|_| u8::try_from(field(LEN_BITS)).expect("four bits")).collect();
-            table = huffman::decode_table(&lens).ok_or(BAD)?;
+        let mut longest = 0;
+        let mut entry = |symbol, len| {
+            let entry = entry(first + symbol, precision, len);
+            longest = longest.max(fields(entry).0);
+            entry
+        };
+        let n_bits = if is_huffman {
+            let mut lens = [0; huffman::MAX_SYMBOLS];
+            let lens = &mut lens[..n];
+            for some in lens.chunks_mut(LENS_AT_ONCE) {
+                let mut window = bits.peek();
+                for len in &mut *some {
+                    *len = u8::try_from(window & 0xf).expect("four bits");
+                    window >>= LEN_BITS;
+                    bits.skip(LEN_BITS);
+                }
+            }
+            huffman::fill_table(lens, &mut self.table, entry).ok_or(BAD)?
         } else {
             let width = fixed_width(n);
             // A code that no symbol has is damage that the checksum let through; any symbol will do.
-            table = (0..1usize << width).map(|code| huffman::entry(code.min(n - 1), width)).collect();
-        }
-        for entry in &mut table {
-            *entry += huffman::entry(first, 0);
-        }
-        let mask = table.len() as u64 - 1;
-        Ok(Self { precision, table, mask })
+            for (code, slot) in self.table[..1 << width].iter_mut().enumerate() {
+                *slot = entry(code.min(n - 1), width);
+            }
+            u32::from(width)
+        };
+        self.mask = (1 << n_bits) - 1;
+        self.longest = longest;
+        Ok(())
     }
 
-    /// Hands over the next `n` numbers. As many of them as can be are taken from eight bytes that were read at once: the next
-    /// number begins where the one before ends, so what takes time is finding out where that is.
+    /// Hands over the next `n` numbers. As many of them as surely can be are taken from eight bytes that were read at once: the
+    /// next number begins where the one before ends, so what takes time is finding out where that is.
     #[inline]
-    pub(super) fn take_each(&self, n: usize, bits: &mut BitReader<'_>, mut visit: impl FnMut(u64)) {
-        let (mut window, mut n_left) = (bits.peek(), PEEKED_BITS);
+    pub(super) fn take_each(&self, n: usize, bits: &mut BitReader<'_>, visit: impl FnMut(u64)) {
+        match self.n_at_once() {
+            0 => self.take_one_by_one(n, bits, visit),
+            1 => self.take_some_at_once::<1>(n, bits, visit),
+            2 => self.take_some_at_once::<2>(n, bits, visit),
+            3 => self.take_some_at_once::<3>(n, bits, visit),
+            _ => self.take_some_at_once::<4>(n, bits, visit),
+        }
+    }
+
+    /// So many numbers are in a window, whichever they are.
+    fn n_at_once(&self) -> u32 {
+        PEEKED_BITS / self.longest.max(1)
+    }
+
+    fn take_one_by_one(&self, n: usize, bits: &mut BitReader<'_>, mut visit: impl FnMut(u64)) {
         for _ in 0..n {
-            if n_left < u32::from(huffman::MAX_CODE_BITS) {
-                bits.skip(PEEKED_BITS - n_left);
-                (window, n_left) = (bits.peek(), PEEKED_BITS);
-            }
-            let (top, n_extra, len) = self.code(window);
-            let width = len + n_extra;
-            if width > n_left {
-                bits.skip(PEEKED_BITS - n_left);
-                visit(self.take(bits));
-                (window, n_left) = (bits.peek(), PEEKED_BITS);
-                continue;
-            }
-            visit((top << n_extra) | ((window >> len) & ((1 << n_extra) - 1)));
-            window >>= width;
-            n_left -= width;
+            visit(self.take(bits));
         }
-        bits.skip(PEEKED_BITS - n_left);
     }
 
-    /// The number without its plain bits, how many of those there are, and the length of the code.
+    fn take_some_at_once<const N: usize>(
+        &self,
+        n: usize,
+        bits: &mut BitReader<'_>,
+        mut visit: impl FnMut(u64),
+    ) {
+        for _ in 0..n / N {
+            let (mut window, mut width) = (bits.peek(), 0);
+            for _ in 0..N {
+                let entry = self.entry(window);
+                visit(number(window, entry));
+                window >>= fields(entry).0;
+                width += fields(entry).0;
+            }
+            bits.skip(width);
+        }
+        self.take_one_by_one(n % N, bits, visit);
+    }
+
+    /// Reads `LANE` numbers from each of several places, and hands over at once the next one of each. That takes hardly longer
+    /// than reading one: what one has to wait for does not hold up the others.
     #[inline]
-    fn code(&self, window: u64) -> (u64, u32, u32) {
-        #[expect(clippy::cast_possible_truncation, reason = "masked")]
-        let entry = u32::from(self.table[(window & self.mask) as usize]);
-        let (symbol, len) = (entry >> LEN_BITS, entry & ((1 << LEN_BITS) - 1));
-        let p = self.precision;
-        let n_extra = (symbol >> p).saturating_sub(1);
-        let top = u64::from(symbol & ((1 << p) - 1)) | (u64::from(symbol >> p != 0) << p);
-        (top, n_extra, len)
+    pub(super) fn take_lanes(
+        &self,
+        lanes: &mut [BitReader<'_>; LANES],
+        visit: impl FnMut(usize, [u64; LANES]),
+    ) {
+        match self.n_at_once() {
+            0 => self.take_lanes_slowly(lanes, visit),
+            1 => self.take_some_of_lanes::<1>(lanes, visit),
+            2 | 3 => self.take_some_of_lanes::<2>(lanes, visit),
+            _ => self.take_some_of_lanes::<4>(lanes, visit),
+        }
+    }
+
+    fn take_lanes_slowly(
+        &self,
+        lanes: &mut [BitReader<'_>; LANES],
+        mut visit: impl FnMut(usize, [u64; LANES]),
+    ) {
+        for at in 0..LANE {
+            visit(at, std::array::from_fn(|lane| self.take(&mut lanes[lane])));
+        }
+    }
+
+    fn take_some_of_lanes<const N: usize>(
+        &self,
+        lanes: &mut [BitReader<'_>; LANES],
+        mut visit: impl FnMut(usize, [u64; LANES]),
+    ) {
+        for at in 0..LANE / N {
+            let mut windows: [u64; LANES] = std::array::from_fn(|lane| lanes[lane].peek());
+            let mut widths = [0; LANES];
+            for more in 0..N {
+                let entries = windows.map(|window| self.entry(window));
+                visit(at * N + more, std::array::from_fn(|lane| number(windows[lane], entries[lane])));
+                for lane in 0..LANES {
+                    windows[lane] >>= fields(entries[lane]).0;
+                    widths[lane] += fields(entries[lane]).0;
+                }
+            }
+            for lane in 0..LANES {
+                lanes[lane].skip(widths[lane]);
+            }
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "masked")]
+    fn entry(&self, window: u64) -> Entry {
+        self.table[(window & self.mask) as usize % huffman::TABLE_ENTRIES]
     }
 
     #[inline]
     pub(super) fn take(&self, bits: &mut BitReader<'_>) -> u64 {
         let window = bits.peek();
-        let (top, n_extra, len) = self.code(window);
-        let extra = if n_extra + len <= PEEKED_BITS {
-            bits.skip(len + n_extra);
-            (window >> len) & ((1 << n_extra) - 1)
-        } else {
-            bits.skip(len);
-            bits.take(n_extra)
-        };
-        (top << n_extra) | extra
+        let entry = self.entry(window);
+        let (width, len, n_extra, top) = fields(entry);
+        if width <= PEEKED_BITS {
+            bits.skip(width);
+            return number(window, entry);
+        }
+        bits.skip(len);
+        (top << n_extra) | bits.take(n_extra)
     }
 }
 
@@ -320,6 +447,7 @@ mod tests {
             numbers.extend([1 << shift, (1 << shift) - 1, (1 << shift) | (1 << (shift / 2))]);
         }
         numbers.push(u64::MAX);
+        let mut reader = ClassReader::default();
         for precision in 0..=MAX_PRECISION {
             for is_huffman in [false, true] {
                 let counts = || Census::of(numbers.iter().copied()).counts;
@@ -336,11 +464,16 @@ mod tests {
                 numbers.iter().for_each(|&number| writer.put(number, &mut out));
                 out.finish();
                 let mut bits = BitReader::new(&bytes);
-                let reader = ClassReader::new(&mut bits).unwrap();
+                reader.read_table(&mut bits).unwrap();
+                let start = bits.position();
                 for &number in &numbers {
                     assert_eq!(reader.take(&mut bits), number, "precision {precision}, {is_huffman}");
                 }
                 assert!(bits.is_within());
+                bits.go_to(start);
+                let mut found = Vec::new();
+                reader.take_each(numbers.len(), &mut bits, |number| found.push(number));
+                assert_eq!(found, numbers);
             }
         }
     }

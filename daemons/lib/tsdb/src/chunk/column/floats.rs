@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use cairn_promql::source::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 
-use super::ints::{self, IntEncoder};
+use super::ints::{IntDecoder, IntEncoder};
 use crate::codec::{Malformed, Reader, put_len};
 
 const BAD: Malformed = Malformed("column of floats");
@@ -44,6 +44,9 @@ const MAX_DISTANCE: u64 = 8;
 
 /// Added and subtracted again, it rounds to a whole number: at this size the last bit of a float is worth 1.
 const ROUNDER: f64 = (3u64 << 51) as f64;
+
+/// Numbers from the negative of this on and below it can be added to the bits of [`ROUNDER`].
+const MAX_SMALL: i64 = 1 << 51;
 
 /// One value in so many may be an exception.
 const EXCEPTION_SHARE: usize = 16;
@@ -280,64 +283,100 @@ pub struct Decoded {
     pub has_no_markers: bool,
 }
 
-/// Reads a column of `n` values and appends those at `wanted` to `out`. `ints` is memory to work in.
-///
-/// # Errors
-/// [`Malformed`] when these are not `n` values; what was appended is of no use then.
-pub fn decode(
-    bytes: &[u8],
-    n: usize,
-    wanted: Range<usize>,
-    ints: &mut Vec<i64>,
-    out: &mut Vec<f64>,
-) -> Result<Decoded, Malformed> {
-    let mut reader = Reader::new(bytes, "column of floats");
-    let head = reader.byte()?;
-    let exponent = usize::from(head >> EXPONENT_SHIFT);
-    if exponent > MAX_EXPONENT {
-        return Err(BAD);
+/// Reads columns, with memory that is kept from one to the next.
+#[derive(Debug, Default)]
+pub struct FloatDecoder {
+    ints: Vec<i64>,
+    decoder: IntDecoder,
+}
+
+impl FloatDecoder {
+    /// The decoder of whole numbers, for columns beside these.
+    pub fn of_ints(&mut self) -> &mut IntDecoder {
+        &mut self.decoder
     }
-    let exceptions = if head & HAS_EXCEPTIONS != 0 { read_exceptions(&mut reader, n)? } else { Vec::new() };
-    ints.clear();
-    let mut rest = reader.rest();
-    let decoded = ints::decode(rest, n, wanted.clone(), ints)?;
-    rest = &rest[decoded.n_bytes..];
-    let start = out.len();
-    let from_ordered = |int: i64| f64::from_bits(ordered(int).cast_unsigned());
-    let numbers = &*ints;
-    match Kind::from_head(head) {
-        Kind::Bits => out.extend(numbers.iter().map(|&int| from_ordered(int))),
-        #[expect(clippy::cast_precision_loss, reason = "checked when the column is written")]
-        Kind::Divided if exponent == 0 => out.extend(numbers.iter().map(|&int| int as f64)),
-        Kind::Divided => extend_divided(out, numbers, exponent, decoded.has_runs),
-        Kind::Multiplied => out.extend(numbers.iter().map(|&int| multiply(int, exponent))),
-        Kind::Near => {
-            extend_divided(out, numbers, exponent, decoded.has_runs);
+
+    /// Reads a column of `n` values and appends those at `wanted` to `out`.
+    ///
+    /// # Errors
+    /// [`Malformed`] when these are not `n` values; what was appended is of no use then.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        n: usize,
+        wanted: Range<usize>,
+        out: &mut Vec<f64>,
+    ) -> Result<Decoded, Malformed> {
+        let Self { ints, decoder } = self;
+        let mut reader = Reader::new(bytes, "column of floats");
+        let head = reader.byte()?;
+        let exponent = usize::from(head >> EXPONENT_SHIFT);
+        if exponent > MAX_EXPONENT {
+            return Err(BAD);
+        }
+        let exceptions =
+            if head & HAS_EXCEPTIONS != 0 { read_exceptions(&mut reader, n)? } else { Vec::new() };
+        ints.clear();
+        let mut rest = reader.rest();
+        let decoded = decoder.decode(rest, n, wanted.clone(), ints)?;
+        rest = &rest[decoded.n_bytes..];
+        let start = out.len();
+        let from_ordered = |int: i64| f64::from_bits(ordered(int).cast_unsigned());
+        let numbers = &*ints;
+        let kind = Kind::from_head(head);
+        match kind {
+            Kind::Bits => out.extend(numbers.iter().map(|&int| from_ordered(int))),
+            Kind::Divided if exponent == 0 => extend_converted(out, numbers, |float| float),
+            Kind::Divided | Kind::Near => extend_divided(out, numbers, exponent, decoded.has_runs),
+            Kind::Multiplied => {
+                let fraction = FRACTIONS[exponent];
+                extend_converted(out, numbers, |float| float * fraction);
+            }
+        }
+        if kind == Kind::Near {
             ints.clear();
-            rest = &rest[ints::decode(rest, n, wanted.clone(), ints)?.n_bytes..];
+            rest = &rest[decoder.decode(rest, n, wanted.clone(), ints)?.n_bytes..];
             for (value, &distance) in out[start..].iter_mut().zip(ints.iter()) {
                 *value = from_ordered(ordered(value.to_bits().cast_signed()).wrapping_add(distance));
             }
         }
-    }
-    let may_be_marker = |&(at, bits): &(usize, u64)| bits == STALE_NAN_BITS && wanted.contains(&at);
-    // What else can make any bits of a damaged column may make those of a marker, too.
-    let is_sure = matches!(Kind::from_head(head), Kind::Divided | Kind::Multiplied);
-    let has_no_markers = is_sure && !exceptions.iter().any(may_be_marker);
-    for (at, bits) in exceptions {
-        if wanted.contains(&at) {
-            out[start + at - wanted.start] = f64::from_bits(bits);
+        let may_be_marker = |&(at, bits): &(usize, u64)| bits == STALE_NAN_BITS && wanted.contains(&at);
+        // What else can make any bits of a damaged column may make those of a marker, too.
+        let is_sure = matches!(kind, Kind::Divided | Kind::Multiplied);
+        let has_no_markers = is_sure && !exceptions.iter().any(may_be_marker);
+        for (at, bits) in exceptions {
+            if wanted.contains(&at) {
+                out[start + at - wanted.start] = f64::from_bits(bits);
+            }
         }
+        Ok(Decoded { n_bytes: bytes.len() - rest.len(), has_no_markers })
     }
-    Ok(Decoded { n_bytes: bytes.len() - rest.len(), has_no_markers })
 }
 
-/// Appends quotients. Dividing takes longer than all else that decoding does, and where numbers repeat it need not be done
+/// Appends what `f` makes of the numbers as floats.
+///
+/// Processors without AVX-512 convert whole numbers of 64 bits one at a time. Small ones, as nearly all are, can be had several at a
+/// time: added to the bits of [`ROUNDER`], whose last bit is worth 1, they are the float that is larger by that much.
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "checked when the column is written")]
+fn extend_converted(out: &mut Vec<f64>, numbers: &[i64], f: impl Fn(f64) -> f64) {
+    let reach = |int: i64| int.wrapping_add(MAX_SMALL).cast_unsigned();
+    let are_small = numbers.iter().fold(0, |all, &int| all | reach(int)) < 2 * MAX_SMALL.cast_unsigned();
+    if are_small {
+        let rounder = ROUNDER.to_bits().cast_signed();
+        let float = |int: i64| f64::from_bits(int.wrapping_add(rounder).cast_unsigned()) - ROUNDER;
+        out.extend(numbers.iter().map(|&int| f(float(int))));
+    } else {
+        out.extend(numbers.iter().map(|&int| f(int as f64)));
+    }
+}
+
+/// Appends quotients. Dividing takes longer than all else that is done here, and where numbers repeat it need not be done
 /// again; where they do not, looking whether they do would cost more.
 fn extend_divided(out: &mut Vec<f64>, numbers: &[i64], exponent: usize, has_runs: bool) {
     if !has_runs {
-        out.extend(numbers.iter().map(|&int| divide(int, exponent)));
-        return;
+        let power = POWERS[exponent];
+        return extend_converted(out, numbers, |float| float / power);
     }
     let Some(&first) = numbers.first() else { return };
     let mut last = (first, divide(first, exponent));
@@ -347,4 +386,26 @@ fn extend_divided(out: &mut Vec<f64>, numbers: &[i64], exponent: usize, has_runs
         }
         last.1
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_and_large_numbers_become_the_same_floats() {
+        let near = |n: i64| [n - 1, n, n + 1, -n - 1, -n, 1 - n];
+        let mut numbers = vec![0, 1, -1, 15, -1000, i64::MAX, i64::MIN];
+        numbers.extend([1 << 40, MAX_SMALL, 2 * MAX_SMALL, 1 << 53, 1 << 62].into_iter().flat_map(near));
+        let alone = numbers.iter().map(|number| vec![*number]);
+        let mixed = numbers.iter().map(|number| vec![*number, 0, 7, -3]);
+        for numbers in alone.chain(mixed).chain([numbers.clone(), Vec::new()]) {
+            let mut out = Vec::new();
+            extend_converted(&mut out, &numbers, |float| float);
+            let bits = |float: f64| float.to_bits();
+            #[expect(clippy::cast_precision_loss, reason = "this is what is wanted")]
+            let want: Vec<u64> = numbers.iter().map(|&number| bits(number as f64)).collect();
+            assert_eq!(out.into_iter().map(bits).collect::<Vec<_>>(), want, "{numbers:?}");
+        }
+    }
 }

@@ -3,6 +3,9 @@
 /// No code is longer: a table for decoding has two to this power of entries, and is built for each column.
 pub(super) const MAX_CODE_BITS: u8 = 11;
 
+/// A table of symbols has at most so many.
+pub(super) const MAX_SYMBOLS: usize = 512;
+
 /// Lengths of codes for symbols that come so often; 0 for those that do not come. Optimal unless a code would be longer
 /// than [`MAX_CODE_BITS`].
 pub(super) fn code_lengths(counts: &[u32]) -> Vec<u8> {
@@ -108,42 +111,117 @@ fn first_codes(lens: &[u8]) -> [u16; MAX_CODE_BITS as usize + 1] {
     first
 }
 
-/// An entry of a table for decoding.
-pub(super) fn entry(symbol: usize, len: u8) -> u16 {
-    u16::try_from(symbol).expect("symbols have nine bits") << 4 | u16::from(len)
-}
+/// Entries of a table for decoding: the longest code has so many bits.
+pub(super) const TABLE_ENTRIES: usize = 1 << MAX_CODE_BITS;
 
-/// By the next bits: symbol and length of the code. `None` when the lengths are no code.
-pub(super) fn decode_table(lens: &[u8]) -> Option<Vec<u16>> {
-    let longest = lens.iter().copied().max().filter(|&len| len > 0 && len <= MAX_CODE_BITS)?;
+/// Fills the start of a table for decoding: by the next bits, what `entry` makes of the symbol and the length of its code.
+/// Answers how many bits those are; `None` when the lengths (each at most 15) are no code.
+///
+/// From length to length the table doubles, so that nearly all of it is copied in long runs; see [`TABLE_ENTRIES`] for how
+/// much that is beside the two thousand codes of a column.
+pub(super) fn fill_table(
+    lens: &[u8],
+    table: &mut [u32; TABLE_ENTRIES],
+    mut entry: impl FnMut(usize, u8) -> u32,
+) -> Option<u32> {
+    let mut n_of_len = [0u16; 16];
+    for &len in lens {
+        n_of_len[usize::from(len & 15)] += 1;
+    }
+    n_of_len[0] = 0;
+    let longest = n_of_len.iter().rposition(|&n| n > 0).filter(|&len| len <= usize::from(MAX_CODE_BITS))?;
     let size = 1usize << longest;
-    let sum: usize = lens.iter().filter(|&&len| len > 0).map(|&len| size >> len).sum();
+    let sum: usize = (1..=longest).map(|len| usize::from(n_of_len[len]) << (longest - len)).sum();
     // A single symbol has a code of one bit, and the other one is free.
-    let is_single = sum * 2 == size && longest == 1;
+    let is_single = sum == 1 && longest == 1;
     if sum != size && !is_single {
         return None;
     }
-    let mut table = vec![0; size];
-    for (symbol, (code, len)) in codes(lens).into_iter().enumerate() {
-        if len == 0 {
-            continue;
-        }
-        let entry = entry(symbol, len);
-        let step = if is_single { 1 } else { 1 << len };
-        for slot in table[usize::from(code)..].iter_mut().step_by(step) {
-            *slot = entry;
+    // Symbols by the length of their codes, which is the order of the codes.
+    let mut by_len = [0u16; MAX_SYMBOLS];
+    let mut next = [0usize; 16];
+    for len in 1..longest {
+        next[len + 1] = next[len] + usize::from(n_of_len[len]);
+    }
+    for (symbol, &len) in (0u16..).zip(lens) {
+        if len > 0 {
+            let at = &mut next[usize::from(len)];
+            *by_len.get_mut(*at)? = symbol;
+            *at += 1;
         }
     }
-    Some(table)
+    let (mut code, mut at) = (0u16, 0);
+    for (len, bits) in (1..=longest).zip(1u8..) {
+        let half = 1usize << (len - 1);
+        table.copy_within(..half, half);
+        code <<= 1;
+        for &symbol in &by_len[at..at + usize::from(n_of_len[len])] {
+            table[usize::from(code.reverse_bits() >> (16 - bits))] = entry(usize::from(symbol), bits);
+            code += 1;
+        }
+        at += usize::from(n_of_len[len]);
+    }
+    if is_single {
+        table[1] = table[0];
+    }
+    Some(u32::from(u8::try_from(longest).unwrap_or(MAX_CODE_BITS)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn entry(symbol: usize, len: u8) -> u32 {
+        u32::try_from(symbol).unwrap() << 4 | u32::from(len)
+    }
+
+    /// [`fill_table`], slot by slot.
+    fn plain_table(lens: &[u8]) -> Option<Vec<u32>> {
+        let longest = lens.iter().copied().max().filter(|&len| len > 0 && len <= MAX_CODE_BITS)?;
+        let size = 1usize << longest;
+        let sum: usize = lens.iter().filter(|&&len| len > 0).map(|&len| size >> len).sum();
+        let is_single = sum * 2 == size && longest == 1;
+        if sum != size && !is_single {
+            return None;
+        }
+        let mut table = vec![0; size];
+        for (symbol, (code, len)) in codes(lens).into_iter().enumerate() {
+            if len == 0 {
+                continue;
+            }
+            let step = if is_single { 1 } else { 1 << len };
+            for slot in table[usize::from(code)..].iter_mut().step_by(step) {
+                *slot = entry(symbol, len);
+            }
+        }
+        Some(table)
+    }
+
+    fn table(lens: &[u8]) -> Option<Vec<u32>> {
+        // What was in it before is not to be seen.
+        let mut table = [u32::MAX; TABLE_ENTRIES];
+        let bits = fill_table(lens, &mut table, entry)?;
+        Some(table[..1 << bits].to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_filled_as_slot_by_slot(
+            counts in prop::collection::vec(prop_oneof![Just(0), 1u32..4, any::<u32>()], 1..MAX_SYMBOLS),
+            lens in prop::collection::vec(0u8..16, 0..6),
+        ) {
+            let good = code_lengths(&counts);
+            for lens in [&good, &lens] {
+                prop_assert_eq!(table(lens), plain_table(lens));
+            }
+        }
+    }
 
     fn check(counts: &[u32]) -> Vec<u8> {
         let lens = code_lengths(counts);
-        let table = decode_table(&lens).unwrap();
+        let table = table(&lens).unwrap();
         for (symbol, (code, len)) in codes(&lens).into_iter().enumerate() {
             assert_eq!(len > 0, counts[symbol] > 0);
             if len > 0 {
@@ -178,7 +256,7 @@ mod tests {
     #[test]
     fn lengths_that_are_no_code_are_refused() {
         for bad in [&[][..], &[0, 0], &[1, 1, 1], &[2, 2, 2], &[1, 2], &[12, 12], &[15]] {
-            assert_eq!(decode_table(bad), None, "{bad:?}");
+            assert_eq!(table(bad), None, "{bad:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::bits::{BitReader, BitWriter};
-use super::classes::{Census, ClassReader, ClassWriter, Plan};
+use super::classes::{Census, ClassReader, ClassWriter, LANE, LANES, Plan};
 use super::marks::{self, Mark};
 use crate::codec::{Malformed, Reader, put_uvarint, put_varint, unzigzag, zigzag};
 
@@ -31,6 +31,9 @@ const HAS_MARKS: u8 = 1 << 6;
 
 /// Nothing yet: a column that has it is one of a newer build.
 const UNUSED: u8 = 1 << 7;
+
+/// Fewer lanes than these are read one after the other.
+const MIN_LANES: usize = 2;
 
 /// So many residuals are looked at to find the typical one.
 const N_SAMPLES: usize = 31;
@@ -262,126 +265,267 @@ pub struct Decoded {
     pub has_runs: bool,
 }
 
-/// Reads a column of `n` values and appends those at `wanted` to `out`.
-///
-/// # Errors
-/// [`Malformed`] when these are not `n` values, as far as that was looked at; what was appended is of no use then.
-pub fn decode(
-    bytes: &[u8],
-    n: usize,
-    wanted: Range<usize>,
-    out: &mut Vec<i64>,
-) -> Result<Decoded, Malformed> {
-    if wanted.start > wanted.end || wanted.end > n {
-        return Err(BAD);
-    }
-    if n == 0 {
-        return Ok(Decoded { n_bytes: 0, has_runs: true });
-    }
-    let mut reader = Reader::new(bytes, "column");
-    let head = reader.byte()?;
-    let first = reader.varint()?;
-    let scale = if head & HAS_SCALE != 0 { reader.uvarint()?.cast_signed() } else { 1 };
-    let bias = if head & HAS_BIAS != 0 { reader.varint()? } else { 0 };
-    let layout = head & LAYOUT_MASK;
-    let is_delta = match head & (ORDER_MASK | UNUSED) {
-        0 => false,
-        1 => true,
-        _ => return Err(BAD),
-    };
-    let n_residuals = n - usize::from(is_delta);
-    let n_codes = match layout {
-        LAYOUT_ZERO => 0,
-        LAYOUT_DENSE => n_residuals,
-        LAYOUT_SPARSE => reader.count_up_to(n_residuals)?,
-        _ => return Err(BAD),
-    };
-    let has_marks = head & HAS_MARKS != 0;
-    let (n_stream, mark) = if has_marks {
-        let (n_stream, mark) =
-            marks::read(&mut reader, n_codes, wanted.start, layout == LAYOUT_SPARSE, is_delta)?;
-        (Some(n_stream), mark)
-    } else {
-        (None, Mark::default())
-    };
-    let rest = reader.rest();
-    // Without marks all codes are read, since what follows begins where they end.
-    let until = if has_marks { wanted.end } else { n };
-    let numbers = Numbers { first, scale, step: bias.wrapping_mul(scale) };
-    let start = out.len();
-    out.reserve(wanted.len());
-    let mut bits = BitReader::new(rest);
-    match layout {
-        LAYOUT_ZERO => {
-            push_run(out, numbers.at(is_delta, wanted.start, 0)?, numbers.in_run(is_delta), wanted.len())
+/// Reads columns, with memory that is kept from one to the next.
+#[derive(Debug)]
+pub struct IntDecoder {
+    runs: ClassReader,
+    values: ClassReader,
+    marks: Vec<Mark>,
+    /// What was read from several marks, each with the number behind.
+    lanes: Box<[[i64; LANE + 1]; LANES]>,
+}
+
+impl Default for IntDecoder {
+    fn default() -> Self {
+        Self {
+            runs: ClassReader::default(),
+            values: ClassReader::default(),
+            marks: Vec::new(),
+            lanes: Box::new([[0; LANE + 1]; LANES]),
         }
-        LAYOUT_DENSE => {
-            let codes = ClassReader::new(&mut bits)?;
-            marks::go_to(mark, &mut bits);
-            // Whatever is not wanted is read as well, from the mark on and, without marks, to the end.
-            if is_delta {
-                let mut value = numbers.at(true, mark.at, mark.sum)?;
-                // The last number has no code behind it.
-                let last = n - 1;
-                let n_with_code = wanted.end.min(last).saturating_sub(wanted.start);
-                let n_before = wanted.start.min(last).saturating_sub(mark.at);
-                let n_behind = until.min(last).saturating_sub(wanted.start.max(mark.at) + n_with_code);
-                codes.take_each(n_before, &mut bits, |code| value = numbers.next(value, unzigzag(code)));
-                codes.take_each(n_with_code, &mut bits, |code| {
-                    out.push(value);
-                    value = numbers.next(value, unzigzag(code));
-                });
-                codes.take_each(n_behind, &mut bits, drop);
-                out.extend((n_with_code < wanted.len()).then_some(value));
-            } else {
-                codes.take_each(wanted.start - mark.at, &mut bits, drop);
-                let mut push = |code| out.push(numbers.alone(unzigzag(code)));
-                codes.take_each(wanted.len(), &mut bits, &mut push);
-                codes.take_each(until - wanted.end, &mut bits, drop);
+    }
+}
+
+impl IntDecoder {
+    /// Reads a column of `n` values and appends those at `wanted` to `out`.
+    ///
+    /// # Errors
+    /// [`Malformed`] when these are not `n` values, as far as that was looked at; what was appended is of no use then.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        n: usize,
+        wanted: Range<usize>,
+        out: &mut Vec<i64>,
+    ) -> Result<Decoded, Malformed> {
+        if wanted.start > wanted.end || wanted.end > n {
+            return Err(BAD);
+        }
+        if n == 0 {
+            return Ok(Decoded { n_bytes: 0, has_runs: true });
+        }
+        let mut reader = Reader::new(bytes, "column");
+        let head = reader.byte()?;
+        let first = reader.varint()?;
+        let scale = if head & HAS_SCALE != 0 { reader.uvarint()?.cast_signed() } else { 1 };
+        let bias = if head & HAS_BIAS != 0 { reader.varint()? } else { 0 };
+        let layout = head & LAYOUT_MASK;
+        let is_delta = match head & (ORDER_MASK | UNUSED) {
+            0 => false,
+            1 => true,
+            _ => return Err(BAD),
+        };
+        let n_residuals = n - usize::from(is_delta);
+        let n_codes = match layout {
+            LAYOUT_ZERO => 0,
+            LAYOUT_DENSE => n_residuals,
+            LAYOUT_SPARSE => reader.count_up_to(n_residuals)?,
+            _ => return Err(BAD),
+        };
+        let is_sparse = layout == LAYOUT_SPARSE;
+        let n_stream = if head & HAS_MARKS != 0 {
+            Some(marks::read(&mut reader, n_codes, is_sparse, is_delta, &mut self.marks)?)
+        } else {
+            self.marks.clear();
+            self.marks.push(Mark::default());
+            None
+        };
+        let rest = reader.rest();
+        let start = out.len();
+        out.reserve(wanted.len());
+        let mut bits = BitReader::new(rest);
+        let column = Column {
+            numbers: Numbers { first, scale, step: bias.wrapping_mul(scale) },
+            is_delta,
+            n,
+            n_codes,
+            has_marks: n_stream.is_some(),
+        };
+        match layout {
+            LAYOUT_ZERO => {
+                let Column { numbers, .. } = column;
+                let value = numbers.at(is_delta, wanted.start, 0)?;
+                push_run(out, value, numbers.in_run(is_delta), wanted.len());
+            }
+            LAYOUT_DENSE => self.decode_dense(&column, &mut bits, wanted.clone(), out)?,
+            _ => self.decode_sparse(&column, &mut bits, wanted.clone(), out)?,
+        }
+        let n_bytes = match n_stream {
+            Some(n_stream) if bits.n_bytes() <= n_stream && n_stream <= rest.len() => n_stream,
+            None if bits.is_within() => bits.n_bytes(),
+            _ => return Err(BAD),
+        };
+        if out.len() != start + wanted.len() {
+            return Err(BAD);
+        }
+        let n_bytes = bytes.len() - rest.len() + n_bytes;
+        Ok(Decoded { n_bytes, has_runs: layout != LAYOUT_DENSE })
+    }
+
+    fn decode_dense(
+        &mut self,
+        column: &Column,
+        bits: &mut BitReader<'_>,
+        wanted: Range<usize>,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        self.values.read_table(bits)?;
+        let mut from = wanted.start;
+        if column.has_marks {
+            // A mark stands before each number that is divisible; the last one may have none, since it has no code.
+            let mut lane = (from / LANE).min(self.marks.len() - 1);
+            let until = wanted.end.div_ceil(LANE).min(self.marks.len());
+            while until.saturating_sub(lane) >= MIN_LANES {
+                let lanes = lane..until.min(lane + LANES);
+                lane = lanes.end;
+                from = self.decode_lanes(column, bits, lanes, from..wanted.end, out)?;
             }
         }
-        _ => {
-            let runs = ClassReader::new(&mut bits)?;
-            let values = ClassReader::new(&mut bits)?;
-            marks::go_to(mark, &mut bits);
-            let in_run = numbers.in_run(is_delta);
-            // The run that is being read: where it begins, and with what. A residual ends it, and is the first of the next
-            // one where it counts from the one before; where it counts from the first it stands alone.
-            let mut at = mark.at;
-            let mut value = numbers.at(is_delta, mark.at, mark.sum)?;
-            for _ in mark.code..n_codes {
-                let run = usize::try_from(runs.take(&mut bits)).map_err(|_| BAD)?;
-                let len = if is_delta { run.saturating_add(1) } else { run };
-                if len >= n - at {
+        if from == wanted.end && column.has_marks {
+            return Ok(());
+        }
+        let mark = self.marks[(from / LANE).min(self.marks.len() - 1)];
+        marks::go_to(mark, bits);
+        let codes = &self.values;
+        let numbers = column.numbers;
+        // Whatever is not wanted is read as well, from the mark on and, without marks, to the end: what follows begins where
+        // the codes end.
+        let until = if column.has_marks { wanted.end } else { column.n };
+        let n_wanted = wanted.end - from;
+        if column.is_delta {
+            let mut value = numbers.at(true, mark.at, mark.sum)?;
+            // The last number has no code behind it.
+            let last = column.n - 1;
+            let n_with_code = wanted.end.min(last).saturating_sub(from);
+            let n_before = from.min(last).saturating_sub(mark.at);
+            let n_behind = until.min(last).saturating_sub(from.max(mark.at) + n_with_code);
+            codes.take_each(n_before, bits, |code| value = numbers.next(value, unzigzag(code)));
+            codes.take_each(n_with_code, bits, |code| {
+                out.push(value);
+                value = numbers.next(value, unzigzag(code));
+            });
+            codes.take_each(n_behind, bits, drop);
+            out.extend((n_with_code < n_wanted).then_some(value));
+        } else {
+            codes.take_each(from - mark.at, bits, drop);
+            codes.take_each(n_wanted, bits, |code| out.push(numbers.alone(unzigzag(code))));
+            codes.take_each(until - wanted.end, bits, drop);
+        }
+        Ok(())
+    }
+
+    /// Reads from several marks at the same time, and appends what is wanted of it. Answers the number behind that.
+    fn decode_lanes(
+        &mut self,
+        column: &Column,
+        bits: &mut BitReader<'_>,
+        lanes: Range<usize>,
+        wanted: Range<usize>,
+        out: &mut Vec<i64>,
+    ) -> Result<usize, Malformed> {
+        let marks = &self.marks[lanes.clone()];
+        let numbers = column.numbers;
+        // Where there are fewer marks than lanes, some read the same.
+        let mark = |lane: usize| marks[lane.min(marks.len() - 1)];
+        let mut readers: [BitReader<'_>; LANES] = std::array::from_fn(|lane| {
+            let mut reader = bits.clone();
+            marks::go_to(mark(lane), &mut reader);
+            reader
+        });
+        let read = &mut *self.lanes;
+        if column.is_delta {
+            let mut values = [0; LANES];
+            for (lane, value) in values.iter_mut().enumerate() {
+                *value = numbers.at(true, mark(lane).at, mark(lane).sum)?;
+            }
+            self.values.take_lanes(&mut readers, |at, codes| {
+                for lane in 0..LANES {
+                    read[lane][at] = values[lane];
+                    values[lane] = numbers.next(values[lane], unzigzag(codes[lane]));
+                }
+            });
+            for lane in 0..LANES {
+                read[lane][LANE] = values[lane];
+            }
+        } else {
+            self.values.take_lanes(&mut readers, |at, codes| {
+                for lane in 0..LANES {
+                    read[lane][at] = numbers.alone(unzigzag(codes[lane]));
+                }
+            });
+        }
+        let mut from = wanted.start;
+        for (lane, number) in lanes.enumerate() {
+            let start = number * LANE;
+            let next = self.marks.get(number + 1);
+            if let Some(next) = next {
+                let is_end = numbers.at(column.is_delta, next.at, next.sum)? == read[lane][LANE];
+                if readers[lane].position() != next.bit || (column.is_delta && !is_end) {
                     return Err(BAD);
                 }
-                push_part(out, (at, value, in_run), len, &wanted);
-                at += len;
-                if has_marks && at >= wanted.end {
-                    break;
-                }
-                let residual = unzigzag(values.take(&mut bits).wrapping_add(1));
-                if is_delta {
-                    let run = i64::try_from(run).map_err(|_| BAD)?;
-                    value = numbers.next(value.wrapping_add(in_run.wrapping_mul(run)), residual);
-                } else {
-                    push_part(out, (at, numbers.alone(residual), 0), 1, &wanted);
-                    at += 1;
-                }
             }
-            push_part(out, (at, value, in_run), n - at, &wanted);
+            // Behind the last code there is the last number, which may be the first one of a lane that there is not.
+            let until = match next {
+                Some(_) => (start + LANE).min(wanted.end),
+                None => wanted.end,
+            };
+            let part = read[lane].get(from - start..until - start).ok_or(BAD)?;
+            out.extend_from_slice(part);
+            from = until;
         }
+        Ok(from)
     }
-    let n_bytes = match n_stream {
-        Some(n_stream) if bits.n_bytes() <= n_stream && n_stream <= rest.len() => n_stream,
-        None if bits.is_within() => bits.n_bytes(),
-        _ => return Err(BAD),
-    };
-    if out.len() != start + wanted.len() {
-        return Err(BAD);
+
+    fn decode_sparse(
+        &mut self,
+        column: &Column,
+        bits: &mut BitReader<'_>,
+        wanted: Range<usize>,
+        out: &mut Vec<i64>,
+    ) -> Result<(), Malformed> {
+        self.runs.read_table(bits)?;
+        self.values.read_table(bits)?;
+        let &Column { numbers, is_delta, n, n_codes, has_marks } = column;
+        // The last one that does not stand behind what is wanted.
+        let mark = self.marks[self.marks.partition_point(|mark| mark.at <= wanted.start).max(1) - 1];
+        marks::go_to(mark, bits);
+        let in_run = numbers.in_run(is_delta);
+        // The run that is being read: where it begins, and with what. A residual ends it, and is the first of the next
+        // one where it counts from the one before; where it counts from the first it stands alone.
+        let mut at = mark.at;
+        let mut value = numbers.at(is_delta, mark.at, mark.sum)?;
+        for _ in mark.code..n_codes {
+            let run = usize::try_from(self.runs.take(bits)).map_err(|_| BAD)?;
+            let len = if is_delta { run.saturating_add(1) } else { run };
+            if len >= n - at {
+                return Err(BAD);
+            }
+            push_part(out, (at, value, in_run), len, &wanted);
+            at += len;
+            if has_marks && at >= wanted.end {
+                break;
+            }
+            let residual = unzigzag(self.values.take(bits).wrapping_add(1));
+            if is_delta {
+                let run = i64::try_from(run).map_err(|_| BAD)?;
+                value = numbers.next(value.wrapping_add(in_run.wrapping_mul(run)), residual);
+            } else {
+                push_part(out, (at, numbers.alone(residual), 0), 1, &wanted);
+                at += 1;
+            }
+        }
+        push_part(out, (at, value, in_run), n - at, &wanted);
+        Ok(())
     }
-    let n_bytes = bytes.len() - rest.len() + n_bytes;
-    Ok(Decoded { n_bytes, has_runs: layout != LAYOUT_DENSE })
+}
+
+/// What the head of a column says.
+struct Column {
+    numbers: Numbers,
+    is_delta: bool,
+    n: usize,
+    n_codes: usize,
+    has_marks: bool,
 }
 
 /// How residuals become numbers. All arithmetic wraps as it did when the column was written, so that any numbers come back.

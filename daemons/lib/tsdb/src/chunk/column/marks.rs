@@ -6,7 +6,7 @@ use crate::codec::{Malformed, Reader, put_len, put_uvarint, put_varint};
 
 /// So many codes lie between two marks. Four bytes for a mark make two hundredths of a byte a sample, of those columns that
 /// have codes at all.
-const EVERY: usize = 128;
+pub(super) const EVERY: usize = 128;
 
 /// A column of fewer codes has no marks.
 const MIN_CODES: usize = 2 * EVERY;
@@ -51,20 +51,22 @@ pub(super) fn put(out: &mut Vec<u8>, n_stream: usize, marks: &[Mark], has_runs: 
     }
 }
 
-/// What [`put`] has written: the length of the stream, and the last mark at or before residual number `wanted`.
+/// What [`put`] has written: answers the length of the stream, and fills `marks` with the start of the column and each mark in it.
 ///
 /// # Errors
 /// [`Malformed`] when the marks are not whole, or leave the stream.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     n_codes: usize,
-    wanted: usize,
     has_runs: bool,
     has_sums: bool,
-) -> Result<(usize, Mark), Malformed> {
+    marks: &mut Vec<Mark>,
+) -> Result<usize, Malformed> {
     let bad = reader.malformed();
     let n_stream = reader.count_up_to(reader.rest().len())?;
-    let (mut mark, mut best) = (Mark::default(), Mark::default());
+    let mut mark = Mark::default();
+    marks.clear();
+    marks.push(mark);
     while mark.code + EVERY < n_codes {
         mark.code += EVERY;
         mark.bit += reader.count_up_to(n_stream * 8)?;
@@ -75,11 +77,9 @@ pub(super) fn read(
         if mark.bit > n_stream * 8 {
             return Err(bad);
         }
-        if mark.at <= wanted {
-            best = mark;
-        }
+        marks.push(mark);
     }
-    Ok((n_stream, best))
+    Ok(n_stream)
 }
 
 /// Moves a reader of a stream to a mark in it.

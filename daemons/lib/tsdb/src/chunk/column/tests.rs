@@ -15,11 +15,12 @@ fn encoded_floats(values: &[f64]) -> Vec<u8> {
 fn check_floats(values: &[f64]) -> usize {
     let bytes = encoded_floats(values);
     let mut decoded = vec![1.0];
+    let mut decoder = FloatDecoder::default();
     let n = values.len();
     let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     for wanted in [0..n, n / 3..n, 0..n / 2, n / 4..n / 2, n..n] {
         decoded.truncate(1);
-        let found = decode_floats(&bytes, n, wanted.clone(), &mut vec![3], &mut decoded).unwrap();
+        let found = decoder.decode(&bytes, n, wanted.clone(), &mut decoded).unwrap();
         assert_eq!(found.n_bytes, bytes.len(), "{values:?}");
         let has_markers = values[wanted.clone()].iter().any(|value| value.to_bits() == STALE_NAN_BITS);
         assert!(!(found.has_no_markers && has_markers), "{values:?}");
@@ -34,10 +35,11 @@ fn check_ints(values: &[i64]) -> usize {
     let mut with_marks = Vec::new();
     IntEncoder::default().encode(values, true, &mut with_marks);
     let n = values.len();
+    let mut decoder = IntDecoder::default();
     for bytes in [&bytes, &with_marks] {
         for wanted in [0..n, n / 3..n, 0..n / 2, n / 4..n / 2, n..n, n - n / 20..n] {
             let mut decoded = vec![1];
-            let found = decode_ints(bytes, n, wanted.clone(), &mut decoded);
+            let found = decoder.decode(bytes, n, wanted.clone(), &mut decoded);
             assert_eq!(found.map(|found| found.n_bytes), Ok(bytes.len()));
             assert_eq!(&decoded[1..], &values[wanted]);
         }
@@ -154,11 +156,94 @@ proptest! {
         for bytes in [&bytes, &garbage] {
             for n in [0, 1, values.len(), 65_535] {
                 let mut out = Vec::new();
-                let _ = decode_floats(bytes, n, n / 2..n, &mut Vec::new(), &mut out);
+                let _ = FloatDecoder::default().decode(bytes, n, n / 2..n, &mut out);
                 prop_assert!(out.len() <= n, "never more than was asked for");
             }
         }
     }
+}
+
+/// Columns of many marks: noise of some bits around a slope, of which a share is left out.
+fn long_ints() -> impl Strategy<Value = Vec<i64>> {
+    (any::<u64>(), 250usize..2100, 0u32..60, 1u64..8, any::<bool>(), 1i64..4).prop_map(
+        |(seed, n, noise, share, is_sum, scale)| {
+            let (mut state, mut sum) = (seed, 0i64);
+            let draw = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // The upper bits of a generator of this kind are the random ones; few numbers are large.
+                let width = noise.min(u32::try_from(state >> 58).unwrap());
+                let random = (state << 6 >> (63 - width)).cast_signed();
+                let step = if (state >> 20).is_multiple_of(share) { random } else { 0 };
+                sum = if is_sum { sum.wrapping_add(step) } else { step };
+                sum.wrapping_mul(scale)
+            };
+            (0..n).map(draw).collect()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_read_from_several_marks_at_once_is_what_is_read_in_a_row(
+        values in long_ints(),
+        borders in any::<[prop::sample::Index; 2]>(),
+    ) {
+        check_ints(&values);
+        let mut borders = borders.map(|border| border.index(values.len() + 1));
+        borders.sort_unstable();
+        let wanted = borders[0]..borders[1];
+        for has_marks in [false, true] {
+            let mut bytes = Vec::new();
+            IntEncoder::default().encode(&values, has_marks, &mut bytes);
+            let mut read = Vec::new();
+            IntDecoder::default().decode(&bytes, values.len(), wanted.clone(), &mut read).unwrap();
+            prop_assert_eq!(&read, &values[wanted.clone()]);
+        }
+    }
+
+    #[test]
+    fn damaged_marks_are_never_a_panic(
+        values in long_ints(),
+        flips in prop::collection::vec((0usize..60, any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = Vec::new();
+        IntEncoder::default().encode(&values, true, &mut bytes);
+        for (at, byte) in flips {
+            let at = at % bytes.len();
+            bytes[at] ^= byte;
+        }
+        let mut decoder = IntDecoder::default();
+        let n = values.len();
+        for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+            for wanted in [0..n, n / 3..n, n - n / 20..n] {
+                let mut read = Vec::new();
+                let decoded = decoder.decode(bytes, n, wanted.clone(), &mut read);
+                prop_assert!(decoded.is_err() || read.len() == wanted.len());
+            }
+        }
+    }
+}
+
+/// A mark that does not say where the codes before it end.
+#[test]
+fn marks_that_contradict_the_codes_are_refused() {
+    let [dense, _] = frozen_numbers();
+    let long: Vec<i64> = dense.iter().cycle().take(1000).copied().collect();
+    let mut bytes = Vec::new();
+    IntEncoder::default().encode(&long, true, &mut bytes);
+    let mut decoder = IntDecoder::default();
+    let mut n_refused = 0;
+    // Behind the first number and the length of the stream there are seven marks.
+    for at in 4..20 {
+        bytes[at] ^= 2;
+        n_refused += usize::from(decoder.decode(&bytes, 1000, 0..1000, &mut Vec::new()).is_err());
+        bytes[at] ^= 2;
+    }
+    assert_eq!(n_refused, 16);
+    assert!(decoder.decode(&bytes, 1000, 0..1000, &mut Vec::new()).is_ok());
 }
 
 #[test]
@@ -223,7 +308,7 @@ fn columns_of_every_version_are_read() {
             let bytes = frozen(&format!("column-{kind}{suffix}-v2.hex"), &bytes, true);
             for wanted in [0..numbers.len(), numbers.len() - 3..numbers.len(), 130..140] {
                 let mut read = Vec::new();
-                decode_ints(&bytes, numbers.len(), wanted.clone(), &mut read).unwrap();
+                IntDecoder::default().decode(&bytes, numbers.len(), wanted.clone(), &mut read).unwrap();
                 assert_eq!(read, numbers[wanted]);
             }
         }
