@@ -49,6 +49,14 @@ impl ChunkPlace {
         let (first, last) = (self.min_time.max(start), self.max_time.min(end));
         first <= last && !deleted.covers(first, last)
     }
+
+    /// Number of the column with its times; `None` when the chunk has them itself.
+    pub(crate) fn time_column(&self) -> Option<u32> {
+        match self.at {
+            ChunkAt::Record { .. } => None,
+            ChunkAt::Page { times, .. } => times,
+        }
+    }
 }
 
 /// Where a chunk lies in the file `chunks`.

@@ -75,7 +75,7 @@ impl BlockError {
 }
 
 /// A batch of series in the index.
-pub(crate) struct SeriesRange {
+struct SeriesRange {
     numbers: Range<u32>,
     place: Place,
 }
@@ -177,14 +177,17 @@ impl Block {
         Ok(())
     }
 
-    /// The series of a set in some batches, as [`visit_series`](Self::visit_series) hands them over; read on all cores.
-    pub(crate) fn series_entries(
+    /// What `map` makes of the series of a set, as [`visit_series`](Self::visit_series) hands them over; read on all cores.
+    pub(crate) fn map_series<T: Send>(
         &self,
-        batches: &[SeriesRange],
         wanted: &RoaringBitmap,
-    ) -> Result<Vec<SeriesEntry>, BlockError> {
-        let read: Vec<Vec<SeriesEntry>> =
-            batches.par_iter().map(|batch| self.read_wanted(batch, wanted)).collect::<Result<_, _>>()?;
+        map: impl Fn(SeriesEntry) -> Option<T> + Sync,
+    ) -> Result<Vec<T>, BlockError> {
+        let batches: Vec<SeriesRange> = self.batches_with(wanted).collect();
+        let read: Vec<Vec<T>> = batches
+            .par_iter()
+            .map(|batch| Ok(self.read_wanted(batch, wanted)?.into_iter().filter_map(&map).collect()))
+            .collect::<Result<_, BlockError>>()?;
         Ok(read.into_iter().flatten().collect())
     }
 
@@ -213,7 +216,7 @@ impl Block {
     }
 
     /// Batches that have series of the set.
-    pub(crate) fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
+    fn batches_with(&self, wanted: &RoaringBitmap) -> impl Iterator<Item = SeriesRange> {
         let all = &self.contents.series;
         let n_series = u32::try_from(self.meta.n_series).unwrap_or(u32::MAX);
         let ranges = all.iter().enumerate().map(move |(position, &(first, place))| {

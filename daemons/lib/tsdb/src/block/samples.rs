@@ -140,6 +140,29 @@ impl<'a> SampleReader<'a> {
         decoded.map_err(|source| block.malformed_chunks(offset, source))
     }
 
+    /// Appends values, and start timestamps if there are any, of a chunk whose [times](Self::times) lie elsewhere; those `wanted`.
+    ///
+    /// # Errors
+    /// [`BlockError`]; what was appended is of no use then.
+    pub(crate) fn read_values(
+        &mut self,
+        place: &ChunkPlace,
+        wanted: Range<usize>,
+        into: &mut SeriesData,
+    ) -> Result<(), BlockError> {
+        let block = self.block;
+        let ChunkAt::Page { page, slot, .. } = place.at else {
+            return Err(block.malformed_chunks(0, Malformed("kind of a chunk")));
+        };
+        let offset = self.load_page(page)?;
+        let (_, page) = self.page.as_ref().expect("loaded above");
+        let n = usize::from(place.n_samples);
+        let decoded = page.piece(slot).and_then(|piece| {
+            DECODER.with_borrow_mut(|decoder| decode_columns(piece, n, wanted, into, decoder))
+        });
+        decoded.map_err(|source| block.malformed_chunks(offset, source))
+    }
+
     /// Makes a page the current one; answers where it lies.
     fn load_page(&mut self, number: u32) -> Result<u64, BlockError> {
         let block = self.block;

@@ -72,7 +72,8 @@ pub(super) fn join_group(group: Vec<SeriesData>) -> SeriesData {
     join_parts(group.into_iter().map(Part::new).collect())
 }
 
-fn join_parts(mut group: Vec<Part>) -> SeriesData {
+/// As [`join_group`].
+pub(super) fn join_parts(mut group: Vec<Part>) -> SeriesData {
     let mut spans: Vec<(usize, Option<(i64, i64)>)> =
         group.iter().map(|part| part.span).enumerate().collect();
     spans.sort_by_key(|(_, span)| *span);

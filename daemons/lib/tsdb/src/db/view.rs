@@ -1,7 +1,10 @@
 //! Selections: matching series of blocks and head as one, each time once.
 
+mod assemble;
 mod export;
+mod gather;
 mod select;
+mod shared_times;
 
 use std::sync::Arc;
 
@@ -98,18 +101,24 @@ pub(super) struct HeadPart {
 
 impl HeadPart {
     /// What came in order, and the rest, which may be in any order.
-    fn decode(self, damage: &DamageLog, start: i64, end: i64) -> [SeriesData; 2] {
+    fn decode(&self, damage: &DamageLog, start: i64, end: i64) -> [SeriesData; 2] {
         [&self.chunks, &self.late].map(|chunks| {
             let mut part = empty(Arc::clone(&self.labels));
-            for chunk in chunks {
-                // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
-                if let Err(error) = chunk.decode_range(start, end, &mut part) {
-                    damage.note(&error, chunk.min_time.unsigned_abs());
-                }
-            }
+            decode_chunks(chunks, damage, (start, end), &mut part);
             part
         })
     }
+}
+
+/// Appends the samples of chunks of the head.
+fn decode_chunks(chunks: &[Chunk], damage: &DamageLog, (start, end): (i64, i64), into: &mut SeriesData) {
+    for chunk in chunks {
+        // The head encoded it in this very process; a failure is a bug, and the rest is still an answer.
+        if let Err(error) = chunk.decode_range(start, end, into) {
+            damage.note(&error, chunk.min_time.unsigned_abs());
+        }
+    }
+    into.has_no_markers = false;
 }
 
 /// A consistent picture of what overlaps a range.

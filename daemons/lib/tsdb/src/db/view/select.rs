@@ -1,4 +1,4 @@
-//! A selection: what blocks and head hold of the series that match, decoded on all cores and joined.
+//! A selection: what blocks and head hold of the series that match, read on all cores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,17 +8,21 @@ use cairn_promql::source::SeriesData;
 use rayon::prelude::*;
 
 use super::super::Inner;
-use super::super::join::{Part, join};
-use super::{HeadPart, SelectError, empty};
-use crate::block::{Block, SeriesEntry, TimeColumns};
-use crate::postings;
+use super::super::join::Part;
+use super::SelectError;
+use super::assemble::Assembler;
+use super::gather::{Found, Group};
+use super::shared_times::SharedTimes;
 
-/// Series that one thread decodes in a row. Neighbours in a block lie in one page and share times, and handing over work
-/// takes as long as decoding one or two of them.
+/// Series that one thread reads in a row, if there are not many. Neighbours in a block lie in one page and share times, and handing
+/// over work takes as long as decoding one or two of them.
 const SERIES_IN_A_ROW: usize = 32;
 
-/// Batches of the index that are read before their series are decoded: some ten thousand series.
-const BATCHES_AT_ONCE: usize = 16;
+/// Of many series, each thread gets so many runs: finding where a run begins takes longer than decoding a short series.
+const RUNS_PER_THREAD: usize = 32;
+
+/// No run is longer, so that none is waited for.
+const MAX_SERIES_IN_A_ROW: usize = 1024;
 
 impl Inner {
     /// The series that match and have samples in the range, ascending by labels.
@@ -33,81 +37,29 @@ impl Inner {
             return Ok(Vec::new());
         }
         let snapshot = self.snapshot(matchers, start, end);
-        let (start, end) = (snapshot.start, snapshot.end);
-        // In the order in which they were written: blocks, then the head.
-        let mut sources: Vec<Vec<Part>> = Vec::new();
-        for block in &snapshot.blocks {
-            sources.push(parts_of_block(block, matchers, (start, end), budget)?);
-        }
-        let has_head = !snapshot.head.is_empty();
-        if has_head {
-            sources.push(self.parts_of_head(snapshot.head, (start, end), budget)?);
-        }
-        sources.retain(|source| !source.is_empty());
-        Ok(match <[Vec<Part>; 1]>::try_from(sources) {
-            // A block has each series once, in their order: nothing is to be joined, and labels need not be compared.
-            Ok([only]) if !has_head => only.into_par_iter().map(Part::alone).collect(),
-            Ok([head]) => join(head),
-            Err(sources) => join(sources.into_iter().flatten().collect()),
-        })
-    }
-
-    fn parts_of_head(
-        &self,
-        head: Vec<HeadPart>,
-        (start, end): (i64, i64),
-        budget: &Budget<'_>,
-    ) -> Result<Vec<Part>, SelectError> {
-        let decoded: Vec<[Option<Part>; 2]> = head
+        let range = (snapshot.start, snapshot.end);
+        let found = Found::read(&snapshot.blocks, snapshot.head, matchers, range)?;
+        let n_in_a_row = (found.n_about() / (RUNS_PER_THREAD * rayon::current_num_threads()))
+            .clamp(SERIES_IN_A_ROW, MAX_SERIES_IN_A_ROW);
+        let borders = found.borders(n_in_a_row);
+        let times = SharedTimes::default();
+        let read: Vec<Vec<SeriesData>> = (0..=borders.len())
             .into_par_iter()
-            .with_min_len(SERIES_IN_A_ROW)
-            .map(|series| {
-                let [in_order, late] = series.decode(&self.damage, start, end);
-                Ok([budget.part(in_order)?, budget.part(late)?])
-            })
-            .collect::<Result<_, SelectError>>()?;
-        Ok(decoded.into_iter().flatten().flatten().collect())
-    }
-}
-
-fn parts_of_block(
-    block: &Block,
-    matchers: &[Matcher],
-    (start, end): (i64, i64),
-    budget: &Budget<'_>,
-) -> Result<Vec<Part>, SelectError> {
-    let tombstones = block.tombstones();
-    let (mut ids, is_exact) = postings::select(block, matchers)?;
-    ids -= tombstones.whole();
-    let times = Arc::new(TimeColumns::default());
-    let mut parts = Vec::new();
-    // However many series match, few that have no sample in the range are in memory at a time.
-    for batches in block.batches_with(&ids).collect::<Vec<_>>().chunks(BATCHES_AT_ONCE) {
-        let entries = block.series_entries(batches, &ids)?;
-        let decoded: Vec<Vec<Part>> = entries
-            .into_par_iter()
-            .chunks(SERIES_IN_A_ROW)
-            .map(|entries| {
-                let mut samples = block.samples_with(Arc::clone(&times));
-                let mut parts = Vec::with_capacity(entries.len());
-                for SeriesEntry { number, labels, chunks } in entries {
-                    if !is_exact && !matchers.iter().all(|matcher| matcher.matches_labels(&labels)) {
-                        continue;
-                    }
-                    let mut part = empty(Arc::new(labels));
-                    let deleted = tombstones.of(number);
-                    for place in chunks.iter().filter(|place| place.is_seen(start, end, deleted)) {
-                        samples.read(place, start, end, &mut part)?;
-                    }
-                    deleted.cut(&mut part);
-                    parts.extend(budget.part(part)?);
+            .map(|number| {
+                let border = |number: usize| borders.get(number).map(|labels| &**labels);
+                let (from, until) = (number.checked_sub(1).and_then(border), border(number));
+                let mut assembler = Assembler::new(&found.blocks, &self.damage, &times, range);
+                let mut rest = found.between(from, until);
+                let mut group = Group { labels: Arc::default(), blocks: Vec::new(), head: Vec::new() };
+                let mut read = Vec::with_capacity(n_in_a_row);
+                while rest.next_into(&mut group) {
+                    read.extend(assembler.read(&group, budget)?);
                 }
-                Ok(parts)
+                Ok(read)
             })
             .collect::<Result<_, SelectError>>()?;
-        parts.extend(decoded.into_iter().flatten());
+        Ok(read.into_iter().flatten().collect())
     }
-    Ok(parts)
 }
 
 /// Samples that the selection may still load.
@@ -123,15 +75,20 @@ impl<'a> Budget<'a> {
         Self { left: AtomicUsize::new(limit), limit, trim }
     }
 
-    /// Trims a part and counts its samples; `None` when there are none.
-    fn part(&self, mut data: SeriesData) -> Result<Option<Part>, SelectError> {
+    /// Trims samples and counts them; `None` when there are none.
+    pub(super) fn take(&self, mut data: SeriesData) -> Result<Option<SeriesData>, SelectError> {
         (self.trim)(&mut data);
         let of_histograms = data.histograms.iter().map(|point| point.histogram.n_samples());
         let n = data.times.len() + of_histograms.sum::<usize>();
         let take = |left: usize| left.checked_sub(n);
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok((n > 0).then(|| Part::new(data))),
+            Ok(_) => Ok((n > 0).then_some(data)),
             Err(_) => Err(SelectError::TooManySamples { limit: self.limit }),
         }
+    }
+
+    /// As [`take`](Self::take), of what is to be joined with others, or may not ascend.
+    pub(super) fn part(&self, data: SeriesData) -> Result<Option<Part>, SelectError> {
+        Ok(self.take(data)?.map(Part::new))
     }
 }
