@@ -79,7 +79,19 @@ impl<'a> Reader<'a> {
         Ok(first)
     }
 
+    #[inline]
     pub(crate) fn uvarint(&mut self) -> Result<u64, Malformed> {
+        // Most numbers are differences, and have one byte.
+        match self.bytes {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.bytes = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    fn long_uvarint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -91,6 +103,7 @@ impl<'a> Reader<'a> {
         Err(self.malformed())
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<i64, Malformed> {
         self.uvarint().map(unzigzag)
     }
@@ -107,6 +120,7 @@ impl<'a> Reader<'a> {
         if count > limit { Err(self.malformed()) } else { Ok(count) }
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.uvarint()?).map_err(|_| self.malformed())
     }

@@ -184,10 +184,13 @@ impl Block {
         map: impl Fn(SeriesEntry) -> Option<T> + Sync,
     ) -> Result<Vec<T>, BlockError> {
         let batches: Vec<SeriesRange> = self.batches_with(wanted).collect();
-        let read: Vec<Vec<T>> = batches
-            .par_iter()
-            .map(|batch| Ok(self.read_wanted(batch, wanted)?.into_iter().filter_map(&map).collect()))
-            .collect::<Result<_, BlockError>>()?;
+        let read = |batch: &SeriesRange| -> Result<Vec<T>, BlockError> {
+            Ok(self.read_wanted(batch, wanted)?.into_iter().filter_map(&map).collect())
+        };
+        if let [only] = &batches[..] {
+            return read(only);
+        }
+        let read: Vec<Vec<T>> = batches.par_iter().map(read).collect::<Result<_, BlockError>>()?;
         Ok(read.into_iter().flatten().collect())
     }
 
@@ -199,20 +202,26 @@ impl Block {
         mut visit: impl FnMut(&str),
     ) -> Result<(), BlockError> {
         for SeriesRange { numbers, place } in self.batches_with(wanted) {
-            let is_wanted = |number| number < numbers.end && wanted.contains(number);
+            let first = numbers.start;
+            let wanted = wanted.range(numbers);
             let read = if self.index_version == 1 {
-                self.read_batch(numbers.start, place, is_wanted).map(|entries| {
+                self.read_batch(first, place, wanted).map(|entries| {
                     entries.iter().filter_map(|entry| entry.labels.get(name)).for_each(&mut visit);
                 })
             } else {
                 self.index_record(place).and_then(|record| {
-                    series_batch::read_values_of(name, numbers.start, &record, is_wanted, &mut visit)
+                    series_batch::read_values_of(name, first, &record, wanted, &mut visit)
                         .map_err(|source| self.malformed_index(place, source))
                 })
             };
             self.note(read)?;
         }
         Ok(())
+    }
+
+    /// How many batches have series of the set.
+    pub(crate) fn n_batches_with(&self, wanted: &RoaringBitmap) -> usize {
+        self.batches_with(wanted).count()
     }
 
     /// Batches that have series of the set.
@@ -234,38 +243,37 @@ impl Block {
         wanted: &RoaringBitmap,
     ) -> Result<Vec<SeriesEntry>, BlockError> {
         let SeriesRange { numbers, place } = batch;
-        let is_wanted = |number| number < numbers.end && wanted.contains(number);
-        let read = self.read_batch(numbers.start, *place, is_wanted);
+        let read = self.read_batch(numbers.start, *place, wanted.range(numbers.clone()));
         Ok(self.note(read)?.unwrap_or_default())
     }
 
     /// Series one after the other, a batch in memory at a time; for compaction, which stops at any damage.
     pub(crate) fn all_series(&self) -> impl Iterator<Item = Result<SeriesEntry, BlockError>> + '_ {
         self.contents.series.iter().flat_map(move |&(first, place)| {
-            match self.read_batch(first, place, |_| true) {
+            match self.read_batch(first, place, first..) {
                 Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
                 Err(error) => vec![Err(error)],
             }
         })
     }
 
-    /// The series of a batch that are wanted; the first one's number is `first`.
+    /// The series of a batch that are wanted, by ascending numbers; the first one's number is `first`.
     fn read_batch(
         &self,
         first: u32,
         place: Place,
-        mut is_wanted: impl FnMut(u32) -> bool,
+        wanted: impl Iterator<Item = u32>,
     ) -> Result<Vec<SeriesEntry>, BlockError> {
         let record = self.index_record(place)?;
         let malformed = |source| self.malformed_index(place, source);
         if self.index_version == 1 {
             let mut entries = index_v1::read_series(first, &record).map_err(malformed)?;
-            entries.retain(|entry| is_wanted(entry.number));
+            let mut wanted = wanted.peekable();
+            entries.retain(|entry| wanted.next_if_eq(&entry.number).is_some());
             return Ok(entries);
         }
         let mut entries = Vec::new();
-        series_batch::read_series(first, &record, is_wanted, |entry| entries.push(entry))
-            .map_err(malformed)?;
+        series_batch::read_series(first, &record, wanted, |entry| entries.push(entry)).map_err(malformed)?;
         Ok(entries)
     }
 

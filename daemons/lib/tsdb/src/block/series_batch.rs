@@ -235,11 +235,12 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Reads a batch of series; hands over those that are wanted, by their numbers, of which `first` is the lowest.
+/// Reads a batch of series as far as there are wanted ones, and hands those over. `wanted` are their numbers, ascending; that of the
+/// first series is `first`.
 pub(super) fn read_series(
     first: u32,
     record: &[u8],
-    mut is_wanted: impl FnMut(u32) -> bool,
+    wanted: impl Iterator<Item = u32>,
     mut visit: impl FnMut(SeriesEntry),
 ) -> Result<(), Malformed> {
     let body = unpack(TAG_SERIES, record)?;
@@ -258,8 +259,9 @@ pub(super) fn read_series(
     };
     let mut values = Vec::new();
     let mut pairs = Vec::new();
+    let mut wanted = wanted.peekable();
     let mut index = 0;
-    while !batch.shape_column.is_empty() {
+    while !batch.shape_column.is_empty() && wanted.peek().is_some() {
         let shape = batch.shapes.get(batch.shape_column.u32()? as usize).ok_or(bad)?;
         values.clear();
         for &at in &shape.columns {
@@ -268,15 +270,15 @@ pub(super) fn read_series(
         }
         let n_chunks = chunk_counts.count_up_to(chunk_columns.slots.rest().len())?;
         let number = first.checked_add(index).ok_or(bad)?;
-        let wanted = is_wanted(number);
-        let mut chunks = Vec::with_capacity(if wanted { n_chunks } else { 0 });
+        let is_wanted = wanted.next_if_eq(&number).is_some();
+        let mut chunks = Vec::with_capacity(if is_wanted { n_chunks } else { 0 });
         for _ in 0..n_chunks {
             let place = chunk_columns.next()?;
-            if wanted {
+            if is_wanted {
                 chunks.push(place);
             }
         }
-        if wanted {
+        if is_wanted {
             pairs.clear();
             for &(name, value) in &values {
                 pairs.push((name, batch.symbol(value)?));
@@ -300,7 +302,7 @@ pub(super) fn read_values_of(
     name: &str,
     first: u32,
     record: &[u8],
-    mut is_wanted: impl FnMut(u32) -> bool,
+    wanted: impl Iterator<Item = u32>,
     mut visit: impl FnMut(&str),
 ) -> Result<(), Malformed> {
     let body = unpack(TAG_SERIES, record)?;
@@ -309,11 +311,14 @@ pub(super) fn read_values_of(
     let Some(at) = batch.columns.iter().position(|(other, _)| *other == name) else { return Ok(()) };
     let has_name: Vec<bool> = batch.shapes.iter().map(|shape| shape.columns.contains(&at)).collect();
     let mut column = batch.columns.swap_remove(at).1;
+    let mut wanted = wanted.peekable();
     let mut index = 0;
-    while !batch.shape_column.is_empty() {
+    while !batch.shape_column.is_empty() && wanted.peek().is_some() {
+        let number = first.checked_add(index).ok_or(bad)?;
+        let is_wanted = wanted.next_if_eq(&number).is_some();
         if *has_name.get(batch.shape_column.u32()? as usize).ok_or(bad)? {
             let value = column.u32()?;
-            if is_wanted(first.checked_add(index).ok_or(bad)?) {
+            if is_wanted {
                 visit(batch.symbol(value)?);
             }
         }

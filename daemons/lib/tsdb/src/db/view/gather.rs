@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use cairn_model::{Labels, Matcher};
 use rayon::prelude::*;
+use roaring::RoaringBitmap;
 
 use super::{HeadPart, SelectError};
 use crate::block::{Block, ChunkPlace, SeriesEntry, TimeColumns, Tombstones};
 use crate::postings;
+
+/// Up to so many batches of the index are read by one thread: waking others takes as long as reading one.
+const BATCHES_OF_ONE: usize = 3;
 
 /// A block, with the series in it that match and have chunks in the range.
 pub(super) struct BlockPart {
@@ -53,11 +57,26 @@ pub(super) struct Found {
     head: Vec<HeadPart>,
 }
 
-impl BlockPart {
-    fn read(block: &Arc<Block>, matchers: &[Matcher], (start, end): (i64, i64)) -> Result<Self, SelectError> {
+/// A block, and what of its index is to be read.
+struct Selected<'a> {
+    block: &'a Arc<Block>,
+    tombstones: Arc<Tombstones>,
+    /// Numbers of series.
+    ids: RoaringBitmap,
+    /// Whether those match for sure.
+    is_exact: bool,
+}
+
+impl<'a> Selected<'a> {
+    fn new(block: &'a Arc<Block>, matchers: &[Matcher]) -> Result<Self, SelectError> {
         let tombstones = block.tombstones();
         let (mut ids, is_exact) = postings::select(&**block, matchers)?;
         ids -= tombstones.whole();
+        Ok(Self { block, tombstones, ids, is_exact })
+    }
+
+    fn read(self, matchers: &[Matcher], (start, end): (i64, i64)) -> Result<BlockPart, SelectError> {
+        let Self { block, tombstones, ids, is_exact } = self;
         // However many series match, what has no sample in the range is let go of at once.
         let series = block.map_series(&ids, |SeriesEntry { number, labels, mut chunks }| {
             if !is_exact && !matchers.iter().all(|matcher| matcher.matches_labels(&labels)) {
@@ -67,7 +86,7 @@ impl BlockPart {
             chunks.retain(|place| place.is_seen(start, end, deleted));
             (!chunks.is_empty()).then(|| BlockSeries { labels: Arc::new(labels), number, chunks })
         })?;
-        Ok(Self { block: Arc::clone(block), tombstones, times: Arc::default(), series })
+        Ok(BlockPart { block: Arc::clone(block), tombstones, times: Arc::default(), series })
     }
 }
 
@@ -79,10 +98,15 @@ impl Found {
         matchers: &[Matcher],
         range: (i64, i64),
     ) -> Result<Self, SelectError> {
-        let blocks = blocks
-            .par_iter()
-            .map(|block| BlockPart::read(block, matchers, range))
-            .collect::<Result<_, SelectError>>()?;
+        let selected: Vec<Selected<'_>> =
+            blocks.iter().map(|block| Selected::new(block, matchers)).collect::<Result<_, _>>()?;
+        let n_batches: usize = selected.iter().map(|one| one.block.n_batches_with(&one.ids)).sum();
+        let read = |one: Selected<'_>| one.read(matchers, range);
+        let blocks = if n_batches <= BATCHES_OF_ONE {
+            selected.into_iter().map(read).collect::<Result<_, _>>()?
+        } else {
+            selected.into_par_iter().map(read).collect::<Result<_, _>>()?
+        };
         head.par_sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(Self { blocks, head })
     }
