@@ -54,6 +54,8 @@ pub(crate) struct SampleReader<'a> {
     page: Option<(u32, Page)>,
     times_page: Option<(usize, Page)>,
     times: Arc<TimeColumns>,
+    /// Memory for the times that are being decoded.
+    decoded: Vec<i64>,
 }
 
 thread_local! {
@@ -63,7 +65,7 @@ thread_local! {
 
 impl<'a> SampleReader<'a> {
     pub(super) fn new(block: &'a Block, times: Arc<TimeColumns>) -> Self {
-        Self { block, page: None, times_page: None, times }
+        Self { block, page: None, times_page: None, times, decoded: Vec::new() }
     }
 
     /// Appends the samples of a chunk in `start..=end`. Damage is noted and left out.
@@ -201,16 +203,16 @@ impl<'a> SampleReader<'a> {
             None => self.load_times(&pages[at])?,
         };
         let malformed = |source| block.malformed_chunks(place.offset, source);
-        let mut times = Vec::new();
+        self.decoded.clear();
         let decoded = page
             .piece(id - first)
             .and_then(|piece| {
-                DECODER.with_borrow_mut(|decoder| decoder.of_ints().decode(piece, n, 0..n, &mut times))
+                DECODER.with_borrow_mut(|decoder| decoder.of_ints().decode(piece, n, 0..n, &mut self.decoded))
             })
             .map_err(malformed);
         self.times_page = Some((at, page));
         decoded?;
-        let times: Arc<[i64]> = times.into();
+        let times: Arc<[i64]> = Arc::from(&*self.decoded);
         self.times.keep(id, Arc::clone(&times));
         Ok(times)
     }

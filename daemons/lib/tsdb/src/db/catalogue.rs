@@ -1,12 +1,10 @@
-//! Label names, label values, series: what there is, without samples. A series that was deleted as a whole is not listed;
+//! Label names and label values: what there is, without samples. A series that was deleted as a whole is not listed;
 //! of one that was deleted in part the label names and values are.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use cairn_model::{Labels, Matcher};
-
-use rayon::slice::ParallelSliceMut as _;
+use cairn_model::Matcher;
 
 use super::Inner;
 use super::view::{SelectError, visit_matching};
@@ -97,43 +95,6 @@ impl Inner {
             })?;
         }
         Ok(values.into_iter().collect())
-    }
-
-    pub(super) fn series(
-        &self,
-        matchers: &[Matcher],
-        start: i64,
-        end: i64,
-    ) -> Result<Vec<Arc<Labels>>, SelectError> {
-        let snapshot = self.snapshot(matchers, start, end);
-        let (start, end) = (snapshot.start, snapshot.end);
-        let mut sources: Vec<Vec<Arc<Labels>>> = Vec::new();
-        let mut of_head: Vec<Arc<Labels>> = snapshot.head.into_iter().map(|part| part.labels).collect();
-        of_head.par_sort();
-        sources.push(of_head);
-        for block in snapshot.blocks {
-            let tombstones = block.tombstones();
-            let mut found = Vec::new();
-            visit_matching(&block, &tombstones, matchers, |entry| {
-                let deleted = tombstones.of(entry.number);
-                if entry.chunks.iter().any(|place| place.is_seen(start, end, deleted)) {
-                    found.push(Arc::new(entry.labels));
-                }
-                Ok(())
-            })?;
-            sources.push(found);
-        }
-        sources.retain(|source| !source.is_empty());
-        Ok(match <[Vec<_>; 1]>::try_from(sources) {
-            // Each ascends, and has a series once.
-            Ok([only]) => only,
-            Err(sources) => {
-                let mut all: Vec<Arc<Labels>> = sources.into_iter().flatten().collect();
-                all.par_sort();
-                all.dedup();
-                all
-            }
-        })
     }
 
     /// The blocks that overlap a range, and whether the head may.

@@ -1,9 +1,9 @@
-//! A selection: what blocks and head hold of the series that match, read on all cores.
+//! A selection: what blocks and head hold of the series that match, with their samples or without, read on all cores.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cairn_model::Matcher;
+use cairn_model::{Labels, Matcher};
 use cairn_promql::source::SeriesData;
 use rayon::prelude::*;
 
@@ -59,6 +59,27 @@ impl Inner {
             })
             .collect::<Result<_, SelectError>>()?;
         Ok(read.into_iter().flatten().collect())
+    }
+}
+
+impl Inner {
+    /// The labels of the series that match and have a chunk in the range, ascending.
+    pub(in crate::db) fn series(
+        &self,
+        matchers: &[Matcher],
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<Arc<Labels>>, SelectError> {
+        let snapshot = self.snapshot(matchers, start, end);
+        let range = (snapshot.start, snapshot.end);
+        let found = Found::read(&snapshot.blocks, snapshot.head, matchers, range)?;
+        let mut rest = found.between(None, None);
+        let mut group = Group { labels: Arc::default(), blocks: Vec::new(), head: Vec::new() };
+        let mut all = Vec::with_capacity(found.n_about());
+        while rest.next_into(&mut group) {
+            all.push(Arc::clone(&group.labels));
+        }
+        Ok(all)
     }
 }
 
