@@ -104,7 +104,13 @@ fn floats(name: &str, labels: &[(&str, &str)], value: impl Fn(u32) -> Option<f64
     let has_starts = name == "c";
     let starts = times.iter().map(|time| time - time % 70_000).collect();
     let starts = if has_starts { starts } else { Vec::new() };
-    SeriesData { labels: labels_of(name, labels), times: times.into(), values, starts, ..SeriesData::default() }
+    SeriesData {
+        labels: labels_of(name, labels),
+        times: times.into(),
+        values,
+        starts,
+        ..SeriesData::default()
+    }
 }
 
 /// Grows, starts again now and then; some end or have gaps.

@@ -134,7 +134,9 @@ impl ScrapeState {
         self.cache.begin_scrape(format);
         let mut new = Vec::new();
         let outcome = match scraped.body {
-            Ok(page) => self.store_page(page, time, pool, target, storage, &mut counts, &mut new),
+            Ok(page) => self
+                .read_page(page, time, pool, target, &mut counts)
+                .and_then(|rows| self.append_rows(&rows, storage, &mut counts, &mut new)),
             Err(error) => Err(error),
         };
         let stale = match &outcome {
@@ -199,36 +201,33 @@ impl ScrapeState {
         }
     }
 
-    fn store_page(
+    fn read_page(
         &mut self,
         page: Page<'_>,
         time: i64,
         pool: &PoolConfig,
         target: &Target,
+        counts: &mut Counts,
+    ) -> Result<Rows, ScrapeError> {
+        // A page without a byte is a good one in every format, as the peer has it.
+        if page.bytes.is_empty() {
+            return Ok(Rows::default());
+        }
+        let mut metadata = target.metadata_table();
+        let reader = Reader { cache: &mut self.cache, metadata: &mut metadata, pool, target, time };
+        reader.read(page, counts)
+    }
+
+    /// `new` becomes the series that the page brought first, as soon as they may have got a sample.
+    fn append_rows(
+        &mut self,
+        rows: &Rows,
         storage: &Storage,
         counts: &mut Counts,
         new: &mut Vec<SeriesRef>,
     ) -> Result<(), ScrapeError> {
-        // A page without a byte is a good one in every format, as the peer has it.
-        if page.bytes.is_empty() {
-            return Ok(());
-        }
-        let rows = {
-            let mut metadata = target.metadata_table();
-            let reader = Reader { cache: &mut self.cache, metadata: &mut metadata, pool, target, time };
-            reader.read(page, counts)?
-        };
         *new = storage.resolve_all(&rows.new_labels.iter().collect::<Vec<_>>())?;
-        self.append_rows(&rows, new, storage, counts)
-    }
-
-    fn append_rows(
-        &mut self,
-        rows: &Rows,
-        new: &[SeriesRef],
-        storage: &Storage,
-        counts: &mut Counts,
-    ) -> Result<(), ScrapeError> {
+        let new = &**new;
         let sample = |row: &Row| SampleOf {
             series: self.series_of(row.slot, new),
             time_ms: row.time,

@@ -273,7 +273,8 @@ mod tests {
         match done {
             Ok(()) => {
                 let said = (&evaluator.annotations.warnings, &evaluator.annotations.infos);
-                (format!("{text}{said:?} {}", evaluator.room()), evaluator.peak)
+                let counted = evaluator.counts.total();
+                (format!("{text}{said:?} {} {counted}", evaluator.room()), evaluator.peak)
             }
             Err(error) => (error.to_string(), 0),
         }

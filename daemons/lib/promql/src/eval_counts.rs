@@ -41,7 +41,7 @@ impl Counts {
     }
 
     /// Whether each step counts for itself.
-    fn has_steps(&self) -> bool {
+    pub(crate) fn has_steps(&self) -> bool {
         !self.read.is_empty()
     }
 
@@ -93,20 +93,32 @@ impl Counts {
     }
 }
 
+impl Series {
+    /// What its steps look at together, if each has what was selected for it: a native histogram counts as several.
+    pub(crate) fn n_picked(&self) -> u64 {
+        let n_floats = self.values.iter().filter(|value| !is_absent(**value)).count();
+        let of_histograms = self.histograms.iter().map(|(_, histogram)| histogram.n_samples());
+        (n_floats + of_histograms.sum::<usize>()) as u64
+    }
+}
+
 impl<'a> Evaluator<'a> {
-    /// Counts the samples of a selected series, one for each step that has one; `n_floats` of its steps have a number.
-    pub(crate) fn count_picked(&mut self, series: &Series, n_floats: usize) {
-        let counts = &mut self.counts;
-        if counts.has_steps() {
-            for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
-                counts.add(step, 1, 1);
-            }
-        } else {
-            counts.add(0, n_floats, 0);
+    /// Counts the samples of a selected series, one for each step that has one; `n_picked` are [all](Series::n_picked).
+    pub(crate) fn count_picked(&mut self, series: &Series, n_picked: u64) {
+        if !self.counts.has_steps() {
+            return self.count_picked_total(n_picked);
+        }
+        for (step, _) in series.values.iter().enumerate().filter(|(_, value)| !is_absent(**value)) {
+            self.counts.add(step, 1, 1);
         }
         for (step, histogram) in series.histograms.iter() {
-            counts.add(step, histogram.n_samples(), histogram.n_samples());
+            self.counts.add(step, histogram.n_samples(), histogram.n_samples());
         }
+    }
+
+    /// Counts the samples of selected series, where nobody asks for steps.
+    pub(crate) fn count_picked_total(&mut self, n_picked: u64) {
+        self.counts.queryable[0] += n_picked;
     }
 
     /// Counts a sample for each step that has one.

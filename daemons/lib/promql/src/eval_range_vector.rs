@@ -35,7 +35,7 @@ pub(crate) struct RangeSeries<'s> {
 
 impl RangeSeries<'_> {
     /// Samples of all windows together, each window for itself; a native histogram counts as several.
-    fn n_in_windows(&self) -> u64 {
+    pub(crate) fn n_in_windows(&self) -> u64 {
         let histograms = self.histograms.windows().iter().flat_map(|window| {
             self.histograms.column.values[window.lo..window.hi].iter().map(|one| one.n_samples())
         });
@@ -217,7 +217,8 @@ impl<'i> Buffers<'i> {
         if !histograms.times.is_empty() {
             placement.borders(histograms.times, &mut self.histograms);
         }
-        let Known { borders, runs, n_samples: n_floats, .. } = known(&mut self.known, column.times, placement);
+        let Known { borders, runs, n_samples: n_floats, .. } =
+            known(&mut self.known, column.times, placement);
         let of_histograms = Windows::new(*placement, &self.histograms);
         RangeSeries {
             labels,

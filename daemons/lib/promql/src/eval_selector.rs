@@ -11,7 +11,7 @@ use crate::eval_load::{Loaded, LoadedSeries, MaybeMarker, Reader, Samples};
 use crate::evaluator::{Evaluator, Sink};
 use crate::parser_selector::METRIC_NAME;
 use crate::selector_smoothed;
-use crate::series::{ABSENT, Series, Steps, is_absent, seconds};
+use crate::series::{ABSENT, Series, Steps, seconds};
 use crate::source::is_stale;
 use crate::watch::Watch;
 use crate::windows::Placement;
@@ -123,8 +123,8 @@ impl<'a> Evaluator<'a> {
             let mut notes = Notes::default();
             pick(one, &mut series, &mut notes);
             watch.tick(steps.n)?;
-            let n_floats = series.values.iter().filter(|value| !is_absent(**value)).count();
-            Ok((series, notes, n_floats))
+            let n_picked = series.n_picked();
+            Ok((series, notes, n_picked))
         };
         in_batches(
             &loaded.list(),
@@ -132,11 +132,11 @@ impl<'a> Evaluator<'a> {
             watch,
             || (),
             work,
-            |(series, mut notes, n_floats)| {
+            |(series, mut notes, n_picked)| {
                 for note in notes.drain() {
                     self.annotations.note(note, series.labels.value(METRIC_NAME), span);
                 }
-                self.count_picked(&series, n_floats);
+                self.count_picked(&series, n_picked);
                 if series.is_empty() { Ok(()) } else { sink(self, series) }
             },
         )

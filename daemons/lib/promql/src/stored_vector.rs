@@ -42,11 +42,11 @@ pub(crate) struct StoredVector<'a> {
 }
 
 impl<'a> StoredVector<'a> {
-    /// `None` when `expr` is anything else, when its names cannot go without a look at all series, or when samples are to be
-    /// counted.
+    /// `None` when `expr` is anything else, when its names cannot go without a look at all series, or when each step's samples
+    /// are to be counted.
     pub(crate) fn of(evaluator: &Evaluator<'a>, expr: &'a Expr, steps: Steps) -> Option<Self> {
         let expr = expr.unwrap_parens();
-        if evaluator.counts.is_some() || (steps.n > 1 && facts::is_step_invariant(expr)) {
+        if evaluator.counts.has_steps() || (steps.n > 1 && facts::is_step_invariant(expr)) {
             return None;
         }
         let (selector, call, naming, span) = match &expr.kind {
@@ -92,6 +92,9 @@ impl<'a> StoredVector<'a> {
             }
         };
         let placement = evaluator.placement(self.selector, range, self.steps)?;
+        if self.call.is_some() {
+            evaluator.count_ranges(self.selector, &placement, &self.loaded)?;
+        }
         Ok(Prepared { vector: self, placement, how })
     }
 }
@@ -119,6 +122,8 @@ pub(crate) struct Maker<'v, 'a> {
     pub(crate) series: Series,
     pub(crate) annotations: Annotations,
     pub(crate) watch: Watch<'a>,
+    /// What all steps of the series so far look at.
+    n_samples: u64,
     buffers: Buffers<'v>,
     notes: Notes,
     /// The last series, by its number, whose metric may be no counter.
@@ -132,6 +137,7 @@ impl<'a> Prepared<'a> {
             series: Series::floats(Arc::default(), false, vec![ABSENT; self.vector.steps.n]),
             annotations: Annotations::default(),
             watch,
+            n_samples: 0,
             buffers: Buffers::default(),
             notes: Notes::default(),
             non_counter: None,
@@ -140,7 +146,7 @@ impl<'a> Prepared<'a> {
 
     /// Makes a series. False when it has nothing at any step.
     pub(crate) fn make<'v>(&'v self, at: usize, maker: &mut Maker<'v, 'a>) -> Result<bool, EvalError> {
-        let Maker { series, annotations, watch, buffers, notes, non_counter } = maker;
+        let Maker { series, annotations, watch, n_samples, buffers, notes, non_counter } = maker;
         let from = self.vector.loaded.at(at);
         series.labels = Arc::clone(&from.labels);
         series.drops_name = self.vector.naming == Naming::Delayed;
@@ -156,11 +162,13 @@ impl<'a> Prepared<'a> {
                     series,
                     notes,
                 );
+                *n_samples += series.n_picked();
             }
             How::Range { function, call, .. } => {
                 let (floats, histograms) = (from.floats.column(), from.histograms.column());
                 watch.tick(floats.times.len() + histograms.times.len() + self.vector.steps.n)?;
                 let placed = buffers.place(&from.labels, false, floats, histograms, &self.placement);
+                *n_samples += placed.n_in_windows();
                 func_range::fill(watch, call, function, &placed, series, notes)?;
             }
         }
@@ -186,9 +194,15 @@ impl<'a> Prepared<'a> {
         makers: impl Iterator<Item = Maker<'v, 'a>>,
     ) {
         let mut non_counter: Option<(usize, String)> = None;
+        let mut n_samples = 0;
         for maker in makers {
+            n_samples += maker.n_samples;
             evaluator.annotations.absorb(maker.annotations);
             non_counter = non_counter.max(maker.non_counter);
+        }
+        match &self.how {
+            How::Newest => evaluator.count_picked_total(n_samples),
+            How::Range { .. } => evaluator.count_range_total(self.vector.selector, n_samples),
         }
         if let How::Range { arg, call, .. } = &self.how {
             func_range::finish(evaluator, arg, call, non_counter.as_ref().map(|(_, name)| name.as_str()));
