@@ -27,8 +27,7 @@ const LEN_BITS: u32 = 4;
 /// So many lengths are taken from what was read at once.
 const LENS_AT_ONCE: usize = (PEEKED_BITS / LEN_BITS) as usize;
 
-/// Places from which numbers are read at the same time. With two, the processor still waits; more of them do not fit into
-/// its registers.
+/// Places from which numbers are read at the same time: while one waits for its table, there is something to do for the others.
 pub(super) const LANES: usize = 4;
 
 /// So many numbers are read from each of them: what lies between two marks.

@@ -117,8 +117,8 @@ pub(super) const TABLE_ENTRIES: usize = 1 << MAX_CODE_BITS;
 /// Fills the start of a table for decoding: by the next bits, what `entry` makes of the symbol and the length of its code.
 /// Answers how many bits those are; `None` when the lengths (each at most 15) are no code.
 ///
-/// From length to length the table doubles, so that nearly all of it is copied in long runs; see [`TABLE_ENTRIES`] for how
-/// much that is beside the two thousand codes of a column.
+/// From length to length the table doubles, so that nearly all of it is copied in long runs: it may have as many entries as a
+/// column has codes.
 pub(super) fn fill_table(
     lens: &[u8],
     table: &mut [u32; TABLE_ENTRIES],
