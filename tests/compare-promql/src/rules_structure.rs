@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::blame::Blamed;
 use crate::compare::TOLERANCE;
+use crate::dialect::Dialect;
 use crate::expr::{Expr, Kind};
 use crate::moment::Moment;
 use crate::outcome::{Outcome, Row};
@@ -59,12 +60,17 @@ pub(crate) fn fixed_window_in_parentheses(blamed: &Blamed) -> bool {
         &blamed.asked.theirs,
         Outcome::Error { status: 422, message, .. } if message == "unexpected number of samples"
     );
+    // It is made of a call that has lost its name, too.
+    let written = |expr: &Expr| expr.written(Dialect::Cairn).trim().to_owned();
     let mut inside = &blamed.asked.expr;
-    while let ("()", Some(child)) = (inside.head.as_str(), inside.children().next()) {
-        inside = child;
+    let mut is_in_parens = false;
+    while let Some(only) =
+        inside.children().next().filter(|only| written(inside) == format!("({})", written(only)))
+    {
+        (inside, is_in_parens) = (only, true);
     }
     refuses
-        && blamed.asked.expr.head == "()"
+        && is_in_parens
         && inside.kind == Kind::Range
         && inside.window.at_ms.is_some()
         && matches!(blamed.asked.moment, Moment::Instant(_))
