@@ -10,9 +10,9 @@ use cairn_model::FloatHistogram;
 
 use crate::answer::{EvalError, Options, SampleCounts};
 use crate::ast::{Expr, Extension, VectorSelector};
-use crate::eval_load::Loaded;
 use crate::eval_range_vector::{Buffers, RangeSeries};
 use crate::evaluator::{Evaluator, Sink};
+use crate::loaded::Loaded;
 use crate::series::{Series, Steps, is_absent};
 use crate::windows::{Placement, Windows};
 

@@ -11,8 +11,8 @@ use cairn_model::{Labels, MatchOp, Matcher};
 
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, ExprKind, VectorSelector};
-use crate::eval_load::Loaded;
 use crate::evaluator::{Evaluator, Sink};
+use crate::loaded::Loaded;
 use crate::parser_selector::METRIC_NAME;
 use crate::series::{ABSENT, Series, Steps, merge_equal};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cairn_model::FloatHistogram;
 use cairn_model::histogram::ResetHint;
 
-use crate::eval_load::{MaybeMarker, Samples};
+use crate::loaded::{MaybeMarker, Samples};
 
 /// Works out the hint of each histogram that says nothing and directly follows another one.
 pub(crate) fn work_out(histograms: &mut Samples<Arc<FloatHistogram>>, float_times: &[i64]) {

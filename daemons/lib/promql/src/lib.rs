@@ -10,7 +10,7 @@
 //! | which functions are there: arguments, properties, computation | `functions.rs` |
 //! | how does evaluation go, who holds what in memory | `evaluator.rs`, `series.rs` |
 //! | what if a tree is very tall | `tall.rs` |
-//! | when and how are samples read | `eval_load.rs`, `source.rs` |
+//! | when and how are samples read | `eval_load.rs`, `loaded.rs`, `source.rs` |
 //! | how many samples did each step look at | `eval_counts.rs` |
 //! | how do windows move over samples, which look alike | `windows.rs`, `window_runs.rs` |
 //! | what is done on several cores | `batches.rs`; `stored_vector.rs` for whoever knows which core needs which series |
@@ -62,6 +62,7 @@ mod histogram_rate;
 mod histogram_sum;
 mod histogram_trim;
 mod kahan;
+mod loaded;
 mod non_finite;
 mod quantile;
 mod selector_smoothed;

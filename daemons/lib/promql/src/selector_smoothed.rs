@@ -6,8 +6,8 @@ use cairn_model::histogram::ResetHint;
 
 use crate::annotations::{Note, Notes};
 use crate::answer::Sample;
-use crate::eval_load::LoadedSeries;
 use crate::histogram_extended;
+use crate::loaded::LoadedSeries;
 use crate::series::{Series, seconds};
 use crate::windows::{Column, Placement};
 
