@@ -9,6 +9,7 @@ use cairn_model::TimeMs;
 use cairn_promql::ast::ValueType;
 use cairn_promql::{Answer, EvalError, Expr, Options, ParseError, ParseOptions, SourceError, Stop, Value};
 use cairn_tsdb::Db;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::active_queries::{ActiveQueries, ActiveQuery};
@@ -325,7 +326,8 @@ impl Engine {
         work.await.map_err(|_| QueryError::Broken)?
     }
 
-    /// Answers a blocking question about labels or series, when one of few places is free.
+    /// Answers a blocking question about labels or series, when one of few places is free. Unlike a query it is not given up
+    /// when its client goes away, so it may be answered where it was asked.
     ///
     /// # Errors
     /// [`QueryError`]: no place within the time of a query, or the database cannot be read.
@@ -335,11 +337,18 @@ impl Engine {
     ) -> Result<T, QueryError> {
         let place = wait_for_place(&self.label_places, self.options.timeout).await?;
         let storage = Arc::clone(&self.storage);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let _place = place;
             question(storage.db())
-        });
-        let answer = work.await.map_err(|_| QueryError::Broken)?;
+        };
+        let answer = match Handle::current().runtime_flavor() {
+            // Handing a small question over to another thread and back takes longer than answering it.
+            RuntimeFlavor::MultiThread => {
+                let caught = std::panic::AssertUnwindSafe(|| tokio::task::block_in_place(work));
+                std::panic::catch_unwind(caught).map_err(|_| QueryError::Broken)?
+            }
+            _ => tokio::task::spawn_blocking(work).await.map_err(|_| QueryError::Broken)?,
+        };
         answer.map_err(|source| QueryError::Eval(EvalError::Source(source)))
     }
 }

@@ -80,6 +80,31 @@ impl IntoResponse for Answered {
 /// Writes a JSON string; `is_html_safe` escapes `<`, `>` and `&` as Go's encoder does.
 pub(crate) fn push_json_string(out: &mut String, text: &str, is_html_safe: bool) {
     out.push('"');
+    if is_plain(text.as_bytes()) {
+        out.push_str(text);
+    } else {
+        push_escaped(out, text, is_html_safe);
+    }
+    out.push('"');
+}
+
+/// Whether a text is written as it is, whatever is to be escaped: nearly all are, and eight bytes are looked at together.
+fn is_plain(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    // The top bit of each byte that is less than `n`, and maybe of ones above such a byte, as in Hacker's Delight, 6-1.
+    let less = |word: u64, n: u8| word.wrapping_sub(ONES * u64::from(n)) & !word & TOPS;
+    let equal = |word: u64, byte: u8| less(word ^ (ONES * u64::from(byte)), 1);
+    let special = |word: u64| {
+        let escaped_in_go = equal(word, b'<') | equal(word, b'>') | equal(word, b'&');
+        less(word, 0x20) | equal(word, b'"') | equal(word, b'\\') | escaped_in_go
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    words.iter().all(|word| special(u64::from_ne_bytes(*word)) == 0)
+        && rest.iter().all(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&'))
+}
+
+fn push_escaped(out: &mut String, text: &str, is_html_safe: bool) {
     let mut copied = 0;
     for (at, byte) in text.bytes().enumerate() {
         let escaped = match byte {
@@ -104,7 +129,6 @@ pub(crate) fn push_json_string(out: &mut String, text: &str, is_html_safe: bool)
         copied = at + 1;
     }
     out.push_str(&text[copied..]);
-    out.push('"');
 }
 
 /// `{"a":"b"}`.
@@ -298,6 +322,23 @@ mod tests {
         let mut out = String::new();
         push_value(&mut out, value);
         out
+    }
+
+    #[test]
+    fn eight_bytes_together_are_as_each_for_itself() {
+        for byte in 0..128u8 {
+            for (before, after) in (0..12).flat_map(|before| (0..12).map(move |after| (before, after))) {
+                let text = format!("{}{}{}", "a".repeat(before), char::from(byte), "é".repeat(after));
+                for is_html_safe in [false, true] {
+                    let (mut at_once, mut escaped) = (String::new(), String::from("\""));
+                    push_json_string(&mut at_once, &text, is_html_safe);
+                    push_escaped(&mut escaped, &text, is_html_safe);
+                    assert_eq!(at_once, escaped + "\"", "{text:?}");
+                }
+                let is_special = byte < 0x20 || b"\"\\<>&".contains(&byte);
+                assert_eq!(is_plain(text.as_bytes()), !is_special, "{text:?}");
+            }
+        }
     }
 
     #[test]
