@@ -1,11 +1,16 @@
-//! `kill -9` of the metrics store while it scrapes, ten times: every sample scraped more than a second before is there.
+//! `kill -9` of the metrics store while it scrapes, ten times: every sample scraped more than a second before is there. And
+//! under remote write, where every sample that was acknowledged is there.
 #![allow(clippy::unwrap_used, reason = "helpers of tests; clippy knows only the test functions themselves")]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cairn_tests::daemon::{Daemon, complaints, wait_for};
+use cairn_bench_metrics::fleet::Fleet;
+use cairn_bench_metrics::modes::{self, KILL_COLUMNS, Size};
+use cairn_bench_metrics::server::{Kind, Program};
+use cairn_bench_metrics::template::{PAGE, Template};
+use cairn_tests::daemon::{Daemon, binary, complaints, wait_for};
 use cairn_tests::http;
 use cairn_tests::target::Target;
 
@@ -112,4 +117,25 @@ fn nothing_scraped_a_second_before_is_lost() {
         assert!(bad.is_empty(), "unexpected complaints after the kill: {bad:#?}");
     }
     assert!(must_be_there.len() > ROUNDS * 4, "too few samples to prove anything: {}", must_be_there.len());
+}
+
+/// As `scripts/bench-metrics kill` does it with very many.
+#[test]
+fn nothing_acknowledged_over_remote_write_is_lost() {
+    let store = Program { kind: Kind::Cairn, path: binary("cairn-metrics-store").unwrap() };
+    let fleet = Fleet::new(Template::parse(PAGE).unwrap());
+    for n_samples in [100_000, 400_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let size = Size {
+            hosts: 10,
+            samples: n_samples,
+            churn_series: 0,
+            targets: 0,
+            scrape_time: Duration::ZERO,
+            is_paced: false,
+        };
+        let row = modes::kill(&store, dir.path(), &fleet, size).unwrap();
+        let of = |column: &str| &row[KILL_COLUMNS.iter().position(|name| *name == column).unwrap()];
+        assert_eq!(of("lost"), "0", "of {} samples acknowledged", of("samples acknowledged"));
+    }
 }

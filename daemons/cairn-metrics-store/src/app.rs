@@ -51,8 +51,8 @@ pub struct ReloadState {
 /// A configuration that was not taken.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// What is wrong with it.
-    pub reason: Arc<str>,
+    /// Where it is wrong: file, line, column and key. Why is in the log, with the line.
+    pub place: Arc<str>,
     /// When that was, milliseconds.
     pub at_ms: i64,
 }
@@ -174,8 +174,11 @@ impl App {
         let read = tokio::task::spawn_blocking(move || source.load(&own_page)).await;
         let config = match read {
             Ok(Ok(config)) => config,
-            Ok(Err(error)) => return Err(self.refuse(&error.to_string())),
-            Err(_) => return Err(self.refuse("reading the configuration broke off")),
+            Ok(Err(error)) => return Err(self.refuse(&error.to_string(), error.place())),
+            Err(_) => {
+                let reason = "reading the configuration broke off";
+                return Err(self.refuse(reason, reason.to_owned()));
+            }
         };
         if let Some(running) = self.0.running.get() {
             running.apply(&config).await;
@@ -187,10 +190,11 @@ impl App {
         Ok(())
     }
 
-    fn refuse(&self, reason: &str) -> String {
+    /// `shown` is for everybody who opens a page, and holds nothing of what the file says: that may be a password.
+    fn refuse(&self, reason: &str, shown: String) -> String {
         tracing::error!(error = reason, "configuration not reloaded, the old one stays");
         self.config.write().unwrap_or_else(PoisonError::into_inner).1.refused =
-            Some(Refused { reason: reason.into(), at_ms: now_ms() });
+            Some(Refused { place: shown.into(), at_ms: now_ms() });
         self.note_reload(false);
         reason.to_owned()
     }

@@ -209,13 +209,13 @@ fn replay_notice(app: &App) -> Markup {
     notice("warn", &format!("The write-ahead log is being replayed: segment {current} of {first} to {last}."))
 }
 
-/// Says which configuration was not taken, and why.
+/// Says which configuration was not taken, and where it is wrong.
 fn refused_notice(refused: Option<&Refused>) -> Markup {
     html! {
         @if let Some(refused) = refused {
             div.notice.bad role="alert" {
-                "The last reload was refused; the configuration before it is in use."
-                pre { (refused.reason) }
+                "The last reload was refused, and the configuration before it is in use. The log says what is wrong here:"
+                pre { (refused.place) }
             }
         }
     }

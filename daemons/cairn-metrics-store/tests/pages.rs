@@ -105,7 +105,7 @@ async fn every_page_shows_what_it_is_about() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_that_was_refused_shows_its_reason() {
+async fn a_reload_that_was_refused_says_where_and_shows_nothing_of_the_file() {
     let (dir, _target, store) = running(&["--web.enable-lifecycle"]).await;
     let file = dir.path().join("prometheus.yml");
     let good = std::fs::read_to_string(&file).unwrap();
@@ -114,6 +114,18 @@ async fn a_reload_that_was_refused_shows_its_reason() {
     for path in ["/", "/status"] {
         let wanted = ["The last reload was refused", "prometheus.yml:3:5", "&lt;script&gt;"];
         good_page(&store, path, &wanted).await;
+    }
+    for auth in ["basic_auth: {username: u, pasword: hunter2}", "authorization: hunter2", "passwrd: hunter2"]
+    {
+        std::fs::write(&file, format!("scrape_configs:\n  - job_name: a\n    {auth}\n")).unwrap();
+        assert_eq!(store.post("/-/reload", "").await.status, 500);
+        for path in ["/", "/status"] {
+            let body = page(&store, path).await.body;
+            assert!(
+                body.contains("prometheus.yml:3:") && !body.contains("hunter2"),
+                "{auth} on {path}: {body}"
+            );
+        }
     }
     std::fs::write(&file, good).unwrap();
     assert_eq!(store.post("/-/reload", "").await.status, 200);

@@ -33,7 +33,14 @@ pub(crate) fn stream<'a>(
         }
         AggregateOp::Quantile => agg_values::stream_quantile(evaluator, aggregate, steps, sink),
         AggregateOp::CountValues => agg_values::stream_count_values(evaluator, aggregate, steps, sink),
-        _ => agg_fold::stream(evaluator, aggregate, steps, sink),
+        AggregateOp::Sum
+        | AggregateOp::Avg
+        | AggregateOp::Min
+        | AggregateOp::Max
+        | AggregateOp::Count
+        | AggregateOp::Group
+        | AggregateOp::StdDev
+        | AggregateOp::StdVar => agg_fold::stream(evaluator, aggregate, steps, sink),
     }
 }
 

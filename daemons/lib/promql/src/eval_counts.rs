@@ -4,10 +4,6 @@
 //! sample counts in every window that it lies in. *Read*: of a range vector's windows only what the step before did not
 //! have. A native histogram counts as several samples.
 
-use std::sync::Arc;
-
-use cairn_model::FloatHistogram;
-
 use crate::answer::{EvalError, Options, SampleCounts};
 use crate::ast::{Expr, Extension, VectorSelector};
 use crate::eval_range_vector::{Buffers, RangeSeries};
@@ -46,10 +42,14 @@ impl Counts {
     }
 
     fn add(&mut self, step: usize, queryable: usize, read: usize) {
+        self.add_many(step, queryable as u64, read as u64);
+    }
+
+    fn add_many(&mut self, step: usize, queryable: u64, read: u64) {
         let of_all = self.queryable.len() - 1;
-        self.queryable[step.min(of_all)] += queryable as u64;
+        self.queryable[step.min(of_all)] += queryable;
         if let Some(of_step) = self.read.get_mut(step) {
-            *of_step += read as u64;
+            *of_step += read;
         }
     }
 
@@ -187,14 +187,14 @@ impl<'a> Evaluator<'a> {
             counts.add(window.index, window.len(), if is_read { new } else { 0 });
             before = window.hi;
         }
-        let size = |histograms: &[Arc<FloatHistogram>]| -> usize {
-            histograms.iter().map(|one| one.n_samples()).sum()
-        };
+        if series.histograms.is_empty() {
+            return;
+        }
+        let sizes = series.histograms.sizes();
         before = 0;
         for window in series.histograms.windows().iter() {
-            let values = series.histograms.column.values;
-            let new = size(&values[before.max(window.lo).min(window.hi)..window.hi]);
-            counts.add(window.index, size(&values[window.lo..window.hi]), if is_read { new } else { 0 });
+            let new = sizes[window.hi] - sizes[before.max(window.lo).min(window.hi)];
+            counts.add_many(window.index, sizes[window.hi] - sizes[window.lo], if is_read { new } else { 0 });
             before = window.hi;
         }
     }

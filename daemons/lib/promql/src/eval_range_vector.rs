@@ -36,10 +36,13 @@ pub(crate) struct RangeSeries<'s> {
 impl RangeSeries<'_> {
     /// Samples of all windows together, each window for itself; a native histogram counts as several.
     pub(crate) fn n_in_windows(&self) -> u64 {
-        let histograms = self.histograms.windows().iter().flat_map(|window| {
-            self.histograms.column.values[window.lo..window.hi].iter().map(|one| one.n_samples())
-        });
-        self.n_floats + histograms.sum::<usize>() as u64
+        if self.histograms.is_empty() {
+            return self.n_floats;
+        }
+        let sizes = self.histograms.sizes();
+        let of_histograms =
+            self.histograms.windows().iter().map(|window| sizes[window.hi] - sizes[window.lo]);
+        self.n_floats + of_histograms.sum::<u64>()
     }
 
     /// Whether the window of a step holds any sample.

@@ -9,7 +9,7 @@ use cairn_model::{FloatHistogram, Labels, TimeMs};
 use crate::annotations::{Note, Notes, for_metric};
 use crate::answer::EvalError;
 use crate::ast::{Call, Expr, Span};
-use crate::batches::map_each;
+use crate::batches::{PerThread, map_each};
 use crate::buckets::{self, Bucket, Forced};
 use crate::evaluator::{Evaluator, Sink};
 use crate::func_label::{is_label_name, text};
@@ -83,9 +83,12 @@ pub(crate) fn fraction<'a>(
     let found = collect(evaluator, &args[2], steps)?;
     evaluator.release(2 * steps.n);
     let watch = evaluator.watch;
+    let watches = PerThread::new(|| watch);
     let mut all = map_each(&found.classic, found.n_counts(steps), |histogram| {
-        histogram.at_each_step(steps, &mut { watch }, |step, buckets| {
-            buckets::fraction(lower[step], upper[step], buckets)
+        watches.with(|watch| {
+            histogram.at_each_step(steps, watch, |step, buckets| {
+                buckets::fraction(lower[step], upper[step], buckets)
+            })
         })
     })?;
     for native in &found.native {
@@ -148,15 +151,17 @@ fn push_quantiles<'a>(
         }
     };
     let watch = evaluator.watch;
+    let watches = PerThread::new(|| watch);
     let classic = map_each(&found.classic, found.n_counts(steps), |histogram| {
         let mut repairs = Repairs::default();
-        let series = histogram.at_each_step(steps, &mut { watch }, |step, buckets| {
+        let quantile = |step, buckets: &mut Vec<Bucket>| {
             let (value, forced) = buckets::quantile(q[step], buckets);
             if let Some(forced) = forced {
                 repairs.add(forced, steps.time(step));
             }
             value
-        })?;
+        };
+        let series = watches.with(|watch| histogram.at_each_step(steps, watch, quantile))?;
         Ok((series, repairs.message(&histogram.name)))
     })?;
     for (series, message) in classic {

@@ -36,6 +36,17 @@ impl<'s> HistogramColumn<'s> {
         self.windows.is_empty()
     }
 
+    /// How many samples the histograms count as, up to each of them: the first `n` of them as the number at `n`. Each lies in
+    /// many windows.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        let mut total = 0;
+        let sizes = self.column.values.iter().map(|one| {
+            total += one.n_samples() as u64;
+            total
+        });
+        std::iter::once(0).chain(sizes).collect()
+    }
+
     /// The windows of all steps; none without histograms.
     pub(crate) fn windows(&self) -> Windows<'s> {
         self.windows

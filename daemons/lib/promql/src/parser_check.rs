@@ -31,7 +31,7 @@ pub(crate) fn check(expr: &mut Expr) -> Result<ValueType, ParseError> {
                 expect_type(param, wanted, "aggregation parameter")?;
             }
         }
-        ExprKind::Binary(binary) => check_binary(binary, span)?,
+        ExprKind::Binary(binary) => return check_binary(binary, span),
         ExprKind::Unary(unary) => {
             let found = check(&mut unary.expr)?;
             if !matches!(found, ValueType::Scalar | ValueType::InstantVector) {
@@ -43,11 +43,11 @@ pub(crate) fn check(expr: &mut Expr) -> Result<ValueType, ParseError> {
                     ),
                 ));
             }
+            return Ok(found);
         }
-        ExprKind::Paren(inner) => {
-            check(inner)?;
-        }
+        ExprKind::Paren(inner) => return check(inner),
     }
+    // Of these the type is known without a look at what is below, which in a tall tree would be looked at again and again.
     Ok(expr.value_type())
 }
 
@@ -116,9 +116,13 @@ fn check_call(call: &mut Call, span: Span) -> Result<(), ParseError> {
     Ok(())
 }
 
-fn check_binary(binary: &mut Binary, span: Span) -> Result<(), ParseError> {
+fn check_binary(binary: &mut Binary, span: Span) -> Result<ValueType, ParseError> {
     let left = check(&mut binary.lhs)?;
     let right = check(&mut binary.rhs)?;
+    let found = match (left, right) {
+        (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+        _ => ValueType::InstantVector,
+    };
     let op = binary.op;
     let op_span = binary.op_span;
     if binary.return_bool && !op.is_comparison() {
@@ -127,7 +131,7 @@ fn check_binary(binary: &mut Binary, span: Span) -> Result<(), ParseError> {
     if op.is_comparison() && !binary.return_bool && left == ValueType::Scalar && right == ValueType::Scalar {
         return Err(ParseError::at(op_span, "comparisons between scalars must use BOOL modifier"));
     }
-    let Some(matching) = &mut binary.matching else { return Ok(()) };
+    let Some(matching) = &mut binary.matching else { return Ok(found) };
     if op.is_set() && matching.card == Cardinality::OneToOne {
         matching.card = Cardinality::ManyToMany;
     }
@@ -165,7 +169,7 @@ fn check_binary(binary: &mut Binary, span: Span) -> Result<(), ParseError> {
             ));
         }
         binary.matching = None;
-        return Ok(());
+        return Ok(found);
     }
     if op.is_set() {
         if matching.card != Cardinality::ManyToMany {
@@ -179,5 +183,5 @@ fn check_binary(binary: &mut Binary, span: Span) -> Result<(), ParseError> {
     if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && binary.return_bool {
         return Err(ParseError::at(op_span, "bool modifier can only be used on comparison operators"));
     }
-    Ok(())
+    Ok(found)
 }

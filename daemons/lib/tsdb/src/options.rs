@@ -37,8 +37,8 @@ pub struct Options {
     pub out_of_order_window_ms: i64,
     /// Series in the head; a new one beyond it is refused.
     pub max_head_series: usize,
-    /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; at least some hundred
-    /// for each series count as nothing. Where writing fails, four times as many are taken, and then none.
+    /// Bytes of samples in memory beyond which the head is written to blocks, whatever its time; or 160 for each series, if
+    /// that is more (`MIN_BYTES_PER_SERIES` in `db/flush.rs`). Where writing fails, four times as many are taken, and then none.
     pub max_head_bytes: usize,
     /// Samples in memory beyond which it is, too, or some dozens for each series: they are what a start has to replay.
     pub max_head_samples: u64,

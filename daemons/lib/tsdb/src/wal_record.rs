@@ -10,12 +10,12 @@
 //!    Those of older versions stay for ever; what the test expects of them has the new field's default.
 //! 3. A series' is filled in by `db/write.rs`, a sample's by `db/unit.rs`, from [`Sample`](crate::Sample), and given to the
 //!    head; `db/replay.rs` does the same after a restart. In the head a series' lies in `series.rs`, by way of `Head::insert`; a sample's lies in
-//!    the open chunk: an encoding in `chunk.rs` with a number of its own, which the blocks must tell apart.
+//!    the open chunk: an encoding in `chunk/encoding.rs` with a number of its own, which the blocks must tell apart.
 //! 4. `checkpoint.rs`: the log is dropped once the head is flushed, so a field of a series that is not there is lost with
 //!    the next restart. Put it into `SavedSeries` and raise [`CHECKPOINT_FORMAT`](crate::checkpoint::CHECKPOINT_FORMAT).
 //!    Freeze a checkpoint of that version too (`testdata/checkpoint-v<version>.hex`).
-//! 5. If it shall outlive the head: a series' in `block/index.rs`; both on their way through `db/flush.rs` and
-//!    `db/compact.rs`.
+//! 5. If it shall outlive the head: a series' in `block/index.rs`, a sample's in `block/write.rs` and `block/samples.rs`; both on
+//!    their way through `db/flush.rs`, `db/compact.rs` and `db/join.rs`.
 //! 6. `FORMAT.md` (`tests/tsdb/format_page.rs` compares), and the repository's CHANGELOG.md.
 
 mod exemplars;

@@ -71,6 +71,19 @@ impl ConfigError {
         &self.0.key
     }
 
+    /// `file:line:column: key`, as far as they are known: for whoever may not see what the file says, since a value may be a
+    /// password whatever its key is called.
+    pub fn place(&self) -> String {
+        let mut place = self.0.path.display().to_string();
+        if let Some(LineColumn { line, column }) = self.0.position {
+            place += &format!(":{line}:{column}");
+        }
+        if !self.0.key.is_empty() {
+            place += &format!(": {}", self.0.key);
+        }
+        place
+    }
+
     /// What is wrong and what was expected, without file, position and key.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -79,13 +92,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.path.display())?;
-        if let Some(LineColumn { line, column }) = self.0.position {
-            write!(f, ":{line}:{column}")?;
-        }
-        if !self.0.key.is_empty() {
-            write!(f, ": {}", self.0.key)?;
-        }
+        write!(f, "{}", self.place())?;
         match &self.0.source {
             // Shown here and not as a source: the file's name alone would say nothing.
             Some(error) => write!(f, ": {error}")?,
