@@ -1,6 +1,6 @@
 //! `histogram_*`: quantiles and fractions, over classic buckets (series with `le`) and native histograms.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cairn_model::number::{general_float, parse_float};
@@ -142,14 +142,6 @@ fn push_quantiles<'a>(
         evaluator.annotations.warn(&warning, q_arg.span);
     }
     let mut all = Vec::new();
-    let with_label = |labels: Arc<Labels>| match label {
-        None => labels,
-        Some(label) => {
-            let mut builder = labels.to_builder();
-            builder.set(label, &openmetrics_float(q.first().copied().unwrap_or(f64::NAN)));
-            Arc::new(builder.build())
-        }
-    };
     let watch = evaluator.watch;
     let watches = PerThread::new(|| watch);
     let classic = map_each(&found.classic, found.n_counts(steps), |histogram| {
@@ -169,18 +161,47 @@ fn push_quantiles<'a>(
         if let Some(message) = message {
             evaluator.annotations.info(&message, vector_arg.span);
         }
-        all.push(Series { labels: with_label(Arc::clone(&series.labels)), ..series });
+        all.push(series);
     }
     for native in &found.native {
-        let quantiles = native.evaluate(evaluator, steps, vector_arg.span, |step, histogram, notes| {
+        all.push(native.evaluate(evaluator, steps, vector_arg.span, |step, histogram, notes| {
             histogram_buckets::quantile(q[step], histogram, notes)
-        })?;
-        all.push(Series { labels: with_label(Arc::clone(&quantiles.labels)), ..quantiles });
+        })?);
+    }
+    let mut n_held = 0;
+    if let Some(label) = label {
+        let values = distinct(q);
+        n_held = all.len().saturating_mul(values.len()).saturating_mul(steps.n);
+        evaluator.hold(n_held)?;
+        all = all
+            .iter()
+            .flat_map(|series| values.iter().map(|value| of_quantile(series, label, q, *value)))
+            .collect();
     }
     for series in merge_equal(all)? {
         sink(evaluator, series)?;
     }
+    evaluator.release(n_held);
     Ok(())
+}
+
+/// The different values, in order of their first steps; nearly always there is one.
+fn distinct(q: &[f64]) -> Vec<f64> {
+    let mut seen = HashSet::new();
+    q.iter().copied().filter(|value| seen.insert(value.to_bits())).collect()
+}
+
+/// The part of a series at whose steps the quantile was `value`, which a label tells.
+fn of_quantile(series: &Series, label: &str, q: &[f64], value: f64) -> Series {
+    let mut builder = series.labels.to_builder();
+    builder.set(label, &openmetrics_float(value));
+    let mut part = Series::floats(Arc::new(builder.build()), series.drops_name, series.values.clone());
+    for (of_step, q) in part.values.iter_mut().zip(q) {
+        if q.to_bits() != value.to_bits() {
+            *of_step = ABSENT;
+        }
+    }
+    part
 }
 
 /// `0.5`, `1.0`: a float that always shows that it is one.
