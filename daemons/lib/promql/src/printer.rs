@@ -191,7 +191,8 @@ fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Resu
     }
     parts.sort();
     parts.splice(0..0, quoted_name);
-    if parts.is_empty() {
+    // Without a name either, as `info()` takes it, nothing would be left to parse.
+    if parts.is_empty() && selector.name.is_some() {
         return Ok(());
     }
     write!(f, "{{{}}}", parts.join(","))
